@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr__
+    from alexnet_pl.data.loading.augment import Augment as Augment
     from alexnet_pl.data.store.store import Store as Store
     from alexnet_pl.detection.box_run import BoxRun as open_boxes
     from alexnet_pl.detection.box_run import example_box_run as example_box_run
@@ -15,8 +16,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.errors import UserError as UserError
     from alexnet_pl.evaluation.result import load_result as load_result
     from alexnet_pl.experiment.trained_run import TrainedRun as open_run
-    from alexnet_pl.experiment.trained_run import run_folder as example_run
-    from alexnet_pl.experiment.trained_run import train as run_command
+    from alexnet_pl.experiment.trained_run import example_run as example_run
+    from alexnet_pl.experiment.trained_run import run_command as run_command
     from alexnet_pl.figures.boxes import draw_merging as draw_merging
     from alexnet_pl.figures.boxes import draw_mistakes as draw_mistakes
     from alexnet_pl.figures.catalog import draw_figure as draw_figure
@@ -31,18 +32,23 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.inference.trained_network import load as load
     from alexnet_pl.models.alexnet import AlexNet as AlexNet
     from alexnet_pl.models.color_selectivity import color_selectivity as color_selectivity
+    from alexnet_pl.models.layers import LocalResponseNorm as LocalResponseNorm
     from alexnet_pl.models.overfeat import OverFeat as OverFeat
     from alexnet_pl.reporting.code_tables import code_report as code_report
     from alexnet_pl.reporting.learning_curves import learning_curves as learning_curves
     from alexnet_pl.retrieval.codebook import open_codes as open_codes
     from alexnet_pl.retrieval.gallery import open_image_index as open_index
     from alexnet_pl.training.classifier import Classifier as Classifier
+    from alexnet_pl.training.optimizer import MomentumSGD as MomentumSGD
 
 __version__ = "0.1.0"
 
 PUBLIC = {  # name → module:definition
     "AlexNet": "models.alexnet:AlexNet",
+    "Augment": "data.loading.augment:Augment",
     "Classifier": "training.classifier:Classifier",
+    "LocalResponseNorm": "models.layers:LocalResponseNorm",
+    "MomentumSGD": "training.optimizer:MomentumSGD",
     "OverFeat": "models.overfeat:OverFeat",
     "Store": "data.store.store:Store",
     "TrainedNetwork": "inference.trained_network:TrainedNetwork",
@@ -59,7 +65,7 @@ PUBLIC = {  # name → module:definition
     "draw_scale_table": "figures.offset_pooling:draw_scale_table",
     "draw_top_patches": "figures.filter_responses:draw_top_patches",
     "example_box_run": "detection.box_run:example_box_run",
-    "example_run": "experiment.trained_run:run_folder",
+    "example_run": "experiment.trained_run:example_run",
     "draw_units": "figures.inside:draw_units",
     "learning_curves": "reporting.learning_curves:learning_curves",
     "load": "inference.trained_network:load",
@@ -69,7 +75,7 @@ PUBLIC = {  # name → module:definition
     "open_codes": "retrieval.codebook:open_codes",
     "open_index": "retrieval.gallery:open_image_index",
     "open_run": "experiment.trained_run:TrainedRun",
-    "run_command": "experiment.trained_run:train",
+    "run_command": "experiment.trained_run:run_command",
 }
 
 

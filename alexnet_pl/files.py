@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -24,6 +24,11 @@ JsonObject = dict[str, Any]
 """A JSON object whose keys this package does not declare as a record."""
 
 Record = TypeVar("Record")
+
+
+def list_paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The paths of one or several."""
+    return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
 
 
 def write_json(path: Path, value: Any) -> None:

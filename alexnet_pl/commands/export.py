@@ -13,13 +13,14 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import to_json
+from alexnet_pl.files import read_record, to_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
-from alexnet_pl.inference.model_card import model_card
+from alexnet_pl.inference.model_card import FIRST_LINES, model_card
 from alexnet_pl.inference.trained_network import build_network
-from alexnet_pl.inference.weights import HUB, read_run_weights
+from alexnet_pl.inference.weights import HUB, WeightsInfo, read_run_weights
 from alexnet_pl.runs.layout import CHECKPOINTS, read_config
 
+CARD, CONFIG = "README.md", "config.json"
 CHECKED = 32  # number of images on which the written file is compared with the network
 TORCHVISION = (
     "format=torchvision: torchvision's AlexNet is another network (64 kernels in conv1, no groups, no response "
@@ -43,6 +44,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     name, write, run_written = FORMATS[options.format]
     store = find_store(run, options.root)
     out = Path(options.out) if options.out else run / "export"
+    check_own_files(out)
     out.mkdir(parents=True, exist_ok=True)
     partial = out / f"partial-{os.getpid()}-{name}"  # another process may export at the same time
     try:
@@ -52,16 +54,26 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         partial.replace(out / name)
     finally:
         partial.unlink(missing_ok=True)
-    (out / "config.json").write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
+    (out / CONFIG).write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
     known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
-    (out / "README.md").write_text(model_card(weights.info, run, options.publish or out.name, known))
+    source = options.publish or out.resolve().name
+    (out / CARD).write_text(model_card(weights.info, run, source, known, options.format))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",
         out / name,
     )
     if options.publish:
-        publish_to_hub(out, options.publish)
+        publish_to_hub(out, [CARD, CONFIG, name], options.publish)
+
+
+def check_own_files(out: Path) -> None:
+    """Raise UserError if `out` holds a README.md or config.json that `export` did not write, which it would replace."""
+    card, config = out / CARD, out / CONFIG
+    if card.exists() and not card.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINES):
+        raise UserError(f"{card}: not written by export; choose another folder: out=FOLDER")
+    if config.exists():
+        read_record(config, WeightsInfo, "choose another folder: out=FOLDER")
 
 
 def find_store(run: Path, root: str | None) -> Store | None:
@@ -88,9 +100,8 @@ def images_to_check(store: Store | None, size: int) -> tuple[Tensor, str]:
     return split.images(numbers), f"{len(numbers)} validation images"
 
 
-def publish_to_hub(folder: Path, target: str) -> None:
-    """Push the folder if the user is logged in to the hub; else list the files that would be pushed."""
-    files = sorted(path.name for path in folder.iterdir() if path.is_file())
+def publish_to_hub(folder: Path, files: list[str], target: str) -> None:
+    """Push `files` of the folder, and no others, if the user is logged in to the hub; else list them."""
     try:
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.errors import HfHubHTTPError

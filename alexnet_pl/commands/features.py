@@ -15,6 +15,7 @@ from alexnet_pl.config.options import RetrievalOptions, make_retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
+from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
@@ -78,11 +79,11 @@ def find_neighbors(
 def query_images(cfg: DictConfig, index: ImageIndex) -> tuple[list[str], np.ndarray, None]:
     paths = predict.find_images(cfg.predict.images)
     names, embedded, not_read = [], [], {}
+    module = index.extractor.module
+    how = resizing_filter(module, cfg)
     for start in range(0, len(paths), predict.BATCH):
-        size = index.extractor.module.augment.size
-        readable, squares, unreadable = predict.read_squares(
-            paths[start : start + predict.BATCH], size, cfg.prepare.filter
-        )
+        batch = paths[start : start + predict.BATCH]
+        readable, squares, unreadable = predict.read_squares(batch, module.augment.size, how)
         not_read |= unreadable
         if readable:
             names += map(str, readable)

@@ -7,7 +7,7 @@ from alexnet_pl.console import print_message, suggest
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import sha256
 from alexnet_pl.inference.imports.class_order import output_classes, sort_classes
-from alexnet_pl.inference.imports.formats import FORMATS, format_of
+from alexnet_pl.inference.imports.formats import format_of, read_network
 from alexnet_pl.inference.imports.mean_image import fill, read_mean
 from alexnet_pl.inference.imports.run_folder import SIZE, write_run
 from alexnet_pl.runs.layout import ROOT
@@ -21,7 +21,7 @@ def import_weights(files: list[Path], options: ImportOptions) -> None:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     kind = format_of(path, options.format)
-    network = FORMATS[kind](path)
+    network = read_network(path, kind)
     classes, basis = output_classes(network, options.classes, options.root)
     if network.mean is None:
         mean = read_mean(options.mean, kind, SIZE)

@@ -16,7 +16,7 @@ from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.trained_run import train
+from alexnet_pl.experiment.trained_run import run_command
 from alexnet_pl.runs.layout import CONFIG, LAST
 
 RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
@@ -41,7 +41,7 @@ def example_box_run(folder: str | Path | None = None) -> Path:
         print(f"{FOLDER}: a classifier and a detector are trained on drawn scenes; some minutes", flush=True)
         for words in DEMO:
             if words[0] == "fit" or not Path(f"data/{'scenes' if words[2] == 'boxes_demo' else 'scenes_one'}").exists():
-                train(list(words))
+                run_command(words)
     return detector
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,22 +25,30 @@ FOLDER = Path("runs/notebook")
 DEMO = ["reproduce", "-c", "demo"]  # about a minute on two CPU cores
 
 
-def run_folder(given: str | Path | None = None) -> Path:
+def example_run(given: str | Path | None = None) -> Path:
     """Run folder: `given`, else $ALEXNET_PL_RUN, else runs/notebook, where configs/demo.yaml is trained once."""
     if wanted := given or os.environ.get(VARIABLE):
         read_config(Path(wanted))
         return Path(wanted)
     if not (FOLDER / RESULT).is_file():
-        print(f"{FOLDER}: the demonstration is trained, on images that are drawn; about a minute", flush=True)
-        train([*DEMO, f"hydra.run.dir={FOLDER}"])
+        print(f"{FOLDER}: training the demo on drawn images (about a minute)", flush=True)
+        run_command([*DEMO, f"hydra.run.dir={FOLDER}"])
     return FOLDER
 
 
-def train(words: list[str]) -> None:
-    """Run a command of the package in a child process. Raises UserError with its last line if it fails."""
-    done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(words)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+def run_command(words: Sequence[str]) -> None:
+    """Run a command of the package in a child process, and print its output as it comes.
+
+    Raises UserError with the last line if it fails.
+    """
+    command, last = [sys.executable, "-u", "-m", "alexnet_pl", *words], "failed"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        assert child.stdout
+        for line in child.stdout:  # `print`, so that a notebook shows it below the cell
+            print(line, end="", flush=True)
+            last = line.strip() or last
+    if child.returncode:
+        raise UserError(f"{' '.join(words)}: {last}")
 
 
 class TrainedRun:
@@ -82,7 +91,7 @@ class TrainedRun:
         """Data of the run. Raises UserError unless the store holds the images that the network was trained on."""
         data = build.make_data(self.cfg)
         if not is_remote(data.root) and not Path(data.root).exists():
-            raise UserError(f"data.root: {data.root} does not exist; was it moved, say where: data.root=FOLDER")
+            raise UserError(f"data.root: {data.root} does not exist; if the store was moved, pass data.root=FOLDER")
         wanted, there = self.checkpoint_info["store"].get("fingerprint"), data.store.fingerprint
         if wanted not in (None, there):
             raise UserError(f"data.root: {data.root} holds other images ({there[:12]}) than the run's ({wanted[:12]})")
@@ -103,6 +112,11 @@ def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> 
     return cfg
 
 
+def resizing_filter(module: Classifier, cfg: DictConfig) -> str:
+    """Filter with which the user's images become squares: that of the training images, else `prepare.filter`."""
+    return module.filter or (cfg.get("prepare") or {}).get("filter", "bilinear")
+
+
 def load_module(path: str, module: Classifier) -> Classifier:
     """Load weights, class list, mean image and earlier networks from a checkpoint into `module`."""
     checkpoint = read_checkpoint(path)
@@ -112,5 +126,6 @@ def load_module(path: str, module: Classifier) -> Classifier:
         why = str(error).splitlines()[-1].strip()
         raise UserError(f"ckpt_path: {path}: its weights are not those of this network ({why})") from error
     module.classes = checkpoint["alexnet_pl"]["classes"]
+    module.filter = checkpoint["alexnet_pl"].get("filter", "")
     module.lineage = read_lineage(checkpoint["alexnet_pl"])
     return module.eval()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images, read_squares
-from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.experiment.trained_run import TrainedRun, resizing_filter
 from alexnet_pl.figures import attribution, units
 from alexnet_pl.figures.attribution import ExplainedImage
 from alexnet_pl.figures.catalog import FigureEntry, Maker
@@ -68,8 +68,7 @@ def one_image_a_class(run: TrainedRun, count: int) -> Tensor:
 def read_pictures(run: TrainedRun, pictures: str) -> Tensor:
     """Read the user's images: (N, 3, size, size) uint8. Raises UserError if one cannot be read."""
     paths = find_images(pictures, "pictures")[:SHOWN_PICTURES]
-    how = (run.cfg.get("prepare") or {}).get("filter", "bilinear")
-    _, squares, unread = read_squares(paths, run.module.augment.size, how)
+    _, squares, unread = read_squares(paths, run.module.augment.size, resizing_filter(run.module, run.cfg))
     for path, reason in unread.items():
         raise UserError(f"pictures: {path}: {reason}")
     return squares

@@ -24,16 +24,6 @@ def open_earlier_network(source: str) -> EarlierNetwork:
 
 
 def from_exported(source: str, weights: Weights) -> EarlierNetwork:
-    """Describe exported weights by the test result in their metadata."""
-    info, result = weights.info, weights.info.result
-    finished = result is not None and result.finished
-    stage = LineageStage(
-        schema=SCHEMA,
-        store=info.store,
-        step=info.step,
-        training=result.training if result else None,
-        finished=finished,
-        ended_by=result.trained.ended_by if result else None,
-    )
-    lineage = [*(result.lineage if result else []), stage]
+    info = weights.info
+    lineage = info.lineage or [LineageStage(schema=SCHEMA, store=info.store, step=info.step)]  # of an older file
     return EarlierNetwork(source, info.architecture, weights.tensors, lineage)

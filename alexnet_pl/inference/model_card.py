@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.evaluation.result import TestResult, has_top5
@@ -18,17 +19,40 @@ every image, whatever it shows, and inherits the biases of its training images.
 """
 
 
-def model_card(info: WeightsInfo, run: Path, source: str, store: StoreManifest | None = None) -> str:
+class Network(NamedTuple):
+    """`tag`: on the Hugging Face hub; `source`: publication or file of the authors' program."""
+
+    title: str
+    tag: str
+    source: str
+
+
+ALEXNET = Network("AlexNet", "alexnet", "The network of Krizhevsky, Sutskever and Hinton (2012)")
+OTHERS = {  # model.name → network
+    "overfeat": Network("OverFeat", "overfeat", "The network of Sermanet et al. (2013)"),
+    "conv": Network("Convolutional network of Figure 1", "cifar10", "The network of layers-19pct.cfg of cuda-convnet"),
+    "local": Network(
+        "Locally connected network",
+        "cifar10",
+        "The network of layers-conv-local-….cfg of cuda-convnet",
+    ),
+}
+
+
+def model_card(
+    info: WeightsInfo, run: Path, source: str, store: StoreManifest | None = None, file_format: str = "safetensors"
+) -> str:
     """Return the card as Markdown, with the YAML header of the Hugging Face hub.
 
     `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there.
     """
     name = info.store.name or "unknown images"
+    network = OTHERS.get(info.architecture["model"].get("name", ""), ALEXNET)
     parts = [
-        HEADER,
-        introduction(info, name) + state(run),
+        HEADER.format(tag=network.tag),
+        introduction(info, name, network) + state(run),
         errors_section(info.result),
-        f"## Use\n\n{USE.format(folder=json.dumps(source))}",
+        f"## Use\n\n{example(info, source, file_format)}",
         f"## Training\n\n{origin(info.imported) if info.imported else training_section(run, store)}",
         LIMITATIONS,
         f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(name)}",
@@ -36,15 +60,14 @@ def model_card(info: WeightsInfo, run: Path, source: str, store: StoreManifest |
     return "\n".join(parts)
 
 
-def introduction(info: WeightsInfo, name: str) -> str:
+def introduction(info: WeightsInfo, name: str, network: Network) -> str:
     if info.imported:
         return (
             f"# AlexNet, weights of {PROGRAMS[info.imported.format]}\n\n"
             f"Weights that another program trained, converted by `alexnet_pl`: {len(info.classes):,} classes.\n"
         )
     return (
-        f"# AlexNet, trained on {name}\n\n"
-        "The network of Krizhevsky, Sutskever and Hinton (2012), trained with `alexnet_pl`: "
+        f"# {network.title}, trained on {name}\n\n{network.source}, trained with `alexnet_pl`: "
         f"{len(info.classes):,} classes, {info.step:,} steps.\n"
     )
 
@@ -68,20 +91,47 @@ PROGRAMS = {
     "torchvision": "torchvision's alexnet",
 }
 
-HEADER = """---
-library_name: alexnet_pl
-pipeline_tag: image-classification
-tags: [alexnet, image-classification]
+FIRST_LINES = "---\nlibrary_name: alexnet_pl\n"  # of every card
+HEADER = f"""{FIRST_LINES}pipeline_tag: image-classification
+tags: [{{tag}}, image-classification]
 ---
 """
 
-USE = """```python
-import alexnet_pl
+READ_IMAGE = """import json
+import numpy as np
+from PIL import Image, ImageOps
 
-model = alexnet_pl.load({folder})
-print(model.predict("picture.jpg"))
-```
+classes = json.load(open("config.json"))["classes"]
+picture = Image.open("picture.jpg").convert("RGB")
+square = ImageOps.fit(picture, ({size}, {size}), Image.Resampling.{filter})
+images = np.array(square).transpose(2, 0, 1)[None]  # (1, 3, {size}, {size}) uint8
 """
+
+EXAMPLES = {  # format → program that classifies picture.jpg
+    "safetensors": """import alexnet_pl
+
+model = alexnet_pl.load({source})
+print(model.predict("picture.jpg"))
+""",
+    "onnx": f"""{READ_IMAGE}
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+(probabilities,) = session.run(["probabilities"], {{{{"images": images}}}})
+print(classes[probabilities[0].argmax()])
+""",
+    "torch_export": f"""{READ_IMAGE}
+import torch
+
+model = torch.export.load("model.pt2").module()
+print(classes[model(torch.from_numpy(images))[0].argmax()])
+""",
+}
+
+
+def example(info: WeightsInfo, source: str, file_format: str) -> str:
+    values = {"source": json.dumps(source), "size": info.architecture["augment"]["size"], "filter": info.filter.upper()}
+    return f"```python\n{EXAMPLES[file_format].format(**values)}```\n"
 
 
 def errors_section(result: TestResult | None) -> str:

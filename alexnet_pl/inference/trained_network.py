@@ -1,6 +1,6 @@
 """TrainedNetwork: a torch module that classifies images of any size, with the preprocessing of §2 and views of §5.1."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple, overload
@@ -20,6 +20,7 @@ from alexnet_pl.inference.weights import Weights, read_weights
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.training.classifier import Net
 
+BATCH = 32  # images that are in memory at a time, with their activations
 Picture = Image.Image | Tensor | np.ndarray | str | PathLike[str]
 
 
@@ -52,13 +53,13 @@ class TrainedNetwork(nn.Module):
         check_views(views)
         self.weights_info, self.view_set = weights.info, views
         architecture = weights.info.architecture
-        with torch.device("meta"):  # allocates nothing: `assign` below puts the weights in
-            self.augment = instantiate(Augment, architecture["augment"], "augment")
-            model = {**architecture["model"], "num_classes": len(weights.info.classes)}
-            self.net = make_named_net(model, self.augment.crop)
         try:
-            self.load_state_dict(weights.tensors, assign=True)
-        except RuntimeError as error:
+            with torch.device("meta"):  # allocates nothing: `assign` below puts the weights in
+                self.augment = instantiate(Augment, architecture["augment"], "augment")
+                model = {**architecture["model"], "num_classes": len(weights.info.classes)}
+                self.net = make_named_net(model, self.augment.crop)
+            self.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()}, assign=True)
+        except (OverflowError, RuntimeError, TypeError) as error:
             raise UserError(f"weights: do not fit the architecture ({str(error).splitlines()[-1].strip()})") from error
         self.requires_grad_(False).eval()
 
@@ -89,14 +90,14 @@ class TrainedNetwork(nn.Module):
             images.device
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
         """The `top` most probable classes of each image, best first.
 
         `images`: one image or a sequence of images, each a Pillow image, a file, or uint8 RGB values as a
         (3, H, W) tensor or an (H, W, 3) array of NumPy. A tensor or array of four dimensions is a sequence of images.
         """
-        probabilities = self(self.to_batch(images))
+        probabilities = torch.cat([self(batch) for batch in self.to_batches(images)])
         best = probabilities.topk(min(top, len(self.classes)))
         classes = self.weights_info.classes
         rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
@@ -113,22 +114,33 @@ class TrainedNetwork(nn.Module):
     @overload
     def features(self, images: Picture | Sequence[Picture], layer: Sequence[str]) -> dict[str, Tensor]: ...
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(
         self, images: Picture | Sequence[Picture], layer: str | Sequence[str] = "fc7"
     ) -> Tensor | dict[str, Tensor]:
         """Activations of a layer for the center view: (N, 4096) for fc7, the features of Figure 4 (§7.1);
         (N, maps, H, W) for a convolution, before norm and pooling; logits for the last layer.
 
-        Several layers give a dictionary, computed in one forward pass.
+        Several layers give a dictionary, computed in one forward pass. The tensors need no gradient, but layers that
+        are trained may read them.
         """
         names = [layer] if isinstance(layer, str) else layer
-        outputs = layer_activations(self.net, next(self.augment.views(self.to_batch(images), "center")), names)
+        parts = [
+            layer_activations(self.net, next(self.augment.views(batch, "center")), names)
+            for batch in self.to_batches(images)
+        ]
+        outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return outputs[layer] if isinstance(layer, str) else outputs
 
     def transforms(self) -> Callable[[Picture], Tensor]:
         """Function from an image to an input of `net`, (3, crop, crop) float32: center view minus the mean image."""
         return lambda image: next(self.augment.views(self.to_batch(image), "center"))[0]
+
+    def to_batches(self, images: Picture | Sequence[Picture]) -> Iterator[Tensor]:
+        """`to_batch` for `BATCH` images at a time."""
+        image_list = list_images(images)
+        for start in range(0, max(1, len(image_list)), BATCH):
+            yield self.to_batch(image_list[start : start + BATCH])
 
     def to_batch(self, images: Picture | Sequence[Picture]) -> Tensor:
         """Resize and stack images: (N, 3, size, size) uint8 on the network's device."""

@@ -16,10 +16,11 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
-from alexnet_pl.files import Count, parse_record, to_json
+from alexnet_pl.files import Count, parse_record, sha256, to_json
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
-from alexnet_pl.runs.records import DatasetInfo, ImportedWeights
+from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
+from alexnet_pl.training.transfer import lineage_with_own
 
 FILE = "model.safetensors"
 METADATA_KEY = "alexnet_pl"  # metadata key in exported files
@@ -31,7 +32,8 @@ PREFIXES = ("net.", "augment.")  # tensors of a checkpoint's state_dict that inf
 class WeightsInfo:
     """Metadata of exported weights. `architecture`: {"model": …, "augment": …}, settings of the network and its
     preprocessing; `classes`: (id, name) in the order of the outputs; `filter`: resizing filter; `step`: training step;
-    `result`: last test, or None; `imported`: file of another program that the weights were imported from, or None."""
+    `result`: last test of these weights, or None; `imported`: file of another program that the weights were imported
+    from, or None; `lineage`: runs that the weights come from, oldest first, their own last; empty in older files."""
 
     architecture: Settings
     classes: list[list[str]]
@@ -40,6 +42,7 @@ class WeightsInfo:
     store: DatasetInfo = field(default_factory=DatasetInfo)
     result: TestResult | None = None
     imported: ImportedWeights | None = None
+    lineage: list[LineageStage] = field(default_factory=list)
     schema: Count = 1
 
 
@@ -74,18 +77,26 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     store = parse_record(metadata.get("store", {}), DatasetInfo)
-    filter_name = str((read_config(run).get("prepare") or {}).get("filter", "bilinear")) if run else "bilinear"
-    result = read_result(run / RESULT) if run and (run / RESULT).is_file() else None
+    prepared = (read_config(run).get("prepare") or {}) if run else {}
     info = WeightsInfo(
         metadata["switches"],
         metadata["classes"],
-        filter_name,
+        metadata.get("filter") or str(prepared.get("filter", "bilinear")),
         content["global_step"],
         store,
-        result,
+        read_result_of(run, checkpoint) if run else None,
         read_import(metadata),
+        lineage_with_own(checkpoint, content),
     )
     return Weights(info, {name: t for name, t in content["state_dict"].items() if name.startswith(PREFIXES)})
+
+
+def read_result_of(run: Path, checkpoint: Path) -> TestResult | None:
+    """The run's newest test; None if it tested another checkpoint."""
+    if not (run / RESULT).is_file():
+        return None
+    result = read_result(run / RESULT)
+    return result if result.checkpoint.sha256 == sha256(checkpoint) else None
 
 
 def read_exported_weights(path: Path) -> Weights:
@@ -102,7 +113,7 @@ def check_info(info: WeightsInfo) -> None:
     """Raise ValueError, naming the field, for metadata from which no network can be built."""
     if info.filter not in FILTERS:
         raise ValueError(f"filter: {info.filter} is not one of {', '.join(FILTERS)}")
-    if not info.architecture.keys() >= {"model", "augment"}:
+    if not all(isinstance(info.architecture.get(part), dict) for part in ("model", "augment")):
         raise ValueError("architecture: model or augment is missing")
     if not all(len(pair) == 2 for pair in info.classes):
         raise ValueError("classes: must be pairs of id and name")

@@ -18,7 +18,8 @@ class NormLayer(nn.Module):
 
     def forward(self, a: Tensor) -> Tensor:
         grouped = a.unflatten(1, (self.spec.towers, -1))
-        if torch.compiler.is_compiling():  # true in an export too, where a custom autograd.Function is not allowed
+        # While compiling, which an export does too, and under torch.func, a custom autograd.Function is not allowed.
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
             return normalize(grouped, self.spec).flatten(1, 2)
         return NormFunction.apply(grouped, self.spec, self.compiled).flatten(1, 2)
 

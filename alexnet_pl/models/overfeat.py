@@ -79,8 +79,9 @@ class OverFeat(nn.Module):
     "Layer 5" in the paper is the last convolution of either network.
 
         net      fast or accurate
-        crop     side of the training crop in pixels. With a k × k kernel in the first fully connected layer it must be
-                 71 + 32 · (k − 1) for fast, 77 + 36 · (k − 1) for accurate; smaller crops give smaller networks
+        crop     side of the training crop in pixels, by default the paper's. With a k × k kernel in the first fully
+                 connected layer it must be 71 + 32 · (k − 1) for fast, 77 + 36 · (k − 1) for accurate; smaller crops
+                 give smaller networks
         width    share of the maps and units of each layer but the last: 0.25 for a small proxy
         dropout  0: none
         init     normal: N(0, 0.01²) in every layer, as printed (§3.1). he: N(0, 2 / inputs), which keeps the scale of
@@ -94,7 +95,7 @@ class OverFeat(nn.Module):
     def __init__(
         self,
         num_classes: int = 1000,
-        crop: int = 221,
+        crop: int | None = None,
         net: str = "accurate",
         width: float = 1.0,
         dropout: float = 0.5,
@@ -103,8 +104,9 @@ class OverFeat(nn.Module):
     ) -> None:
         super().__init__()
         check_overfeat_options(num_classes, net, width, dropout, init, sigma)
-        self.num_classes, self.crop, self.sigma, self.kind = num_classes, crop, sigma, net
         plan = PLANS[net]
+        crop = plan.crop if crop is None else crop
+        self.num_classes, self.crop, self.sigma, self.kind = num_classes, crop, sigma, net
         self.pools = [spec.pool for spec in plan.convolutions]
         self.window = window_geometry(net, crop)
 

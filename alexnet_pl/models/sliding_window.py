@@ -28,11 +28,6 @@ class WindowGeometry(NamedTuple):
         """Pixels between windows at the fine stride: 12."""
         return self.stride // self.pool_stride
 
-    @property
-    def map_side(self) -> int:
-        """Side of a window in cells of the maps before the last pooling: 15."""
-        return self.pool + self.pool_stride * (self.classifier - 1)
-
 
 class SlidingNetwork(Protocol):
     """Classifier that can be applied at every position of an image."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
-from alexnet_pl.files import JsonObject
+from alexnet_pl.files import JsonObject, list_paths
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_place
@@ -32,9 +32,9 @@ def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
     return list(groups.values())
 
 
-def code_report(run: Path) -> str:
-    """Table of a run folder of configs/codes.yaml as Markdown, for a notebook."""
-    return tables.to_markdown([code_table(tests) for tests in collect_codes([run])])
+def code_report(runs: str | Path | Iterable[str | Path]) -> str:
+    """Table of one or several run folders of configs/codes.yaml as Markdown, for a notebook."""
+    return tables.to_markdown([code_table(tests) for tests in collect_codes(list_paths(runs))])
 
 
 def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:

@@ -3,12 +3,13 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
+from alexnet_pl.files import list_paths
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT, collect_runs
 from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, validations
 from alexnet_pl.runs.provenance import read_sessions
@@ -75,12 +76,12 @@ def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
     return distinguish({path: length + (counts[names[path]] > 1) for path, length in lengths.items()})
 
 
-def learning_curves(folders: list[Path]) -> Iterator[str]:
+def learning_curves(folders: str | Path | Iterable[str | Path]) -> Iterator[str]:
     """Lines of a Markdown table: validation errors in percent, center view, a column for each run, a row for each step.
 
-    `folders`: run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
+    `folders`: one or several run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
-    return curve_lines(name_runs(folders))
+    return curve_lines(name_runs(list_paths(folders)))
 
 
 def curve_lines(runs: list[NamedRun]) -> Iterator[str]:

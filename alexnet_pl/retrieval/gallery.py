@@ -51,12 +51,22 @@ def extract_features(
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
     source = FeatureSource(dataset=predictions.describe_dataset(store, split), checkpoint=checkpoint)
     directory = features_dir(folder, split, extractor.layer)
-    existing = Features(directory) if (directory / "about.json").is_file() else None
+    existing = whole_features(directory)
     if existing and (existing.info.dataset, existing.info.checkpoint) == (source.dataset, source.checkpoint):
         return existing, False
     extractor.module.performance.apply(extractor.module.net, extractor.device)
     extraction.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
     return Features(directory), True
+
+
+def whole_features(directory: Path) -> Features | None:
+    """Features in a folder; None if they do not exist or are damaged."""
+    try:
+        features = Features(directory)
+        _ = features.names
+    except UserError:
+        return None
+    return features
 
 
 class ImageIndex:

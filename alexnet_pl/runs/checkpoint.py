@@ -28,7 +28,7 @@ class NetworkRecord:
     """Entry `alexnet_pl` of a checkpoint. `switches`: arguments of model and augmentation; `classes`: (id, name), in
     the order of the outputs; `store`: images trained on; `lineage`: networks that layers were taken from; `sums`: (2,
     3) sums of the epoch so far; `course`: settings that a resumed fit must share; `imported`: set for weights of
-    another program."""
+    another program; `filter`: resizing filter of the training images, "" if not known."""
 
     switches: dict[str, dict[str, Any]]
     classes: list[list[str]] = field(default_factory=list)  # empty for code networks
@@ -37,6 +37,7 @@ class NetworkRecord:
     sums: torch.Tensor | None = None
     course: dict[str, Any] = field(default_factory=dict)
     imported: ImportedWeights | None = None
+    filter: str = ""
     schema: Annotated[int, (1, SCHEMA)] = 1
 
 

@@ -93,6 +93,7 @@ class Classifier(L.LightningModule):
         self.classes: list[list[str]] = []
         self.last_metrics: dict[str, Tensor] = {}  # metrics of the last validation or test
         self.trained_on = DatasetInfo()
+        self.filter = ""  # resizing filter of the training images; not known in older checkpoints and for drawn images
         self.progress_metrics: dict[str, float] = {}  # `log(prog_bar=True)` would wait for the GPU at each step
         self.labeled = True  # whether the labels of the tested split are known
         self.lineage: list[LineageStage] = []  # earlier runs that layers were copied from, oldest first
@@ -113,6 +114,7 @@ class Classifier(L.LightningModule):
             return self.check_classes(self.classes, store.classes)
         self.classes = store.classes
         self.trained_on = describe_dataset(store, "train")
+        self.filter = (store.manifest.settings or {}).get("filter", "")
         self.augment.set_statistics(store.mean, store.covariance)
 
     def configure_model(self) -> None:
@@ -309,6 +311,7 @@ class Classifier(L.LightningModule):
             "switches": self.architecture,
             "classes": self.classes,
             "store": to_json(self.trained_on),
+            "filter": self.filter,
         }
         checkpoint["alexnet_pl"] = metadata
         checkpoint["alexnet_pl"]["lineage"] = [to_json(stage) for stage in self.lineage]

@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -52,19 +53,23 @@ class EarlierNetwork:
 def read_earlier_network(path: Path) -> EarlierNetwork:
     """Read the network in a checkpoint. Raises UserError for any other file."""
     checkpoint = read_checkpoint(path, key=TRANSFER_KEY)
-    metadata, step = checkpoint["alexnet_pl"], checkpoint["global_step"]
-    fit = finished_fit(path, checkpoint)
+    lineage = lineage_with_own(path, checkpoint)
+    return EarlierNetwork(str(path), checkpoint["alexnet_pl"]["switches"], checkpoint["state_dict"], lineage)
+
+
+def lineage_with_own(path: Path, checkpoint: Mapping[str, Any]) -> list[LineageStage]:
+    """Runs that a network comes from, oldest first, its own last. `checkpoint`: content of the file at `path`."""
+    metadata, fit = checkpoint["alexnet_pl"], finished_fit(path, checkpoint)
     stage = LineageStage(
         schema=SCHEMA,
         store=parse_record(metadata.get("store", {}), DatasetInfo),
-        step=step,
+        step=checkpoint["global_step"],
         training=fit.training if fit else None,
         finished=fit is not None,
         ended_by=fit.ended_by if fit else None,
         changed=fit is not None and fit.changed,
     )
-    lineage = [*read_lineage(metadata), stage]
-    return EarlierNetwork(str(path), metadata["switches"], checkpoint["state_dict"], lineage)
+    return [*read_lineage(metadata), stage]
 
 
 def carry_over(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:

@@ -58,7 +58,8 @@ class DemoService:
 
     def read(self, data: bytes) -> Tensor:
         """Decode an image file: (1, 3, size, size) uint8. Raises ValueError, with the reason, if it is not an image."""
-        return resize_center_crop(decode(data)[0], self.module.augment.size, self.cfg.prepare.filter)[None]
+        how = trained_run.resizing_filter(self.module, self.cfg)
+        return resize_center_crop(decode(data)[0], self.module.augment.size, how)[None]
 
     def answer(self, image: Tensor) -> Answer:
         """Classify an image, (1, 3, size, size) uint8, compute its Grad-CAM, and search for similar images."""

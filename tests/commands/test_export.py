@@ -1,6 +1,7 @@
 """`export`: other programs that read each format compute the network's probabilities."""
 
 import json
+import math
 import re
 import shlex
 import shutil
@@ -19,8 +20,10 @@ from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
-from alexnet_pl.inference.weights import WeightsInfo, read_weights
+from alexnet_pl.inference.trained_network import TrainedNetwork
+from alexnet_pl.inference.weights import Weights, WeightsInfo, read_weights, write_safetensors
 
 
 def export(*words: object) -> None:
@@ -66,6 +69,45 @@ def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tm
     card = model_card(read_weights(tiny_run).info, tmp_path, "hf://someone/alexnet")
     assert "12 steps.\nThe fit was not finished." in card
     assert 'alexnet_pl.load("hf://someone/alexnet")' in card
+
+
+@pytest.mark.parametrize(
+    ("model", "title", "tag"),
+    [
+        ({}, "AlexNet", "alexnet"),
+        ({"name": "caffe"}, "AlexNet", "alexnet"),
+        ({"name": "overfeat"}, "OverFeat", "overfeat"),
+        ({"name": "local"}, "Locally connected network", "cifar10"),
+    ],
+)
+def test_card_names_the_network(tiny_run: Path, model: dict[str, str], title: str, tag: str) -> None:
+    info = read_weights(tiny_run).info
+    card = model_card(replace(info, architecture={**info.architecture, "model": model}), tiny_run, "x")
+    assert f"# {title}, trained on tiny\n" in card
+    assert f"tags: [{tag}, image-classification]" in card
+    assert ("Krizhevsky" in card) == (title == "AlexNet")
+
+
+def run_example(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Last line that the program in an exported card prints in its folder, of a drawn picture.jpg."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "picture.jpg")
+    (program,) = re.findall(r"```python\n(.+?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(program, {})
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_example_of_the_card_runs_beside_the_folder(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    export(tiny_run, "out=.")
+    card = (tmp_path / "mine/README.md").read_text()
+    (tmp_path / "README.md").write_text(card)
+    best = run_example(tmp_path, monkeypatch, capsys)
+    assert load(tiny_run).predict("picture.jpg")[0][0].class_id in best
 
 
 def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None:
@@ -179,7 +221,9 @@ def test_export_reads_the_options_of_prepare_from_the_runs_store_if_it_is_there(
 
 
 @pytest.mark.slow
-def test_onnxruntime_matches_the_network_for_any_batch_size(tiny_run: Path, tmp_path: Path) -> None:
+def test_onnxruntime_matches_the_network_for_any_batch_size(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     export(tiny_run, "format=onnx", f"out={tmp_path}")
@@ -192,10 +236,14 @@ def test_onnxruntime_matches_the_network_for_any_batch_size(tiny_run: Path, tmp_
     assert {node.domain for node in __import__("onnx").load(tmp_path / "model.onnx").graph.node} == {""}
     facts = json.loads(session.get_modelmeta().custom_metadata_map["alexnet_pl"])
     assert len(facts["classes"]) == 10
+    said = run_example(tmp_path, monkeypatch, capsys)
+    assert load(tiny_run).predict("picture.jpg")[0][0][:2] == tuple(json.loads(said.replace("'", '"')))
 
 
 @pytest.mark.slow
-def test_torch_export_matches_the_network_for_any_batch_size(tiny_run: Path, tmp_path: Path) -> None:
+def test_torch_export_matches_the_network_for_any_batch_size(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     export(tiny_run, "format=torch_export", "views=center", f"out={tmp_path}")
     files = {"alexnet_pl.json": ""}
     program = torch.export.load(tmp_path / "model.pt2", extra_files=files).module()
@@ -205,6 +253,30 @@ def test_torch_export_matches_the_network_for_any_batch_size(tiny_run: Path, tmp
         with torch.inference_mode():
             torch.testing.assert_close(program(given), network(given), atol=1e-6, rtol=1e-5)
     assert len(json.loads(files["alexnet_pl.json"])["classes"]) == 10
+    said = run_example(tmp_path, monkeypatch, capsys)
+    assert network.predict("picture.jpg")[0][0][:2] == tuple(json.loads(said.replace("'", '"')))
+
+
+@pytest.mark.parametrize("wrong", [1e-2, math.nan])
+def test_file_that_computes_other_probabilities_is_not_kept(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    def write(network: TrainedNetwork, weights: Weights, path: Path) -> None:
+        biased = {**weights.tensors, "net.fc8.bias": weights.tensors["net.fc8.bias"].clone()}
+        biased["net.fc8.bias"][3] += wrong
+        write_safetensors(replace(weights, tensors=biased), path)
+
+    name, _, read = FORMATS["safetensors"]
+    monkeypatch.setitem(FORMATS, "safetensors", (name, write, read))
+    with pytest.raises(UserError, match=r"\.safetensors file: its probabilities differ from the network's by up to"):
+        export(tiny_run, f"out={tmp_path}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_image_is_enough_to_compare(tiny_run: Path, tmp_path: Path) -> None:
+    write_safetensors(read_weights(tiny_run), tmp_path / "model.safetensors")
+    read = FORMATS["safetensors"][2]
+    assert largest_difference(load(tiny_run), tmp_path / "model.safetensors", read, images(tiny_run, 1)) < 1e-6
 
 
 def test_random_images_are_compared_if_the_store_is_missing(
@@ -243,7 +315,17 @@ def test_push_without_a_login_lists_the_files(
     assert "would push README.md, config.json, model.safetensors to hf://someone/alexnet" in said
 
 
-def test_push_with_a_login_uploads_the_folder(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "text"), [("README.md", "# My project\n"), ("config.json", '{"theme": "dark"}')])
+def test_files_of_others_are_not_replaced(tiny_run: Path, tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=rf"{name}: .*not written by .*; choose another folder: out=FOLDER"):
+        export(tiny_run, f"out={tmp_path}")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, text)]
+
+
+def test_push_with_a_login_uploads_the_files_of_export_alone(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub = pytest.importorskip("huggingface_hub")
     calls = []
 
@@ -256,7 +338,10 @@ def test_push_with_a_login_uploads_the_folder(tiny_run: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(hub, "get_token", lambda: "token")
     monkeypatch.setattr(hub, "HfApi", Api)
-    export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
+    (tmp_path / ".env").write_text("TOKEN=secret")
+    for _ in range(2):
+        calls.clear()
+        export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
     assert calls == [
         ("create", ("someone/alexnet",)),
         ("upload", "someone/alexnet", ["README.md", "config.json", "model.safetensors"]),

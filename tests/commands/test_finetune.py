@@ -103,7 +103,9 @@ def test_exported_weights_and_checkpoint_give_the_same_initial_network(
         for number, source in enumerate(sources)
     ]
     assert all(torch.equal(tensor, second["state_dict"][name]) for name, tensor in first["state_dict"].items())
-    assert first["alexnet_pl"]["lineage"][0]["store"] == second["alexnet_pl"]["lineage"][0]["store"]
+    assert first["alexnet_pl"]["lineage"] == second["alexnet_pl"]["lineage"]
+    (stage,) = second["alexnet_pl"]["lineage"]
+    assert (stage["finished"], stage["training"]["model"]["width"]) == (True, 0.25)
 
 
 def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:

@@ -1,5 +1,6 @@
 """Recipe `folder` on thirty images: any folder name, no split, classes of the store, fewer images than a batch."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from alexnet_pl.config.recipes import compose, quote_value
 from alexnet_pl.data.loading.augment import Draws
 from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.experiment import predict
+from alexnet_pl.experiment.trained_run import TrainedRun, resizing_filter
 
 SMALL = ["data.size=72", "augment.crop=67", "+model.width=0.1", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
 CPU = ["logger=csv", "performance.compile=false", "trainer.accelerator=cpu", "trainer.precision=32-true"]
@@ -90,3 +93,34 @@ def test_batch_larger_than_the_split_repeats_images() -> None:
         assert torch.equal(batch.images[:, 0, 0, 0].long(), batch.labels)
         orders.append(batch.labels.tolist())
     assert orders[0] != orders[1], "another order each epoch"
+
+
+def test_images_are_resized_with_the_filter_of_the_training_images(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter was given to `prepare` alone."""
+    out, filters = tmp_path / "run", []
+    words = [f"data.root={tmp_path / 'store'}", f"prepare.source={quote_value(str(photos))}", *SMALL, *CPU]
+    prepare(compose("folder", [*words, "prepare.filter=bicubic"]), tmp_path)
+    (out / ".hydra").mkdir(parents=True)
+    cfg = compose("folder", words)
+    OmegaConf.save(cfg, out / ".hydra/config.yaml")
+    run(cfg, "fit", out)
+    last = out / "checkpoints/last.ckpt"
+
+    def recorded(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
+        filters.append(filter_name)
+        return torch.zeros(3, size, size, dtype=torch.uint8)
+
+    monkeypatch.setattr(predict, "resize_center_crop", recorded)
+    again = compose(str(out), [f"predict.images={quote_value(str(photos / 'cat/0.jpg'))}"])
+    run(again, "predict", out, last)
+    alone = shutil.copy(last, tmp_path / "alone.ckpt")
+    opened = TrainedRun(out)
+    assert [*filters, load(out).weights_info.filter, load(alone).weights_info.filter] == ["bicubic"] * 3
+    assert resizing_filter(opened.module, opened.cfg) == "bicubic"
+    older = torch.load(last, weights_only=True)
+    del older["alexnet_pl"]["filter"]
+    torch.save(older, last)
+    run(again, "predict", out, last)
+    assert [filters[-1], load(out).weights_info.filter] == ["bilinear"] * 2, "as the run's config says"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import map_side
 from torch.nn import functional as F
 
 from alexnet_pl.config.box_options import BoxOptions
@@ -47,7 +48,7 @@ def test_gathered_windows_are_slices_of_the_maps(network: BoxNetwork) -> None:
     """Pooling a window's 6 × 6 cells by 3 × 3 with stride 3 reads the same cells as dilated taps at stride 1."""
     maps = torch.rand(1, 4, 9, 11)
     pooled = network.pool(maps)
-    side, numbers = network.window.map_side, torch.tensor([0, 7, 23])
+    side, numbers = map_side(network.window), torch.tensor([0, 7, 23])
     expected = [
         F.max_pool2d(maps[:, :, y : y + side, x : x + side], 3) for y, x in ((n // 6, n % 6) for n in numbers.tolist())
     ]

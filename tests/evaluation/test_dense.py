@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from networks import map_side
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -79,7 +80,7 @@ def test_coarse_map_is_every_third_cell_of_the_fine_map() -> None:
 def test_each_cell_matches_the_classifier_on_its_maps() -> None:
     net = network()
     maps = net.convolve(pictures(149, 161))
-    found, side = slide_classifier(net, maps), net.window.map_side
+    found, side = slide_classifier(net, maps), map_side(net.window)
     for i in range(found.shape[2]):
         for j in range(found.shape[3]):
             window = F.max_pool2d(maps[..., i : i + side, j : j + side], 3)
@@ -125,7 +126,7 @@ def test_alexnets_fully_connected_layers_match_convolutions() -> None:
         torch.testing.assert_close(dense_logits(net, picture)[:, :, 0, 0], net(picture), **CLOSE)
     net = alexnet(crop=99)
     maps = net.convolve(pictures(131, 115))
-    found, side = slide_classifier(net, maps), net.window.map_side
+    found, side = slide_classifier(net, maps), map_side(net.window)
     assert found.shape[2:] == (3, 2)
     for i, j in ((0, 0), (1, 1), (2, 0)):
         window = F.max_pool2d(maps[..., i : i + side, j : j + side], 3, 2)

@@ -361,7 +361,7 @@ def test_bars_are_drawn_without_the_store(
     cfg.data.root = str(tmp_path / "gone")
     OmegaConf.save(cfg, copy / ".hydra/config.yaml")
     command([str(copy)])
-    assert "gone does not exist; was it moved, say where: data.root=FOLDER" in capsys.readouterr().out
+    assert "gone does not exist; if the store was moved, pass data.root=FOLDER" in capsys.readouterr().out
     assert "<image" not in (copy / "figures/figure4-left.svg").read_text()
     command([str(copy), f"data.root={tiny_store}"])
     assert (copy / "figures/figure4-left.svg").read_text().count("<image") == 8

@@ -1,6 +1,7 @@
 """`alexnet_pl.load`: the same probabilities as the run's test, on images of any size and type."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import alexnet_pl
 from alexnet_pl import UserError, load
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import to_json
+from alexnet_pl.inference import trained_network
 from alexnet_pl.inference.weights import read_weights, write_safetensors
 
 
@@ -44,6 +46,23 @@ def test_run_checkpoint_and_export_have_identical_weights(tiny_run: Path, export
         assert other.classes == first.classes
         for name, tensor in first.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_errors_of_other_weights_are_not_read(tiny_run: Path, tmp_path: Path) -> None:
+    """The test in a run folder is of one checkpoint; a checkpoint before the last is of no finished fit."""
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    last = read_weights(run).info
+    assert last.result is not None
+    assert [stage.finished for stage in last.lineage] == [True]
+    other = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    other["state_dict"]["net.fc8.bias"] += 1
+    other["global_step"] -= 6
+    torch.save(other, run / "checkpoints/best.ckpt")
+    info = read_weights(run / "checkpoints/best.ckpt").info
+    assert info.result is None
+    assert [(stage.finished, stage.training, stage.step) for stage in info.lineage] == [(False, None, last.step - 6)]
+    torch.save(other, run / "checkpoints/last.ckpt")
+    assert read_weights(run).info.result is None, "resumed after its test"
 
 
 def test_safetensors_reader_finds_the_checkpoints_tensors(tiny_run: Path, exported: Path) -> None:
@@ -142,7 +161,17 @@ def test_missing_file_is_named_once(tiny_run: Path, tmp_path: Path) -> None:
         load(tiny_run).predict(tmp_path / "away.jpg")
 
 
-@pytest.mark.parametrize("what", ["missing", "empty", "text", "foreign", "architecture", "flip", "tensors", "views"])
+WRONG = {  # part of the architecture → key → value
+    "architecture": ("model", "layres", 3),
+    "flip": ("augment", "flip", 1.5),
+    "huge": ("augment", "size", 10**10),
+    "name": ("model", "name", ["alexnet"]),
+}
+
+
+@pytest.mark.parametrize(
+    "what", ["missing", "empty", "text", "foreign", "model", "augment", *WRONG, "tensors", "views"]
+)
 def test_anything_but_a_trained_network_is_reported_in_one_line(exported: Path, tmp_path: Path, what: str) -> None:
     path = tmp_path / "model.safetensors"
     tensors = load_file(exported / "model.safetensors")
@@ -153,11 +182,12 @@ def test_anything_but_a_trained_network_is_reported_in_one_line(exported: Path, 
         path.write_text("hello")
     elif what == "foreign":
         save_file({"weight": torch.zeros(3)}, path)
-    elif what == "architecture":
-        facts["architecture"]["model"]["layres"] = 3
+    elif what in WRONG:
+        part, key, value = WRONG[what]
+        facts["architecture"][part][key] = value
         save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
-    elif what == "flip":
-        facts["architecture"]["augment"]["flip"] = 1.5
+    elif what in ("model", "augment"):
+        facts["architecture"][what] = {"model": 5, "augment": None}[what]
         save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
     elif what == "tensors":
         tensors["net.fc7.weight"] = torch.zeros(7, 7)
@@ -166,6 +196,34 @@ def test_anything_but_a_trained_network_is_reported_in_one_line(exported: Path, 
         load(exported, "eleven") if what == "views" else load(path if what != "missing" else tmp_path / "away")
     assert "\n" not in str(error.value)
     assert what == "views" or str(tmp_path) in str(error.value)
+
+
+def test_half_precision_weights_are_converted(tiny_run: Path, exported: Path, tmp_path: Path) -> None:
+    tensors = {name: tensor.half() for name, tensor in load_file(exported / "model.safetensors").items()}
+    save_file(tensors, tmp_path / "model.safetensors", {"alexnet_pl": json.dumps(to_json(read_weights(exported).info))})
+    images = stored_images(tiny_run, 3)
+    torch.testing.assert_close(load(tmp_path)(images), load(exported)(images), atol=1e-3, rtol=0.05)
+
+
+def test_linear_layer_learns_from_features(tiny_run: Path) -> None:
+    model, images = load(tiny_run), list(stored_images(tiny_run, 4))
+    probe = torch.nn.Linear(1024, 2)
+    probe(model.features(images)).sum().backward()
+    assert probe.weight.grad is not None
+    torch.testing.assert_close(probe.weight.grad[0], model.features(images).sum(0))
+
+
+def test_many_images_are_computed_in_parts(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, images, sizes = load(tiny_run, "center"), list(stored_images(tiny_run, 9)), []
+    whole = [model.predict(images), model.features(images, layer=["fc7", "fc8"])]
+    monkeypatch.setattr(trained_network, "BATCH", 4)
+    model.net.register_forward_hook(lambda _module, inputs, _output: sizes.append(len(inputs[0])))
+    parts = [model.predict(images), model.features(images, layer=["fc7", "fc8"])]
+    assert sizes == [4, 4, 1], "features end the forward pass early"
+    for one, other in zip(whole[0], parts[0], strict=True):
+        assert [guess.class_id for guess in one] == [guess.class_id for guess in other]
+    for name in ("fc7", "fc8"):
+        torch.testing.assert_close(parts[1][name], whole[1][name], rtol=1e-4, atol=1e-5)
 
 
 def test_oversized_class_list_is_refused_before_allocation(exported: Path, tmp_path: Path) -> None:

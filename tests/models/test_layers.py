@@ -195,6 +195,19 @@ def test_norms_are_deterministic_and_leave_their_input_unchanged(norm, reference
 
 
 @pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["maps", "space"])
+def test_gradients_per_image_match_a_loop(norm: NormLayer) -> None:
+    """torch.func transforms no custom autograd.Function without rules of its own."""
+    a, g = maps(3, 4, 5, 6), maps(3, 4, 5, 6, seed=1)
+
+    def loss(image: Tensor, weight: Tensor) -> Tensor:
+        return (norm(image[None])[0] * weight).sum()
+
+    found = torch.func.vmap(torch.func.grad(loss))(a, g)
+    pairs = zip(a.split(1), g.split(1), strict=True)
+    torch.testing.assert_close(found, torch.cat([gradient(norm, image, weight) for image, weight in pairs]))
+
+
+@pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["maps", "space"])
 def test_norms_have_no_parameters_or_buffers(norm) -> None:
     assert list(norm.parameters()) == []
     assert norm.state_dict() == {}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from networks import map_side
 from torch import Tensor, nn
 
 from alexnet_pl.models.overfeat import OverFeat, window_geometry
@@ -92,13 +93,18 @@ def test_initial_weights_have_the_configured_deviation_and_biases_are_zero(init:
             assert not layer.bias.any()
 
 
+@pytest.mark.parametrize(("net", "crop"), [("fast", 231), ("accurate", 221)])
+def test_default_crop_is_that_of_the_paper(net: str, crop: int) -> None:
+    assert on_meta(net=net, width=0.02).crop == crop
+
+
 @pytest.mark.parametrize(("net", "crops"), [("fast", [71, 103, 135, 199]), ("accurate", [77, 113, 149, 185])])
 def test_smaller_crops_cover_every_pixel(net: str, crops: list[int]) -> None:
     """The last window of every layer ends at the image's last pixel, so one pixel less makes the last map smaller."""
     for kernel, crop in enumerate(crops, 1):
         network = OverFeat(5, crop, net, width=0.02)
         side, smaller = (network.convolve(torch.zeros(1, 3, pixels, pixels)).shape[-1] for pixels in (crop, crop - 1))
-        assert side == smaller + 1 == network.window.map_side
+        assert side == smaller + 1 == map_side(network.window)
         assert network.window.classifier == (kernel if crop != 199 else 5)
 
 

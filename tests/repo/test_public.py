@@ -35,6 +35,20 @@ def test_type_checkers_see_the_same_names() -> None:
     assert (Path(alexnet_pl.__file__).parent / "py.typed").is_file()
 
 
+def test_every_public_name_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/python.md").read_text()
+    assert {line.removeprefix("::: alexnet_pl.") for line in page.splitlines() if line.startswith(":::")} == set(
+        alexnet_pl.PUBLIC
+    )
+
+
+def test_tables_accept_one_run_or_several_as_text_or_path(tiny_run: Path) -> None:
+    first, *others = [list(alexnet_pl.learning_curves(given)) for given in (tiny_run, str(tiny_run), [str(tiny_run)])]
+    assert len(first) == 4
+    assert others == [first, first]
+    assert {alexnet_pl.code_report(given) for given in (tiny_run, str(tiny_run), [tiny_run])} == {""}, "no codes in it"
+
+
 def test_load_result_accepts_a_run_folder_or_a_test_folder(tiny_run: Path) -> None:
     newest = alexnet_pl.load_result(tiny_run)
     (test,) = tiny_run.glob("results/*")

@@ -57,6 +57,18 @@ def test_image_is_its_own_nearest_neighbor(network: Path) -> None:
     assert gallery.classes == Store(gallery.cfg.data.root).classes
 
 
+@pytest.mark.parametrize("damaged", ["features.npy", "labels.npy", "names.jsonl", "about.json"])
+def test_features_replaces_damaged_features(network: Path, cfg: DictConfig, tmp_path: Path, damaged: str) -> None:
+    copy = shutil.copytree(network, tmp_path / "net")
+    folder = copy / "features/val-fc7"
+    wanted, damage = Features(network / "features/val-fc7"), folder / damaged
+    damage.write_bytes(damage.read_bytes()[:-20])
+    run(cfg, "features", copy, last(copy))
+    found = Features(folder)
+    assert np.array_equal(found.values, wanted.values)
+    assert found.names == wanted.names
+
+
 def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
     """Against brute force on the files written by `features`."""
     run(cfg, "retrieve", network, last(network))

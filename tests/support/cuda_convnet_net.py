@@ -153,4 +153,6 @@ STEPS = {
     "softmax": softmax,
     "neuron": lambda _, inputs: np.maximum(inputs[0], 0),
     "hs": lambda layer, inputs: layer["keep"] * inputs[0],
+    "dropout2": lambda layer, inputs: layer["keep"] * inputs[0],
+    "dropout": lambda _, inputs: inputs[0],  # DropoutLayer of cuda-convnet2 divides by `keep` in training
 }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.sliding_window import WindowGeometry
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 PRINTED = {
@@ -64,6 +65,11 @@ def through(net: AlexNet, image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     with torch.no_grad(), watched(net) as found:
         output = net(image)
     return {name: calls[0] for name, calls in found.items()} | {"net": (image, output)}
+
+
+def map_side(window: WindowGeometry) -> int:
+    """Side of a window in cells of the maps before the last pooling: 15 for OverFeat's accurate network."""
+    return window.pool + window.pool_stride * (window.classifier - 1)
 
 
 def count(net: nn.Module) -> int:

@@ -51,21 +51,19 @@ class CaffeLayer(NamedTuple):
 
 
 def read_caffe(path: Path) -> ForeignNetwork:
-    """Read the weights of a .caffemodel. Raises UserError, naming the difference, for anything but `bvlc_alexnet`."""
-    try:
-        layers = read_caffe_layers(path)
-        check_order(path, layers)
-        learned = [layer for layer in layers if layer.kind in ("Convolution", "InnerProduct")]
-        tensors = {}
-        for name, layer in zip(NAMES, learned, strict=True):
-            if len(layer.blobs) != 2:
-                raise ValueError(f"{layer.name} has {len(layer.blobs)} blobs, not weights and biases")
-            weight, bias = map(read_blob, layer.blobs)
-            if layer.kind == "InnerProduct":
-                weight = weight.reshape(weight.shape[-2:])
-            tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias.reshape(-1)
-    except ValueError as error:
-        raise UserError(f"{path}: not a .caffemodel of AlexNet, or corrupt ({error})") from error
+    """Read the weights of a .caffemodel. Raises UserError, naming the difference, for anything but `bvlc_alexnet`, and
+    other exceptions for a corrupt file."""
+    layers = read_caffe_layers(path)
+    check_order(path, layers)
+    learned = [layer for layer in layers if layer.kind in ("Convolution", "InnerProduct")]
+    tensors = {}
+    for name, layer in zip(NAMES, learned, strict=True):
+        if len(layer.blobs) != 2:
+            raise ValueError(f"{layer.name} has {len(layer.blobs)} blobs, not weights and biases")
+        weight, bias = map(read_blob, layer.blobs)
+        if layer.kind == "InnerProduct":
+            weight = weight.reshape(weight.shape[-2:])
+        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias.reshape(-1)
     tensors["conv1.weight"] = tensors["conv1.weight"][:, ::-1]  # blue, green, red → red, green, blue
     found = {name: torch.from_numpy(array.copy()) for name, array in tensors.items()}
     width = len(found["conv1.bias"]) / 96

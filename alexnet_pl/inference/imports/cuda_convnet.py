@@ -15,7 +15,13 @@ from torch import Tensor
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import UserError
-from alexnet_pl.inference.imports.foreign import ConvSettings, ForeignNetwork, check_conv, check_shapes
+from alexnet_pl.inference.imports.foreign import (
+    ConvSettings,
+    ForeignNetwork,
+    check_conv,
+    check_shapes,
+    undo_inverted_dropout,
+)
 from alexnet_pl.inference.imports.layer_graph import Layer, levels, read_layers, read_pickle, sources
 from alexnet_pl.models.alexnet import AlexNet
 
@@ -24,6 +30,7 @@ CONSTANTS = {  # kind of layer → constant → value in net 145; scale as saved
     "rnorm": {"size": 5, "scale": 1e-3 / 25, "pow": 0.75},
     "hs": {"keep": 0.5},
     "dropout2": {"keep": 0.5},
+    "dropout": {"keep": 0.5},
 }
 AFTER_CONV1 = {  # layers between conv1 and conv2 → arguments of AlexNet
     ("cmrnorm", "pool", "relu"): {"norm": True, "relu_after_pool1": True},
@@ -36,11 +43,13 @@ AFTER_CONV2 = {
     ("relu", "cmrnorm", "pool"): {"spatial_norm": False},
     ("relu", "pool"): {},
 }
+DROPOUT = [("relu", "hs"), ("relu", "dropout")]  # scaled at test time as in the paper (§5.2), or in training
 POOLS = {(3, 2): True, (2, 2): False}  # size and stride → overlap
 
 
 def read_cuda_convnet(path: Path) -> ForeignNetwork:
-    """Read the weights of a checkpoint. Raises UserError, naming the layer, if `AlexNet` cannot compute the network."""
+    """Read the weights of a checkpoint. Raises UserError, naming the layer, if `AlexNet` cannot compute the network,
+    and other exceptions for layers whose entries have other types."""
     layers = read_layers(path)
     parts = levels(path, layers)
     names = paper_names(path, parts)
@@ -52,22 +61,17 @@ def read_cuda_convnet(path: Path) -> ForeignNetwork:
         tensors[f"{name}.weight"], tensors[f"{name}.bias"] = torch.from_numpy(weight), torch.from_numpy(bias)
         below = part
     model = find_switches(path, layers, dict(zip(names, parts, strict=True)), tensors, groups)
+    above = [name for name, part in zip(names, parts, strict=True) if "dropout" in check_between(path, layers, part)]
+    tensors = undo_inverted_dropout(tensors, above)
     crop = math.isqrt(int(sources(path, layers, parts[0][0])[0].layer.get("outputs", 0)) // 3)
     with torch.device("meta"):
-        net = build(path, model, crop)
+        net = AlexNet(**model, crop=crop)
     check_shapes(path, tensors, net)
     for name, part in zip(names, parts, strict=True):
         for layer in part if name.startswith("conv") else []:
             check_conv(path, name, conv_settings(layer, groups[name]), net)
     augment = {"crop": crop, "mean": "center", "noise": 0.0}
     return ForeignNetwork(model, augment, tensors, "ILSVRC class numbers", number_order=True)
-
-
-def build(path: Path, model: Settings, crop: int) -> AlexNet:
-    try:
-        return AlexNet(**model, crop=crop)
-    except ValueError as error:
-        raise UserError(f"{path}: not the paper's network ({error})") from error
 
 
 def paper_names(path: Path, parts: list[list[Layer]]) -> list[str]:
@@ -143,7 +147,7 @@ def find_switches(
         "overlap": find_overlap(path, layers, parts),
     }
     wanted = {"conv3": [("relu",)], "conv4": [("relu",)], "conv5": [("pool", "relu"), ("relu", "pool")],
-              "conv6": [("relu",)], "fc6": [("relu", "hs")], "fc7": [("relu", "hs")], "bottleneck": [()]}  # fmt: skip
+              "conv6": [("relu",)], "fc6": DROPOUT, "fc7": DROPOUT, "bottleneck": [()]}  # fmt: skip
     wanted |= {"conv1": list(AFTER_CONV1), "conv2": list(AFTER_CONV2)}
     for name, found in between.items():
         if found not in wanted[name]:
@@ -177,7 +181,7 @@ def check_constants(path: Path, layer: Layer) -> str:
         return str(layer["neuron"]["type"])
     if kind == "pool" and layer.get("pool") != "max":
         return f"{layer.get('pool')} pooling"
-    return "hs" if kind.startswith("dropout") else kind
+    return "hs" if kind == "dropout2" else kind
 
 
 def find_overlap(path: Path, layers: dict[str, Layer], parts: dict[str, list[Layer]]) -> bool:

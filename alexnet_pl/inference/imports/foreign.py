@@ -1,5 +1,6 @@
 """ForeignNetwork: imported weights with the config of the network they fit, and checks of their layers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,13 +61,13 @@ def check_conv(file: object, name: str, found: ConvSettings, net: AlexNet) -> No
             raise UserError(f"{file}: {name} has {key} {there}, AlexNet has {value}; this is another network")
 
 
-def undo_inverted_dropout(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Double the weights of fc7 and fc8, which is exact in floating point.
+def undo_inverted_dropout(tensors: dict[str, Tensor], layers: Iterable[str] = ("fc7", "fc8")) -> dict[str, Tensor]:
+    """Double the weights of the layers above dropout, which is exact in floating point.
 
     Other programs divide activations by 1 − p = 1/2 during training. This package multiplies them by it at test time,
     as in the paper (§5.2), so doubled weights give the same outputs.
     """
-    return tensors | {name: 2 * tensors[name] for name in ("fc7.weight", "fc8.weight")}
+    return tensors | {name: 2 * tensors[name] for name in (f"{layer}.weight" for layer in layers)}
 
 
 def check_shapes(file: object, tensors: dict[str, Tensor], net: AlexNet) -> None:

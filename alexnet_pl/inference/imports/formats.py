@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.inference.imports.caffe import read_caffe
 from alexnet_pl.inference.imports.cuda_convnet import read_cuda_convnet
 from alexnet_pl.inference.imports.foreign import ForeignNetwork
@@ -15,6 +15,14 @@ FORMATS: dict[str, Callable[[Path], ForeignNetwork]] = {
     "torchvision": read_torchvision,
 }
 SUFFIXES = {".caffemodel": "caffe", ".pth": "torchvision", ".pt": "torchvision"}
+
+
+def read_network(path: Path, kind: str) -> ForeignNetwork:
+    """Read weights in the format `kind`. Raises UserError for any file that is not AlexNet's weights in it."""
+    try:
+        return FORMATS[kind](path)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not AlexNet in the format {kind}, or corrupt ({reason(error)})") from error
 
 
 def format_of(path: Path, given: str | None) -> str:

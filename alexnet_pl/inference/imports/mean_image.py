@@ -24,8 +24,8 @@ def read_mean(given: str | None, kind: str, size: int) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"mean={given}: no such file; {NEEDED[kind]}")
     try:
-        mean = read_batches_meta(path) if kind == "cuda_convnet" else read_caffe_mean(path)
-    except (ValueError, OSError) as error:
+        mean = np.asarray(read_batches_meta(path) if kind == "cuda_convnet" else read_caffe_mean(path), np.float64)
+    except (AttributeError, EOFError, OSError, TypeError, ValueError) as error:
         raise UserError(f"mean={given}: not a mean image ({reason(error)}); {NEEDED[kind]}") from error
     if mean.shape != (3, size, size):
         raise UserError(f"mean={given}: {mean.shape[1]} × {mean.shape[2]} pixels, not {size} × {size}")

@@ -24,7 +24,8 @@ MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225
 
 
 def read_torchvision(path: Path) -> ForeignNetwork:
-    """Read a state dict. Raises UserError, naming the difference, for anything but torchvision's `alexnet`.
+    """Read a state dict. Raises UserError, naming the difference, for anything but torchvision's `alexnet`, and
+    ValueError for numbers of kernels that no AlexNet has.
 
     torchvision feeds pixels from 0 to 1, minus a mean and divided by a standard deviation per channel; this package
     feeds pixels from 0 to 255 minus a mean. The kernels of conv1 are therefore divided by 255 × standard deviation.

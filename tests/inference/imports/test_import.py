@@ -20,6 +20,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record, sha256
+from alexnet_pl.inference.imports.torchvision_weights import LAYERS
 from alexnet_pl.paper.matching import matching_claim
 
 MEAN = "mean=123,117,104"
@@ -122,6 +123,8 @@ def test_classes_of_the_authors_program_are_in_ilsvrc_order(tmp_path: Path) -> N
         (["classes=ten.txt", "mean=away.npy"], r"mean=\S+away.npy: no such file"),
         (["classes=ten.txt", "mean=small.npy"], r"mean=\S+small.npy: 32 × 32 pixels, not 256 × 256"),
         (["classes=ten.txt", "mean=ten.txt"], r"mean=\S+ten.txt: not a mean image"),
+        (["classes=ten.txt", "mean=empty.npy"], r"mean=\S+empty.npy: not a mean image"),
+        (["classes=ten.txt", "mean=words.npy"], r"mean=\S+words.npy: not a mean image"),
         (["classes=ten.txt", MEAN, "out=."], r"out=\S+: exists already"),
         (["format=keras"], r"format=keras: one of cuda_convnet, caffe, torchvision"),
         (["format=torchvision"], r"torch cannot read it as weights"),
@@ -134,6 +137,8 @@ def test_mistakes_are_reported_in_one_line(weights: Path, tmp_path: Path, words:
     (tmp_path / "ten.txt").write_text("".join(f"n{i} name\n" for i in range(10)))
     (tmp_path / "twice.txt").write_text("n1 a\n" * 10)
     np.save(tmp_path / "small.npy", np.zeros((3, 32, 32)))
+    np.save(tmp_path / "words.npy", np.full((3, 32, 32), "word"))
+    (tmp_path / "empty.npy").touch()
     there = [word.replace("=", f"={tmp_path}/", 1) if "." in word else word for word in words]
     with pytest.raises(UserError, match=says) as error:
         call(weights, *there)
@@ -151,6 +156,25 @@ def test_mistakes_are_reported_in_one_line(weights: Path, tmp_path: Path, words:
 def test_other_caffe_networks_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(), **change)
     with pytest.raises(UserError, match=says):
+        call(path)
+
+
+@pytest.mark.parametrize("share", [1000, 3])
+def test_caffemodel_of_unusual_width_is_reported_in_one_line(tmp_path: Path, share: int) -> None:
+    path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(share=share))
+    with pytest.raises(UserError, match=r"net.caffemodel: ") as error:
+        call(path)
+    assert "\n" not in str(error.value)
+
+
+def test_caffemodel_with_corrupt_settings_is_reported_in_one_line(tmp_path: Path) -> None:
+    """Padding of a convolution as a number that does not end: its bytes in the file are unique."""
+    path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights())
+    whole = path.read_bytes()
+    setting = b"\x18\x02\x20\x05\x28\x02"  # pad = 2, kernel_size = 5, group = 2
+    assert whole.count(setting) == 1
+    path.write_bytes(whole.replace(setting, setting[:-1] + b"\x82"))
+    with pytest.raises(UserError, match=r"net.caffemodel: .*corrupt"):
         call(path)
 
 
@@ -176,6 +200,8 @@ def test_corrupt_caffemodel_is_reported_in_one_line(tmp_path: Path, v1: bool) ->
         (lambda n: n["rnorm1a"].update(minDiv=1.0), r"rnorm1a has minDiv 1, not 2"),
         (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a come from different layers"),
         (lambda n: n["hs1a"].update(keep=0.8), r"hs1a has keep 0.8, not 0.5"),
+        (lambda n: n["hs1b"].update(type="dropout", keep=0.8), r"hs1b has keep 0.8, not 0.5"),
+        (lambda n: n["hs1b"].update(type="dropout"), r"the inputs of fc2048ba come from different layers"),
         (
             lambda n: n["conv2b"].update(stride=[2]) or n["conv2a"].update(stride=[2]),
             r"conv2 has stride 2, AlexNet has 1",
@@ -190,6 +216,10 @@ def test_corrupt_caffemodel_is_reported_in_one_line(tmp_path: Path, v1: bool) ->
         (lambda n: n["fc1000"]["weights"][0].fill(np.nan), r"fc8.weight has values that are not finite"),
         (lambda n: n["hs1a"].update(inputs=["fc2048ba_neuron"]), r"form a cycle"),
         (dict.clear, r"has no layers with weights"),
+        (lambda n: n["conv1a"].update(weights=["x"]), r"91.1: not AlexNet in the format cuda_convnet, or corrupt"),
+        (lambda n: n["conv1a"].update(weights=5), r"91.1: not AlexNet in the format cuda_convnet, or corrupt"),
+        (lambda n: n["fc1000"].update(biases={}), r"91.1: not AlexNet in the format cuda_convnet, or corrupt"),
+        (lambda n: n["conv1a"].pop("filterSize"), r"91.1: not AlexNet in the format cuda_convnet, or corrupt"),
     ],
 )
 def test_other_networks_of_the_authors_program_are_refused(tmp_path: Path, change: Any, says: str) -> None:
@@ -226,6 +256,21 @@ def test_other_torchvision_network_is_reported_in_one_line(tmp_path: Path) -> No
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match=r"list.pth: has no features.0.weight"):
         call(tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("shape", [(512,), (0,), ()])
+def test_torchvision_weights_with_another_number_of_kernels_are_reported_in_one_line(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    weights = {f"{name}.{part}": torch.zeros(1) for name in LAYERS.values() for part in ("weight", "bias")}
+    weights["features.0.weight"], weights["features.0.bias"] = (
+        torch.zeros(*(shape or (64,)), 3, 11, 11),
+        torch.zeros(shape),
+    )
+    torch.save(weights, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"net.pth: ") as error:
+        call(tmp_path / "net.pth")
+    assert "\n" not in str(error.value)
 
 
 def test_store_classes_are_sorted(store: Path, config: Compose) -> None:

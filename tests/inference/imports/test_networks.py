@@ -64,6 +64,19 @@ def test_net_145_matches_its_layers_computed_independently(tmp_path: Path, class
     assert model.classes[0] == "name of n00000010, 1"
 
 
+@pytest.mark.parametrize("kind", ["dropout", "dropout2"])
+def test_dropout_of_cuda_convnet2_is_scaled_where_its_layer_is(
+    tmp_path: Path, classes: Path, pictures: Tensor, kind: str
+) -> None:
+    layers = cuda_convnet_net.net145()
+    for name in ("hs1a", "hs1b", "hs2a", "hs2b"):
+        layers[name]["type"] = kind
+    model = imported(checkpoint(tmp_path / "91.1", layers), f"classes={classes}", "mean=0,0,0")
+    views = pictures.double().numpy()[:, :, 16:240, 16:240]
+    wanted = np.stack([cuda_convnet_net.compute(layers, view)["probs"] for view in views])[:, ORDER]
+    np.testing.assert_allclose(model(pictures).numpy(), wanted, atol=2e-5)
+
+
 @pytest.mark.parametrize("kind", ["dictionary", "ordered", "list"])
 def test_layers_may_be_a_dictionary_or_a_list(tmp_path: Path, kind: str) -> None:
     """Formats of the 2012 program, cuda-convnet2 and cuda-convnet."""
