@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from running import Compose, last, run
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork, load_box_network
 from alexnet_pl.detection.boxes import match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, window_boxes
@@ -58,6 +61,26 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
     assert found["finished"] is True
     assert found["dataset"]["images"] == 5
     assert list(tmp_path.glob("run/results/*/merging.png"))
+
+
+def test_boxes_are_written_in_pixels_of_the_original_files(
+    localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    localise.trainer.max_epochs = 1
+    run(localise, "fit", tmp_path / "run")
+    run(localise, "test", tmp_path / "run", last(tmp_path / "run"))
+    monkeypatch.setattr(WholeSplit, "__init__", partialmethod(open_shrunk, WholeSplit.__init__))
+    run(localise, "test", tmp_path / "shrunk", last(tmp_path / "run"))
+    stored, original = (next(tmp_path.glob(f"{name}/results/*/detections.csv")) for name in ("run", "shrunk"))
+    for row, other in zip(table(stored), table(original), strict=True):
+        assert float(other["left"]) == pytest.approx(2 * float(row["left"]), abs=0.02)
+        assert float(other["bottom"]) == pytest.approx(3 * float(row["bottom"]), abs=0.02)
+
+
+def open_shrunk(split: WholeSplit, original: Callable[..., None], *args: Any) -> None:
+    """Open a split as if its files had three times the height and twice the width of the stored images."""
+    original(split, *args)
+    split.original_sizes = split.sizes * np.array([3, 2])
 
 
 def test_windows_are_computed_once_for_all_regressors(
