@@ -1,7 +1,7 @@
 """`test` of box recipes (OverFeat §4.4, §5): localisation error, or average precision.
 
 Writes `results/<split>-<task>-<options>/` in the run folder: boxes.json with the errors; the boxes of all images as
-JSON, CSV and COCO JSON; pictures of some images before and after merging.
+JSON, CSV and COCO JSON, in pixels of the original files; pictures of some images before and after merging.
 """
 
 import hashlib
@@ -21,7 +21,12 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.average_precision import DetectedBoxes
-from alexnet_pl.detection.box_evaluation import BoxTest, evaluate_detector, evaluate_localiser
+from alexnet_pl.detection.box_evaluation import (
+    BoxTest,
+    evaluate_detector,
+    evaluate_localiser,
+    to_original_pixels,
+)
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
@@ -60,7 +65,8 @@ def test(cfg: DictConfig, folder: Path) -> float:
     else:
         tested = evaluate_localiser(finder, split, train, options)
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
-    write_boxes(results, [(split.names[n], found) for n, found in by_number(tested.detections)], classes)
+    original = to_original_pixels(tested.detections, split)
+    write_boxes(results, [(split.names[n], found) for n, found in by_number(original)], classes)
     result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
     write_json(results / RESULT, result)
     names = [name for _, name in classes]

@@ -1,6 +1,7 @@
 """`detect`: boxes, classes and confidences in the user's own images (OverFeat §4, §5)."""
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -8,7 +9,7 @@ from omegaconf import DictConfig
 from alexnet_pl import runtime
 from alexnet_pl.config.box_options import make_detect_options
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.data.images import decode
+from alexnet_pl.data.images import check_aspect_ratio, decode
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
@@ -26,15 +27,16 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
     out_dir, results, not_read = folder / "detections", [], {}
-    for path in paths:
+    for picture, path in name_pictures(paths).items():
         try:
             image = decode(path.read_bytes())[0]
+            check_aspect_ratio(image)
         except (OSError, ValueError) as error:
             not_read[path] = error
             continue
         boxes = finder.select_confident(finder.find(image))
         results.append((str(path), boxes))
-        save_boxes(out_dir / f"{path.stem}.png", image, boxes, [name for _, name in classes])
+        save_boxes(out_dir / picture, image, boxes, [name for _, name in classes])
     for path, reason in not_read.items():
         print(f"not read: {path} ({reason})")
     if not results:
@@ -43,6 +45,15 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     print_tables([boxes_table(results, classes)])
     num_boxes = sum(len(boxes.labels) for _, boxes in results)
     print_message(f"{pluralize(len(results), 'image')}, {num_boxes:,} boxes, drawn beside the table", table)
+
+
+def name_pictures(paths: Sequence[Path]) -> dict[str, Path]:
+    """File name of a picture → its image: the image's name as PNG, with a number if an earlier image has that name."""
+    images: dict[str, Path] = {}
+    for path in paths:
+        names = (f"{path.stem}.png" if number == 1 else f"{path.stem}-{number}.png" for number in count(1))
+        images[next(name for name in names if name not in images)] = path
+    return images
 
 
 def boxes_table(results: Sequence[tuple[str, PredictedBoxes]], classes: Sequence[Sequence[str]]) -> Table:

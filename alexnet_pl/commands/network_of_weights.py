@@ -50,14 +50,9 @@ def take_store_name(cfg: DictConfig, folder: Path) -> None:
     """Set `data.name`, if it is null, to the name of the store at `data.root`."""
     if OmegaConf.is_missing(cfg.data, "name") or cfg.data.name is not None:
         return
-    cfg.data.name = literal_name(Store(store_root(cfg)))
+    cfg.data.name = Store(store_root(cfg)).name
     if cfg.command == "fit" and is_first_process():
         save_filled_in(cfg, folder / CONFIG)
-
-
-def literal_name(store: Store) -> str:
-    check_literal(store.name, "data.name")
-    return store.name
 
 
 def architecture_of_weights(cfg: DictConfig) -> Settings:
@@ -88,7 +83,7 @@ def take_store(cfg: DictConfig) -> None:
             f"data.root: {store.root} holds squares of {store.size} pixels, but the network of transfer.weights "
             f"reads {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
-    cfg.data.name = literal_name(store)
+    cfg.data.name = store.name
     cfg.model.num_classes = len(store.classes)
 
 

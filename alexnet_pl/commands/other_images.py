@@ -40,13 +40,18 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     module = trained_run.load_module(other.ckpt_path, module)
     restrict_outputs(module, rows)
     data.store.classes = module.classes  # class names of the network, not of the store
-    results = predictions.results_dir(folder, store.name, section.view_set)
+    results = predictions.results_dir(folder, results_name(store.name), section.view_set)
     tested = run_test(other, trainer, module, data, results)
     errors = last_metrics(module)
     if trainer.is_global_zero:
         write_confusions(results, data.store, tested.dataset.split)
         print_test_result(write_result(results / RESULT, errors, tested), results)
     return errors["top1_error"]
+
+
+def results_name(store: str) -> str:
+    """Name of a store in the folder of its results; marked if it is that of results on the run's own images."""
+    return f"data_{store}" if store.removesuffix("_real") in ("train", "val", "test") else store
 
 
 def check_real(cfg: DictConfig, data: ImageStore) -> list[set[int]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.config.sections import SCALES
+from alexnet_pl.config.sections import check_choice, check_scales
 
 TASKS = ("localise", "detect")
 
@@ -114,16 +114,6 @@ class DetectOptions:
             raise ValueError(f"least_score={self.least_score}: from 0 to 1")
         if not 0 < self.iou <= 1 or self.threshold < 0:
             raise ValueError(f"iou={self.iou}, threshold={self.threshold}: above 0 and at most 1; not below 0")
-
-
-def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}={value}: one of {', '.join(known)}")
-
-
-def check_scales(scales: list[int]) -> None:
-    if not scales or len(set(scales)) != len(scales) or not set(scales) <= set(SCALES):
-        raise ValueError(f"scales={scales}: one or more of {', '.join(map(str, SCALES))}, each once")
 
 
 def make_box_options(cfg: DictConfig) -> BoxOptions:

@@ -4,6 +4,7 @@ Section `test` chooses the views or windows of an image to average (§5.1; OverF
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,16 @@ SCALES = (1, 2, 3, 4, 5, 6)
 STRIDES, ASPECTS, SCORES = ("fine", "coarse"), ("crop", "squash", "keep"), ("softmax", "logit")
 
 
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name}={value}: one of {', '.join(known)}")
+
+
+def check_scales(scales: Sequence[int]) -> None:
+    if not scales or len(set(scales)) != len(scales) or not set(scales) <= set(SCALES):
+        raise ValueError(f"scales={list(scales)}: one or more of {', '.join(map(str, SCALES))}, each once")
+
+
 @dataclass(frozen=True)
 class DenseViews:
     """Every window of an image at several scales, with reflections (OverFeat §3.3).
@@ -88,15 +99,10 @@ class DenseViews:
     score: str = "softmax"
 
     def __post_init__(self) -> None:
-        if not self.scales or len(set(self.scales)) != len(self.scales) or not set(self.scales) <= set(SCALES):
-            raise ValueError(f"scales={list(self.scales)}: one or more of {', '.join(map(str, SCALES))}, each once")
-        for name, value, known in (
-            ("stride", self.stride, STRIDES),
-            ("aspect", self.aspect, ASPECTS),
-            ("score", self.score, SCORES),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}={value}: one of {', '.join(known)}")
+        check_scales(self.scales)
+        check_choice("stride", self.stride, STRIDES)
+        check_choice("aspect", self.aspect, ASPECTS)
+        check_choice("score", self.score, SCORES)
 
     @property
     def name(self) -> str:

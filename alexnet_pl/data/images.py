@@ -118,15 +118,20 @@ def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torc
     return torch.from_numpy(crop_center(shorten(pixels, size, filter_name), size, size))
 
 
+def check_aspect_ratio(image: torch.Tensor) -> None:
+    """Raise ValueError if the aspect ratio of (3, H, W) exceeds `MAX_ASPECT_RATIO`: enlarged to a usual shorter side,
+    the image would need the memory of many."""
+    height, width = image.shape[1:]
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise ValueError(f"{width:,} × {height:,} pixels, one side more than {MAX_ASPECT_RATIO} times the other")
+
+
 def resize_shorter_side(image: torch.Tensor, size: int, filter_name: str) -> torch.Tensor:
     """Resize a whole image so that its shorter side has `size` pixels, antialiased as in Pillow: (3, H, W) uint8.
 
-    Raises ValueError if the aspect ratio exceeds `MAX_ASPECT_RATIO`, since the result would need the memory of many
-    images.
+    Raises ValueError if the aspect ratio exceeds `MAX_ASPECT_RATIO`.
     """
-    height, width = image.shape[1:]
-    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
-        raise ValueError(f"{width:,} × {height:,} pixels, more than {MAX_ASPECT_RATIO} times as long as it is wide")
+    check_aspect_ratio(image)
     return torch.from_numpy(shorten(image.numpy(), size, filter_name))
 
 

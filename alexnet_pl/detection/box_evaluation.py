@@ -1,7 +1,7 @@
 """Evaluation on a split: ILSVRC's localisation error of a localiser (§4.4), average precision of a detector (§5)."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from rich.progress import track
@@ -13,15 +13,16 @@ from alexnet_pl.detection.blacklist import read_image_blacklist, read_object_bla
 from alexnet_pl.detection.boxes import as_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
-from alexnet_pl.detection.mistakes import classify_detections, count_mistakes
+from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
+SomeBoxes = TypeVar("SomeBoxes", DetectedBoxes, TrueBoxes)
 
 
 class BoxTest(NamedTuple):
-    """Result of a test: `numbers` for boxes.json, the detections in all images, and the true boxes."""
+    """Result of a test: `numbers` for boxes.json, the detections in all images and the true boxes, in stored pixels."""
 
     numbers: JsonObject
     detections: DetectedBoxes
@@ -68,7 +69,8 @@ def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[in
 def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptions, wnids: Sequence[str]) -> BoxTest:
     """Compute average precision over all images, and count the outcomes of the most confident detections.
 
-    As many detections are counted as there are true boxes that are not difficult. With `options.blacklist`, the result
+    Average precision is computed in pixels of the original files, in which ILSVRC's rule says what a small box is. As
+    many detections are counted as there are true boxes that are not difficult. With `options.blacklist`, the result
     also has `map_without_blacklist`. `wnids`: WordNet ids of the classes. Raises UserError if no image has a box.
     """
     blacklisted = read_object_blacklist(options.blacklist, split, wnids)
@@ -76,17 +78,18 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
     detected, truths = concat_detections(list(range(len(split))), boxes), collect_true_boxes(split)
     if not len(truths.images):
         raise UserError(f"data.root: no image of {split.name} has a box")
-    precisions = average_precisions(detected, truths, finder.network.num_objects, options.rule)
+    original = to_original_pixels(detected, split), to_original_pixels(truths, split), finder.network.num_objects
+    precisions = average_precisions(*original, options.rule)
     top = select_most_confident(detected, int((~truths.difficult).sum()))
     numbers = {
         "images": len(split),
         "objects": len(truths.images),
         "map": mean_average_precision(precisions),
         "average_precisions": [None if np.isnan(value) else round(100 * float(value), 2) for value in precisions],
-        "mistakes": count_mistakes(*classify_detections(top, truths)),
+        "mistakes": count_outcomes(*classify_detections(top, truths)),
     }
     if blacklisted:
-        counted = average_precisions(detected, truths, finder.network.num_objects, options.rule, blacklisted)
+        counted = average_precisions(*original, options.rule, blacklisted)
         numbers["map_without_blacklist"] = mean_average_precision(counted)
     return BoxTest(numbers, detected, truths)
 
@@ -118,6 +121,12 @@ def collect_true_boxes(split: WholeSplit) -> TrueBoxes:
     labels, boxes, difficult = (np.concatenate(column) for column in zip(*rows, strict=True))
     known = labels >= 0
     return TrueBoxes(images[known], labels[known], boxes[known], difficult[known].astype(bool))
+
+
+def to_original_pixels(found: SomeBoxes, split: WholeSplit) -> SomeBoxes:
+    """Boxes in stored pixels → boxes in pixels of the original files."""
+    height, width = (split.original_sizes / split.sizes)[found.images].T
+    return found._replace(boxes=found.boxes * np.stack([width, height, width, height], 1))
 
 
 def relative_boxes(split: WholeSplit) -> list[np.ndarray]:

@@ -4,11 +4,12 @@ The paper prints no learning rate, batch size, number of epochs or update rule f
 that decays linearly to zero works without a search.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
@@ -54,6 +55,11 @@ class BoxModule(L.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
         return {"optimizer": adam, "lr_scheduler": schedule}
 
+    def on_fit_start(self) -> None:
+        batch, world = self.trainer.datamodule.batch_size, self.trainer.world_size  # type: ignore[attr-defined]
+        if batch % world:
+            raise UserError(f"data.batch_size={batch} does not divide by {world} devices")
+
     def check_loss(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):
             raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
@@ -72,3 +78,8 @@ class BoxModule(L.LightningModule):
             "lineage": [to_json(stage) for stage in self.lineage],
             "course": {"seed": data.seed, "batch_size": data.batch_size},
         }
+
+
+def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """A loss of 0 whose gradients are zeros, for a process without a window: all processes must have all gradients."""
+    return 0 * torch.stack([parameter.sum() for parameter in parameters if parameter.requires_grad]).sum()

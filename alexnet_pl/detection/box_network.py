@@ -98,9 +98,7 @@ def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOpti
     net: Any = make_named_net({**switches["model"], "num_classes": outputs}, switches["augment"]["crop"])
     if not hasattr(net, "window"):
         raise UserError("transfer.weights: this network cannot slide; train one of configs/overfeat_*.yaml")
-    with torch.device("meta"):
-        sides = [net.window.window] * 2
-    maps = count_maps(net, sides[0])
+    maps = count_maps(net, net.window.window)
     heads = classes if options.per_class else 0
     regressor = BoxRegressor(maps, net.window.classifier, (options.units[0], options.units[1]), heads)
     return BoxNetwork(net, regressor, torch.zeros(3), options.task == "detect")
@@ -122,12 +120,7 @@ def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[S
     last = list(dict(network.net.named_parameters()))[-1].rpartition(".")[0]
     for name, tensor in source.tensors.items():
         if name.startswith(f"net.{last}."):
-            copy_outputs(
-                state[name],
-                tensor,
-                list(map(str, class_ids(classes))),
-                list(map(str, class_ids(source.metadata["classes"]))),
-            )
+            copy_outputs(state[name], tensor, class_ids(classes), class_ids(source.metadata["classes"]))
         elif name in state and state[name].shape == tensor.shape:
             state[name].copy_(tensor)
         elif name.startswith("net."):

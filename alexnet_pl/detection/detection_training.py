@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet_pl.detection.box_module import BoxModule
+from alexnet_pl.detection.box_module import BoxModule, zero_loss
 from alexnet_pl.detection.boxes import to_window_frame
 from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.regressor import box_loss
@@ -43,15 +43,20 @@ class DetectorModule(BoxModule):
 
     def compute_losses(self, batch: list[TrainingScene], generator: np.random.Generator) -> dict[str, Tensor]:
         samples = [self.pick_windows(scene, generator) for scene in batch]
-        features, targets, labels = (torch.cat(parts) for parts in zip(*samples, strict=True))
-        if not len(labels):  # no window of these images is an object or background
-            zero = features.sum() * 0
+        if not any(len(sample.labels) for sample in samples):  # no image, or no window is an object or background
+            zero = zero_loss(self.parameters())
             return {"loss": zero, "class_loss": zero, "box_loss": zero}
+        features, targets, labels = (torch.cat(parts) for parts in zip(*samples, strict=True))
         classes = F.cross_entropy(self.network.net.classify(features).flatten(1).float(), labels)
         objects = labels < self.network.num_objects
-        answers = self.network.regressor(features[objects].detach()).flatten(2).float()
-        boxes = box_loss(answers, targets[objects], labels[objects]) if objects.any() else classes.new_zeros(())
+        boxes = self.compute_box_loss(WindowBatch(features[objects].detach(), targets[objects], labels[objects]))
         return {"loss": classes + boxes, "class_loss": classes, "box_loss": boxes}
+
+    def compute_box_loss(self, objects: WindowBatch) -> Tensor:
+        if not len(objects.labels):
+            return zero_loss(self.network.regressor.parameters())
+        answers = self.network.regressor(objects.features).flatten(2).float()
+        return box_loss(answers, objects.targets, objects.labels)
 
     def pick_windows(self, scene: TrainingScene, generator: np.random.Generator) -> WindowBatch:
         """Features with gradients, targets and labels of the sampled windows of an image."""

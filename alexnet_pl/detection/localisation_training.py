@@ -5,7 +5,7 @@ from torch import Tensor
 
 from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.detection.box_module import BoxModule
+from alexnet_pl.detection.box_module import BoxModule, zero_loss
 from alexnet_pl.detection.regressor import box_loss
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.detection.window_writer import WindowBatch
@@ -18,6 +18,8 @@ class RegressorModule(BoxModule):
         self.network.net.requires_grad_(False)
 
     def window_loss(self, batch: WindowBatch) -> Tensor:
+        if not len(batch.labels):  # a smaller batch than processes
+            return zero_loss(self.parameters())
         kernel, maps = self.network.window.classifier, self.network.regressor.fc1.in_channels
         answers = self.network.regressor(batch.features.view(-1, maps, kernel, kernel))
         return box_loss(answers.flatten(2).float(), batch.targets, batch.labels)

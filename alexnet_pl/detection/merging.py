@@ -20,8 +20,6 @@ import numpy as np
 from alexnet_pl.detection.boxes import Boxes, as_boxes, box_centers, compute_areas, intersections
 
 THRESHOLD = 0.5
-SCORES = ("normalized", "literal")
-WEIGHTS = ("count", "pair")
 
 
 class Merged(NamedTuple):
@@ -41,12 +39,6 @@ class MergeOptions:
     threshold: float = THRESHOLD
     score: str = "normalized"
     weight: str = "count"
-
-    def __post_init__(self) -> None:
-        if self.score not in SCORES:
-            raise ValueError(f"score={self.score}: one of {', '.join(SCORES)}")
-        if self.weight not in WEIGHTS:
-            raise ValueError(f"weight={self.weight}: one of {', '.join(WEIGHTS)}")
 
 
 def match_scores(a: Boxes, b: Boxes, score: str = "normalized") -> np.ndarray:

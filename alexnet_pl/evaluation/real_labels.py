@@ -5,15 +5,13 @@ WordNet ids, as in stores. Images with an empty list are left out. A prediction 
 """
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.evaluation.image_numbers import validation_number
 from alexnet_pl.evaluation.predictions import PredictionFile
-
-NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.")
 
 
 def read_real(path: Path, classes: int) -> list[set[int]]:
@@ -47,7 +45,7 @@ def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]
 
 
 def image_index(name: str, images: int) -> int:
-    found = NUMBER.search(name)
-    if found is None or not 1 <= int(found[1]) <= images:
+    number = validation_number(name)
+    if number is None or not 1 <= number <= images:
         raise UserError(f"test.labels: {name} is not one of the {images:,} validation images of ILSVRC-2012")
-    return int(found[1]) - 1
+    return number - 1

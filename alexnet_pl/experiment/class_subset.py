@@ -3,7 +3,6 @@
 Logits of other classes are dropped before the softmax, so that errors are among the data set's classes.
 """
 
-import torch
 from torch import nn
 
 from alexnet_pl.errors import UserError
@@ -33,14 +32,11 @@ def class_rows(classes: list[list[str]], listed: list[list[str]], name: str) -> 
 
 
 def restrict_outputs(module: Classifier, rows: list[int]) -> None:
-    """Replace the last layer by one with only the outputs `rows`, in this order."""
-    name, last = [pair for pair in module.net.named_children() if isinstance(pair[1], nn.Linear)][-1]
-    assert isinstance(last, nn.Linear)
-    kept = nn.Linear(last.in_features, len(rows), bias=last.bias is not None)
-    with torch.no_grad():
-        kept.weight.copy_(last.weight[rows])
-        if last.bias is not None:
-            kept.bias.copy_(last.bias[rows])
-    setattr(module.net, name, kept)
+    """Keep only the outputs `rows` of the last layer, in this order: a fully connected one, or OverFeat's 1×1 one."""
+    last = [layer for layer in module.net.children() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+    last.weight = nn.Parameter(last.weight[rows].detach())
+    if last.bias is not None:
+        last.bias = nn.Parameter(last.bias[rows].detach())
+    setattr(last, "out_features" if isinstance(last, nn.Linear) else "out_channels", len(rows))
     module.net.num_classes = len(rows)
     module.classes = [module.classes[row] for row in rows]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.images import decode
+from alexnet_pl.data.images import check_aspect_ratio, decode
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
@@ -33,8 +33,10 @@ class BoxService:
         return f"{self.run.cfg.data.name}, boxes of {len(self.run.names):,} classes, scales {scales}"
 
     def read(self, data: bytes) -> Tensor:
-        """Decode an image file: (3, H, W) uint8. Raises ValueError, with the reason, if it is not an image."""
-        return decode(data)[0]
+        """Decode an image file: (3, H, W) uint8. Raises ValueError if it is not an image, or too long for a pyramid."""
+        image = decode(data)[0]
+        check_aspect_ratio(image)
+        return image
 
     def answer(self, image: Tensor) -> Answer:
         """Boxes in an image, (3, H, W) uint8, with a confidence of at least `detect.confidence`."""

@@ -12,7 +12,7 @@ from running import run
 
 from alexnet_pl import load
 from alexnet_pl.commands.evaluate import finished_test
-from alexnet_pl.commands.other_images import write_real_result
+from alexnet_pl.commands.other_images import results_name, write_real_result
 from alexnet_pl.commands.prepare import prepare
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
@@ -73,6 +73,14 @@ def test_errors_are_restricted_to_the_classes_of_the_set(renamed: Path, tmp_path
     np.testing.assert_allclose(block.probabilities, wanted, atol=2e-3)
     assert "name of n00000012" in (renamed / "results/imagenet_a-ten/per_class.csv").read_text()
     assert (renamed / "result.json").read_text() == before, "the run's own test"
+
+
+@pytest.mark.parametrize(
+    ("store", "folder"),
+    [("imagenet_a", "imagenet_a"), ("val", "data_val"), ("val_real", "data_val_real"), ("test", "data_test")],
+)
+def test_results_on_other_images_keep_those_on_the_runs_own(store: str, folder: str) -> None:
+    assert results_name(store) == folder
 
 
 def test_reproduce_tests_other_images_after_the_runs_own(tiny_run: Path, tmp_path: Path) -> None:

@@ -22,7 +22,12 @@ def listed(tmp_path: Path, text: str) -> str:
 def split(name: str = "val", records: int = 9, unreadable: tuple[int, ...] = ()) -> Any:
     """Split of `records` images, of which those with the numbers `unreadable`, from 0, are left out."""
     slots = np.array([number for number in range(records) if number not in unreadable])
-    return SimpleNamespace(name=name, records=records, slots=slots)
+    names = [f"val/ILSVRC2012_val_{number + 1:08d}.JPEG" for number in slots]
+    return SimpleNamespace(name=name, records=records, slots=slots, names=names)
+
+
+def named(*names: str) -> Any:
+    return SimpleNamespace(name="val", records=len(names), slots=np.arange(len(names)), names=list(names))
 
 
 def test_numbers_start_at_one(tmp_path: Path) -> None:
@@ -38,13 +43,35 @@ def test_numbers_count_unreadable_images(tmp_path: Path) -> None:
     assert read_object_blacklist(listed(tmp_path, "2 n01\n3 n02\n"), without_second, WNIDS) == {(1, 1)}
 
 
+@pytest.mark.parametrize("name", ["n02/ILSVRC2012_val_{:08d}.JPEG", "val/ILSVRC2012_val_{:08d}_n01440764.JPEG"])
+def test_numbers_for_localisation_are_those_in_the_names(tmp_path: Path, name: str) -> None:
+    """A folder for each class and Hugging Face's files have other orders; a store may have some of the classes."""
+    stored = named(*(name.format(number) for number in (7, 2, 40_000)))
+    assert read_image_blacklist(listed(tmp_path, "1\n2\n40000\n"), stored) == {1, 2}
+
+
+def test_numbers_for_detection_are_the_order_of_the_names(tmp_path: Path) -> None:
+    names = ["val/ILSVRC2012_val_00000018.JPEG", "val/ILSVRC2012_val_00044972.JPEG", "val/ILSVRC2013_val_00000565.JPEG"]
+    path = listed(tmp_path, "2 n01\n3 n02\n")
+    assert read_object_blacklist(path, named(*names), WNIDS) == {(1, 0), (2, 1)}
+    with pytest.raises(UserError, match=r"in another order from ILSVRC2013_val_00000565\.JPEG"):
+        read_object_blacklist(path, named(*reversed(names)), WNIDS)
+
+
+@pytest.mark.parametrize(
+    ("tested", "error"),
+    [(split("test"), "the tested split is test"), (named("val/1.JPEG"), "store has val/1.JPEG")],
+)
+def test_image_list_of_other_images_is_refused(tmp_path: Path, tested: Any, error: str) -> None:
+    with pytest.raises(UserError, match=error):
+        read_image_blacklist(listed(tmp_path, "3"), tested)
+
+
 @pytest.mark.parametrize(
     ("tested", "error"),
     [(split("test"), "the tested split is test"), (split(records=2), "has image 3; .* 2 val images")],
 )
-def test_list_of_other_images_is_refused(tmp_path: Path, tested: Any, error: str) -> None:
-    with pytest.raises(UserError, match=error):
-        read_image_blacklist(listed(tmp_path, "3"), tested)
+def test_object_list_of_other_images_is_refused(tmp_path: Path, tested: Any, error: str) -> None:
     with pytest.raises(UserError, match=error):
         read_object_blacklist(listed(tmp_path, "3 n01"), tested, WNIDS)
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from PIL import Image
 from run_folders import table, whole_and_cut
 from running import Compose, last, run
 
-from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.commands.detect import name_pictures
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork, load_box_network
 from alexnet_pl.detection.boxes import match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, window_boxes
@@ -58,6 +62,26 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
     assert found["finished"] is True
     assert found["dataset"]["images"] == 5
     assert list(tmp_path.glob("run/results/*/merging.png"))
+
+
+def test_boxes_are_written_in_pixels_of_the_original_files(
+    localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    localise.trainer.max_epochs = 1
+    run(localise, "fit", tmp_path / "run")
+    run(localise, "test", tmp_path / "run", last(tmp_path / "run"))
+    monkeypatch.setattr(WholeSplit, "__init__", partialmethod(open_shrunk, WholeSplit.__init__))
+    run(localise, "test", tmp_path / "shrunk", last(tmp_path / "run"))
+    stored, original = (next(tmp_path.glob(f"{name}/results/*/detections.csv")) for name in ("run", "shrunk"))
+    for row, other in zip(table(stored), table(original), strict=True):
+        assert float(other["left"]) == pytest.approx(2 * float(row["left"]), abs=0.02)
+        assert float(other["bottom"]) == pytest.approx(3 * float(row["bottom"]), abs=0.02)
+
+
+def open_shrunk(split: WholeSplit, original: Callable[..., None], *args: Any) -> None:
+    """Open a split as if its files had three times the height and twice the width of the stored images."""
+    original(split, *args)
+    split.original_sizes = split.sizes * np.array([3, 2])
 
 
 def test_windows_are_computed_once_for_all_regressors(
@@ -172,7 +196,8 @@ def test_detect_writes_boxes_in_three_formats(
     image = scene_store.whole("val").image(0).permute(1, 2, 0).numpy()
     Image.fromarray(image).save(tmp_path / "holiday.png")
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    pictures = [str(tmp_path / "holiday.png"), str(tmp_path / "broken.jpg")]
+    Image.new("RGB", (1000, 2)).save(tmp_path / "banner.png")
+    pictures = [str(tmp_path / name) for name in ("holiday.png", "broken.jpg", "banner.png")]
     run(detect, "detect", tmp_path / "run", last(tmp_path / "run"), **{"predict.images": pictures})
     folder = tmp_path / "run/detections"
     rows = table(folder / "detections.csv")
@@ -187,7 +212,16 @@ def test_detect_writes_boxes_in_three_formats(
         assert other["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=0.02)
         assert scene_store.classes[other["category_id"] - 1][1] == row["name"]
     assert (folder / "holiday.png").is_file()
-    assert "not read" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "broken.jpg (not an image)" in said
+    assert "banner.png (1,000 × 2 pixels, one side more than 16 times the other)" in said
+
+
+def test_images_of_one_name_have_pictures_of_their_own() -> None:
+    paths = [Path(name) for name in ("a/1.jpg", "b/1.jpg", "a/1.png", "a/1-2.jpg", "a/2.jpg")]
+    pictures = name_pictures(paths)
+    assert list(pictures) == ["1.png", "1-2.png", "1-3.png", "1-2-2.png", "2.png"]
+    assert list(pictures.values()) == paths
 
 
 def test_wrong_stores_and_runs_are_named(
@@ -206,3 +240,6 @@ def test_options_out_of_range_are_named() -> None:
     for wrong in ({"task": "guess"}, {"scales": [7]}, {"zoom": 0.0}, {"units": [1]}, {"hard_negatives": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             BoxOptions(**{"task": "detect", **wrong})
+    for wrong in ({"score": "nms"}, {"weight": "mean"}, {"scales": [1, 1]}, {"rule": "coco"}):
+        with pytest.raises(ValueError, match=f"^{next(iter(wrong))}="):
+            DetectOptions(**wrong)

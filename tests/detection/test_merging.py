@@ -133,9 +133,3 @@ def test_merged_boxes_are_as_many_as_objects() -> None:
 def test_no_boxes_give_no_boxes() -> None:
     assert merge_boxes([], []).boxes.shape == (0, 4)
     assert suppress_overlapping([], [])[0].shape == (0, 4)
-
-
-@pytest.mark.parametrize("wrong", [{"score": "nms"}, {"weight": "mean"}])
-def test_unknown_rules_are_named(wrong: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="one of"):
-        MergeOptions(**wrong)

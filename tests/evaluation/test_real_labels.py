@@ -8,7 +8,7 @@ import pytest
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter
-from alexnet_pl.evaluation.real_labels import read_real, real_errors
+from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -53,3 +53,8 @@ def test_other_file_is_reported_in_one_line(tmp_path: Path, content: str) -> Non
 def test_other_images_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ILSVRC2012_val_\d+.JPEG is not one of the 3 validation images"):
         real_errors(tmp_path / "probabilities.parquet", [{0}, {1}, {2}])
+
+
+def test_names_of_hugging_face_have_the_same_number() -> None:
+    names = ("val/ILSVRC2012_val_00000012.JPEG", "val/ILSVRC2012_val_00000012_n01751748.JPEG")
+    assert [image_index(name, 50_000) for name in names] == [11, 11]

@@ -1,11 +1,16 @@
 """Support for box tests: a store of drawn scenes, and OverFeat networks small enough to train and test."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from processes import elastic, fork_processes, free_port
+from running import run
 
+from alexnet_pl.commands.process import own_process_state
+from alexnet_pl.config import recipes
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import scenes
@@ -41,3 +46,14 @@ def make_classifier_run(folder: Path, store: Store) -> Path:
     }
     torch.save({"state_dict": state, "global_step": 7, "alexnet_pl": about}, folder / "checkpoints/last.ckpt")
     return folder
+
+
+def fit_in_two_processes(folder: Path, recipe: str, words: list[str]) -> None:
+    fork_processes(fit_share, (folder, free_port(), recipe, words), 2)
+
+
+def fit_share(rank: int, folder: Path, port: int, recipe: str, words: list[str]) -> None:
+    torch.set_num_threads(1)
+    with own_process_state():
+        os.environ |= elastic(rank, port)
+        run(recipes.compose(recipe, words), "fit", folder)

@@ -7,6 +7,7 @@ from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.manifest import check_name
 from alexnet_pl.runtime import cores
 
 SHARD = 1024  # images per shard, as in the authors' batch files
@@ -41,6 +42,7 @@ class StoreTarget:
     size: int = 256
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.size < 1:
             raise ValueError(f"size={self.size}: at least 1")
 

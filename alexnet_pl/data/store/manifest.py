@@ -10,6 +10,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, parse_record, read_checked
 
 FORMAT = 2
+PLAIN_NAME = re.compile(r"\w[\w .,+@#()'-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ class StoreManifest(StoreFormat):
         return (self.settings or {}).get("missing") or []
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError unless a store's name is plain: it becomes part of paths, and a value in configs."""
+    if not PLAIN_NAME.fullmatch(name):
+        raise ValueError(f"name={name[:100]!r}: up to 100 letters, digits, spaces and . , + @ # ( ) ' _ -")
+
+
 def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     """Read store.json: (manifest, JSON object). Raises UserError if it is missing or corrupt, naming the field."""
     path = root / DESCRIPTION
@@ -72,6 +79,7 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     try:
         if "name" not in manifest.encoding:
             raise ValueError("encoding.name: missing")
+        check_name(manifest.name)
         StoreEncoding(**manifest.encoding).check()
         if not manifest.splits or not manifest.size or not manifest.shard:
             raise ValueError("splits, size and shard: at least one of each")

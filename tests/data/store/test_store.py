@@ -148,6 +148,16 @@ def test_other_format_version_is_refused_naming_the_supported_one(tmp_path: Path
         Store(root)
 
 
+@pytest.mark.parametrize("name", ["../../runs/other", "/tmp/x", "..", "${oc.env:HOME}", "???", "a\nb", "", "x" * 101])
+def test_name_that_is_no_plain_name_is_refused(tmp_path: Path, name: str) -> None:
+    """It becomes part of paths and a value in configs."""
+    root = make(tmp_path / "store")
+    about = json.loads((root / "store.json").read_text())
+    (root / "store.json").write_text(json.dumps(about | {"name": name}))
+    with pytest.raises(UserError, match=r"store\.json: .*name='.*': up to 100 letters"):
+        Store(root)
+
+
 def shorter(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
