@@ -58,8 +58,8 @@ def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
             if each.name.endswith((*SUFFIXES, ".zip")) and not is_desktop_file(each.name):
                 yield from xml_files(each)
     elif path.suffix == ".zip":
-        for name, start, size in list_zip_members(path, is_xml):
-            yield name, read_member(path, start, size)
+        for member in list_zip_members(path, is_xml):
+            yield member.name, read_member(path, *member[1:])
     elif path.name.endswith(SUFFIXES):
         yield from stream_files(path, is_xml, "prepare.boxes")
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.data.archives import tar
-from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
-from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.archives.zip import ZipMember, list_zip_members
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER
@@ -169,11 +169,11 @@ def count_lines(data: bytes) -> int:
 
 def list_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
     """Yield (path in the archive, location) of images and tables, sorted by path; each kept in memory as one string."""
-    rows = [f"{name}\0{start}\0{size}" for name, start, size in list_zip_members(path, is_needed)]
+    rows = ["\0".join(map(str, member)) for member in list_zip_members(path, is_needed)]
     rows.sort()
     for row in rows:
-        name, start, size = row.split("\0")
-        yield name, ByteLocation(path, int(start), int(size), "zip")
+        name, *numbers = row.split("\0")
+        yield name, zip_location(path, ZipMember(name, *map(int, numbers)))
 
 
 def is_needed(name: str) -> bool:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, list_members, whole_archive
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -74,7 +74,7 @@ def list_files(source: Path) -> Iterator[tuple[str, ByteLocation]]:
         yield from ((path.relative_to(source.parent).as_posix(), ByteLocation(path)) for path in images)
     elif archives[0].suffix == ".zip":
         for member in list_zip_members(archives[0], lambda name: is_image(Path(name))):
-            yield member.name, ByteLocation(archives[0], member.start, member.size, "zip")
+            yield member.name, zip_location(archives[0], member)
     elif is_archive(archives[0]):
         for member in list_members(whole_archive(archives[0])):
             if is_image(Path(member.name)):

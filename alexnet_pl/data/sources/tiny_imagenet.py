@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
@@ -121,7 +121,5 @@ def files_of_folder(root: Path) -> dict[str, ByteLocation]:
 
 def files_of_zip(path: Path) -> dict[str, ByteLocation]:
     """Locations by the path below the archive's one folder."""
-    found = {
-        each.name: ByteLocation(path, each.start, each.size, "zip") for each in list_zip_members(path, lambda _: True)
-    }
+    found = {each.name: zip_location(path, each) for each in list_zip_members(path, lambda _: True)}
     return {name.partition("/")[2]: place for name, place in found.items() if name.startswith(f"{FOLDER}/")}

@@ -107,3 +107,17 @@ def test_split_without_readable_images_is_reported(source: DatasetListing, tmp_p
     with pytest.raises(UserError, match=r"^prepare\.source: none of the 3 images of val"):
         make(source, tmp_path / "store", only_training)
     assert not (tmp_path / "store").exists()
+
+
+def test_many_unreadable_images_are_refused_unless_allowed(source: DatasetListing, tmp_path: Path) -> None:
+    """Three of 15 are few; eleven are not. The finished shards serve the second call."""
+
+    def mostly_broken(item: ImageRecord) -> tuple[np.ndarray, str]:
+        if item.name.startswith("train") and not item.name.startswith("train/a"):
+            raise ValueError("broken")
+        return READ(item)
+
+    says = r"^prepare\.source: 11 of 15 images of train cannot be read \(train/a/0.jpg: .*allow_incomplete=true"
+    with pytest.raises(UserError, match=says):
+        make(source, tmp_path / "store", mostly_broken)
+    assert make(source, tmp_path / "store", READ, allow_incomplete=True)["unreadable"] == 11
