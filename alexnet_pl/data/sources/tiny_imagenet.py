@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
@@ -116,7 +117,7 @@ def images_in(files: Files, folder: str) -> list[str]:
 
 
 def files_of_folder(root: Path) -> dict[str, ByteLocation]:
-    return {path.relative_to(root).as_posix(): ByteLocation(path) for path in root.rglob("*.*") if path.is_file()}
+    return {path.relative_to(root).as_posix(): ByteLocation(path) for path in walk_files(root) if path.is_file()}
 
 
 def files_of_zip(path: Path) -> dict[str, ByteLocation]:
