@@ -35,9 +35,12 @@ from alexnet_pl.errors import UserError
 if TYPE_CHECKING:
     from alexnet_pl.experiment.processes import Launched
 
-DISK = (  # errors that the user can fix
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR,
-)  # fmt: skip
+SPACE, SERVER = "free some space or choose another folder", "check the disk, or the server of the file system"
+ACCESS = "choose another folder or change its permissions"
+DISK = {  # errors that the user can fix, and how
+    errno.ENOSPC: SPACE, errno.EDQUOT: SPACE, errno.EIO: SERVER, errno.ESTALE: SERVER,
+    errno.EACCES: ACCESS, errno.EPERM: ACCESS, errno.EROFS: ACCESS, errno.EISDIR: ACCESS, errno.ENOTDIR: ACCESS,
+}  # fmt: skip
 HELP = ("-h", "--help")
 PLUGINS = {  # packages that bring launchers and sweepers of Hydra
     "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
@@ -98,7 +101,8 @@ def explain(error: Exception) -> None:
         fail(one_line(error))
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
         path = error.filename2 or error.filename or "writing"
-        fail(f"{path}: {error.strerror}; free some space or choose another folder, then try again")
+        advice = DISK.get(error.errno or 0, "choose another folder")
+        fail(f"{path}: {error.strerror}; {advice}, then try again")
 
 
 def made_by_hydra(error: OSError) -> bool:

@@ -16,7 +16,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
-from alexnet_pl.data.prepare.pipeline import check_same_store, make_store, repair_store
+from alexnet_pl.data.prepare.pipeline import check_same_settings, check_same_store, make_store, repair_store
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.store.store import Store
@@ -39,6 +39,7 @@ def prepare(cfg: DictConfig, folder: Path) -> None:
         if (root / "plan.json").exists():  # left by a run that was killed just before it finished
             remove_leftovers(root)
         check_same_store(options, store)
+        check_same_settings(options, store)
         return (
             repair_and_report(options, store)
             if options.repair

@@ -376,7 +376,10 @@ def test_empty_command_line_prints_usage_and_exits_with_2(tmp_path: Path) -> Non
 def test_full_disk_is_reported_in_one_line_and_other_errors_with_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number, kind, code in ((errno.ENOSPC, SystemExit, 2), (errno.EBADF, OSError, None)):
+    for number, kind, code in (
+        (errno.ENOSPC, SystemExit, 2), (errno.EACCES, SystemExit, 2), (errno.EIO, SystemExit, 2),
+        (errno.EBADF, OSError, None),
+    ):  # fmt: skip
 
         def run(number: int = number) -> None:
             raise OSError(number, os.strerror(number), "runs/x/last.ckpt")
@@ -387,7 +390,10 @@ def test_full_disk_is_reported_in_one_line_and_other_errors_with_a_traceback(
         with pytest.raises(kind) as end:
             main.main()
         assert getattr(end.value, "code", None) == code
-    assert "runs/x/last.ckpt: No space left on device; free some space" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("alexnet_pl: runs/x/last.ckpt: No space left on device; free some space")
+    assert said[1].endswith("Permission denied; choose another folder or change its permissions, then try again")
+    assert said[2].endswith("Input/output error; check the disk, or the server of the file system, then try again")
 
 
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])

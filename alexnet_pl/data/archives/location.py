@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from alexnet_pl.data.archives.gzip import open_content, read_range
 from alexnet_pl.data.archives.parquet import read_row
-from alexnet_pl.data.archives.zip import read_member
+from alexnet_pl.data.archives.zip import ZipMember, read_member
 
 LARGEST_FILE = 2**30  # maximum bytes per image; a raw photograph of 89 million pixels has 270 million
 
@@ -19,6 +19,7 @@ class ByteLocation(NamedTuple):
       "zip"      a member of a zip archive, whose local header is at `start`
       "parquet"  row `start` of a table
 
+    `checksum`: CRC-32 of a member of a zip archive.
     `is_planes`: the bytes are no image file but the pixels of a square image: red, green and blue planes.
     """
 
@@ -27,6 +28,7 @@ class ByteLocation(NamedTuple):
     size: int | None = None
     compression: str = ""
     is_planes: bool = False
+    checksum: int = 0
 
     def read(self) -> bytes:
         """Read the bytes. Raises OSError if the file is gone or shorter than when it was listed, ValueError if the
@@ -36,7 +38,7 @@ class ByteLocation(NamedTuple):
         if self.compression == "parquet":
             return read_row(self.path, self.start)
         if self.compression == "zip":
-            data = read_member(self.path, self.start, self.size or 0)
+            data = read_member(self.path, self.start, self.size or 0, self.checksum)
         elif self.compression:
             with open_content(self.path, self.compression) as file:
                 file.seek(self.start)
@@ -46,3 +48,7 @@ class ByteLocation(NamedTuple):
         if self.size is not None and len(data) < self.size:
             raise OSError(f"{self.path}: shorter than when it was listed")
         return data
+
+
+def zip_location(path: Path, member: ZipMember) -> ByteLocation:
+    return ByteLocation(path, member.start, member.size, "zip", checksum=member.checksum)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.data.archives.remote import is_remote, open_binary
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 THREAD_STATE = threading.local()  # per thread: the file and row group it read last
 
@@ -31,7 +31,7 @@ def read_labels(path: Path) -> Iterator[tuple[str | None, int | None]]:
         raise UserError(f"prepare.source: {path} has no column `image` with fields `bytes` and `path`")
     for group in range(file.num_row_groups):
         columns = ["image.path", *(["label"] if "label" in fields else [])]
-        for row in file.read_row_group(group, columns=columns).to_pylist():
+        for row in read_group(path, file, group, columns).to_pylist():
             yield (row["image"] or {}).get("path"), row.get("label")
 
 
@@ -60,5 +60,17 @@ def load_row_group(cache: dict[str, Any], row: int) -> None:
     file, first, group = cache["file"], 0, 0
     while row >= first + (count := file.metadata.row_group(group).num_rows):
         first, group = first + count, group + 1
-    images = file.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
+    images = read_group(cache["path"], file, group, ["image.bytes"]).column("image").combine_chunks()
     cache.update(first=first, rows=images.field("bytes"))
+
+
+def read_group(path: Path, file: Any, group: int, columns: list[str]) -> Any:
+    """Table of a row group. Raises UserError if it is corrupt: pyarrow's error is a ValueError, as of one bad image."""
+    from pyarrow import ArrowException
+
+    try:
+        return file.read_row_group(group, columns=columns)
+    except (ArrowException, OSError) as error:
+        raise UserError(
+            f"prepare.source: {path}: row group {group} is corrupt ({reason(error)}); download it again"
+        ) from error

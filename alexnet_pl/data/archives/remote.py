@@ -89,6 +89,24 @@ def list_folder(folder: Path) -> Iterator[tuple[str, bool]]:
             yield entry.name, entry.is_dir()
 
 
+def walk_files(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """Yield all files below a folder, also below links to folders, which `rglob` passes over.
+
+    `above`: device and inode of the folders that lead here; a link to one of them is not followed.
+    """
+    if is_remote(folder):
+        yield from folder.rglob("*.*")
+        return
+    about = folder.stat()
+    if (here := (about.st_dev, about.st_ino)) in above:
+        return
+    for name, is_folder in list_folder(folder):
+        if is_folder:
+            yield from walk_files(folder / name, (*above, here))
+        else:
+            yield folder / name
+
+
 def file_version(path: Path) -> tuple[int, int | str]:
     """Size and modification time of a file; for a remote file, its ETag or similar instead of the time."""
     if not is_remote(path):

@@ -27,11 +27,13 @@ CHUNK = 1 << 16
 
 
 class ZipMember(NamedTuple):
-    """File in a zip archive: `start`, the offset of its local header; `size`, its bytes when decompressed."""
+    """File in a zip archive: `start`, the offset of its local header; `size`, its bytes when decompressed; `checksum`,
+    their CRC-32, which a local header of a streamed archive lacks."""
 
     name: str
     start: int
     size: int
+    checksum: int
 
 
 class CorruptZipError(ValueError):
@@ -86,7 +88,7 @@ def find_central_directory(file: IO[bytes]) -> tuple[int, int]:
 
 def read_entry(file: IO[bytes]) -> tuple[ZipMember, str]:
     """Read the next entry of the central directory: (member, why it cannot be read: "", "link" or a text to print)."""
-    mark, _, _, flags, method, _, _, _, packed, size, name, extra, comment, _, _, attributes, start = (
+    mark, _, _, flags, method, _, _, checksum, packed, size, name, extra, comment, _, _, attributes, start = (
         CENTRAL_ENTRY.unpack(file.read(CENTRAL_ENTRY.size))
     )
     if mark != b"PK\1\2":
@@ -97,7 +99,7 @@ def read_entry(file: IO[bytes]) -> tuple[ZipMember, str]:
     problem = "" if method in (STORED, DEFLATED) else f"compressed by method {method}"
     problem = "encrypted" if flags & ENCRYPTED else problem
     problem = "link" if stat.S_ISLNK(attributes >> 16) or text.endswith("/") else problem
-    return ZipMember(text, start, size), problem
+    return ZipMember(text, start, size, checksum), problem
 
 
 def read_64bit_sizes(extra: bytes, size: int, packed: int, start: int) -> tuple[int, int]:
@@ -113,17 +115,17 @@ def read_64bit_sizes(extra: bytes, size: int, packed: int, start: int) -> tuple[
     return size, start
 
 
-def read_member(path: Path, start: int, size: int) -> bytes:
+def read_member(path: Path, start: int, size: int, checksum: int) -> bytes:
     """Read the file whose local header is at `start`. Raises ValueError for a wrong checksum, OSError if truncated."""
     with open_for_members(path) as file:
         file.seek(start)
         head = file.read(LOCAL_HEADER.size)
         if len(head) < LOCAL_HEADER.size or not head.startswith(b"PK\3\4"):
             raise OSError(f"{path}: changed since it was listed")
-        _, _, _, method, _, _, checksum, _, _, name, extra = LOCAL_HEADER.unpack(head)
+        _, _, _, method, _, _, _, _, _, name, extra = LOCAL_HEADER.unpack(head)
         file.seek(name + extra, 1)
         data = file.read(size) if method == STORED else inflate(file, size)
-    if checksum and len(data) == size and zlib.crc32(data) != checksum:  # 0: stored after the file, not read here
+    if len(data) == size and zlib.crc32(data) != checksum:
         raise ValueError("checksum mismatch in the archive")
     return data
 

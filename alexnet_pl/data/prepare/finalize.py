@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,14 @@ from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
+FEW, SMALL_SHARE = 10, 0.001  # unreadable images of a split that are left out: the larger of the number and the share
+
 
 def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
-    """Merge the metadata of all shards, write the store's remaining files, and return its manifest."""
+    """Merge the metadata of all shards, write the store's remaining files, and return its manifest.
+
+    Raises UserError if many images could not be read, unless `settings.allow_incomplete`.
+    """
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": settings.name,
@@ -39,6 +44,8 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
     irregular: list[dict[str, str]] = []
     for split in plan.counts:
         manifest["splits"][split] = finalize_split(split, plan, root, settings, irregular)
+    if not settings.allow_incomplete:
+        check_readable(manifest["splits"], irregular, root)
     if "train" not in plan.counts:
         save_no_statistics(root, settings.size)
     write_json(root / "odd.json", irregular)
@@ -84,6 +91,18 @@ def finalize_split(
     size = sum(path.stat().st_size for path in paths)
     info = {"images": images, "records": plan.counts[split], "bytes": size, "blake3": hashes}
     return info | ({"boxes": save_boxes(root, split, boxes)} if settings.encoding.is_whole else {})
+
+
+def check_readable(splits: Mapping[str, Any], irregular: list[dict[str, str]], root: Path) -> None:
+    """Raise UserError if so many images of a split could not be read that the copy must be corrupt."""
+    first = next((f"{entry['name']}: {entry['what']}" for entry in irregular if entry["done"] == "left out"), "")
+    for split, info in splits.items():
+        left_out = info["records"] - info["images"]
+        if left_out > max(FEW, info["records"] * SMALL_SHARE):
+            raise UserError(
+                f"prepare.source: {left_out:,} of {info['records']:,} images of {split} cannot be read ({first}, …); "
+                f"get the copy again and delete {root}, or leave them out with prepare.allow_incomplete=true"
+            )
 
 
 def check_size(path: Path, expected: int) -> None:

@@ -15,15 +15,23 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.detect import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
+from alexnet_pl.data.sources.synset_archives import read_synsets
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 SCENES = "scenes"  # value of prepare.source for synthetic scenes
 
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
-    """Detect the form of the source and list it: (name of the form, listing)."""
+    """Detect the form of the source and list it: (name of the form, listing). Raises UserError if it cannot be read."""
+    try:
+        return find_source(options)
+    except OSError as error:
+        raise UserError(f"prepare.source: {reason(error)}") from error
+
+
+def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     if options.name == "demo":
         return "synthetic images", synthetic.list_synthetic()
     if options.source == SCENES:
@@ -108,7 +116,7 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
         print(f"  incomplete, without {', '.join(source.missing)}", flush=True)
     if source.held_out is not None:
         print(f"  no validation split: {100 * source.held_out:g} % of the images are held out by name", flush=True)
-    elif options.val_share is not None:
+    elif options.val_share is not None and "val" in source.splits:
         print("  prepare.val_share is not used: the copy has a validation split of its own", flush=True)
     settings, read_image = store_settings(options, source), image_reader(options)
     if settings.encoding.is_whole and options.source != SCENES:
@@ -136,6 +144,21 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
             raise UserError(
                 f"{section}.{key}: the store at {store.root} has {store.description[key]}, the recipe {value}"
             )
+
+
+def check_same_settings(options: PrepareOptions, store: Store) -> None:
+    """Raise UserError, naming the key, if the store records another value of a key of the `prepare` section."""
+    recorded = store.manifest.settings or {}
+    scenes_recorded = recorded.get("drawn") == SCENES
+    if options.source and options.name != "demo" and scenes_recorded != (options.source == SCENES):
+        kind = "drawn scenes" if scenes_recorded else "images of a copy"
+        raise UserError(f"prepare.source: the store at {store.root} has {kind}, not {options.source}")
+    for key, name in (("filter", "filter"), ("val_share", "held_out"), ("objects", "objects")):
+        wanted = getattr(options, key)
+        if name in recorded and wanted is not None and recorded[name] != wanted:
+            raise UserError(f"prepare.{key}: the store at {store.root} has {recorded[name]}, the recipe {wanted}")
+    if options.synsets and read_synsets(Path(options.synsets)) != {wnid for wnid, _ in store.classes}:
+        raise UserError(f"prepare.synsets: the store at {store.root} has other classes than {options.synsets} lists")
 
 
 def without_missing(value: Any) -> Any:

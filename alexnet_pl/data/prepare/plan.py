@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import stat
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -45,9 +48,9 @@ class SplitPlan:
         self.digest = hashlib.sha256()
         self.class_counts: Counter[int] = Counter()
 
-    def add(self, item: ImageRecord) -> None:
+    def add(self, item: ImageRecord, size: int | None) -> None:
         annotation = [item.annotation] if item.annotation else []
-        identity = [item.name, item.label, record_size(item.location), *annotation]
+        identity = [item.name, item.label, size, *annotation]
         if self.count % self.per_shard == 0:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
@@ -92,8 +95,8 @@ class Plan:
         }
         archives: set[Path] = set()
         try:
-            for split, item in name_source_in_errors(source.items()):
-                split_plans[split].add(item)
+            for split, item, size in name_source_in_errors(with_sizes(source.items())):
+                split_plans[split].add(item, size)
                 if isinstance(item.location, ByteLocation) and (
                     item.location.size is not None or item.location.compression
                 ):
@@ -127,7 +130,23 @@ def hash_name(name: str) -> bytes:
     return hashlib.blake2b(json.dumps(name).encode(), digest_size=8).digest()
 
 
-def name_source_in_errors(records: Iterator[tuple[str, ImageRecord]]) -> Iterator[tuple[str, ImageRecord]]:
+Sized = tuple[str, ImageRecord, int | None]  # split, record, and size as `record_size` has it
+PER_TASK, THREADS = 64, 16  # images per task of a thread, and threads that wait for a network's file system
+
+
+def with_sizes(records: Iterator[tuple[str, ImageRecord]]) -> Iterator[Sized]:
+    """Add the size of each image, asked for by several threads."""
+    with ThreadPoolExecutor(THREADS, "sizes") as threads:
+        while block := list(islice(records, PER_TASK * THREADS)):
+            parts = [block[start : start + PER_TASK] for start in range(0, len(block), PER_TASK)]
+            yield from (each for part in threads.map(sized, parts) for each in part)
+
+
+def sized(part: list[tuple[str, ImageRecord]]) -> list[Sized]:
+    return [(split, item, record_size(item.location)) for split, item in part]
+
+
+def name_source_in_errors(records: Iterator[Sized]) -> Iterator[Sized]:
     """Pass records on; turn an OSError into a UserError that names the source, not the store."""
     try:
         yield from records
@@ -159,7 +178,11 @@ def record_size(place: Any) -> int | None:
         return None
     if place.size is not None:
         return place.size
-    return place.path.stat().st_size if place.path.is_file() else None
+    try:
+        about = place.path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
 def version_of(path: Path) -> tuple[int, int | str]:
@@ -181,8 +204,12 @@ ALLOW = "get the copy again, or prepare what is there with prepare.allow_incompl
 def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
     """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
 
-    Raises UserError instead unless `allow_incomplete`. Prints the counts if nothing says how many to expect.
+    Raises UserError instead unless `allow_incomplete`. Prints the counts if nothing says how many to expect, and those
+    of files that are no images.
     """
+    if others := sum(source.passed_over.values(), Counter[str]()):
+        text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())
+        print(f"  passed over files that are no images: {text}", flush=True)
     expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
     wrong = [
         f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"

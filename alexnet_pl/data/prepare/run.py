@@ -13,13 +13,13 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from alexnet_pl.data.prepare.finalize import finalize, remove_leftovers
+from alexnet_pl.data.prepare.finalize import finalize, fsync, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard, check_counts
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
@@ -27,7 +27,7 @@ from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import JsonObject, write_json
 from alexnet_pl.runtime import is_running
 
 ALL_SHARDS = Part()
@@ -113,19 +113,29 @@ def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) ->
     with exclusive_lock(partial / "plan.lock"):
         unfinished = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # left by killed runs
         has_files = any(partial.glob("*.npz")) or any(unfinished)
-        if has_files and not path.exists():
-            raise UserError(f"data.root: {partial} holds unrelated files; move them away and prepare again")
-        if not path.exists() or (
-            not has_files and is_sole_holder(file)
-        ):  # replaces the plan of a process that made nothing
+        plan = read_plan(path)
+        if has_files and plan is None:
+            unrelated, corrupt = "unrelated files; move them away", "a corrupt plan.json; delete the folder"
+            raise UserError(f"data.root: {partial} holds {corrupt if path.exists() else unrelated} and prepare again")
+        if plan is None or (not has_files and is_sole_holder(file)):  # replaces the plan of a process that made nothing
             temporary = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
             write_json(temporary, preparation)
+            fsync(temporary)
             temporary.rename(path)
-    existing = json.loads(path.read_text())
-    if differing := [key for key in preparation if preparation[key] != existing.get(key)]:
+            plan = preparation
+    if differing := [key for key in preparation if preparation[key] != plan.get(key)]:
         raise UserError(
             f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it"
         )
+
+
+def read_plan(path: Path) -> JsonObject | None:
+    """Content of plan.json; None if it is missing, or was cut off when the power failed."""
+    try:
+        plan = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return plan if isinstance(plan, dict) else None
 
 
 @contextmanager
@@ -134,8 +144,8 @@ def shared_lock(partial: Path) -> Iterator[IO[str]]:
 
     Removes the folder in the end if a refused source has left nothing else in it.
     """
-    with (partial / "users").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+    with (partial / "users").open("a+") as file:
+        lock(file, fcntl.LOCK_SH)
         try:
             yield file
         finally:
@@ -143,12 +153,19 @@ def shared_lock(partial: Path) -> Iterator[IO[str]]:
                 shutil.rmtree(partial)
 
 
+def lock(file: IO[str], kind: int) -> None:
+    """Wait for a lock on `file`, open for reading and writing, as NFS wants it. Some file systems have no locks."""
+    with suppress(OSError):
+        fcntl.flock(file, kind)
+
+
 def is_sole_holder(file: IO[str]) -> bool:
+    """Whether no other process holds the lock; False on file systems without locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
-    fcntl.flock(file, fcntl.LOCK_SH)
+    lock(file, fcntl.LOCK_SH)
     return True
 
 
@@ -163,8 +180,8 @@ def remove_stale(partial: Path) -> None:
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`; wait for it if needed."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with path.open("a+") as file:
+        lock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -134,7 +135,15 @@ def write_shard_metadata(path: Path, result: ShardResult) -> None:
 
 
 def read_shard_metadata(path: Path) -> ShardResult:
-    with np.load(path, allow_pickle=False) as file:
+    """Raises UserError, naming the file, if it is corrupt."""
+    try:
+        return parse_shard_metadata(path)
+    except (ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: corrupt ({reason(error)}); delete it and prepare again") from error
+
+
+def parse_shard_metadata(path: Path) -> ShardResult:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         text = json.loads(str(file["text"]))
         summed = (file["pixels"], file["products"]) if text["images"] else (np.zeros(0), np.zeros(0))
         sums = Sums(text["images"], *summed, text.get("area", 0))

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar_stream import SUFFIXES, stream_files
 from alexnet_pl.data.boxes.index import IMAGENET
 from alexnet_pl.errors import UserError, reason
@@ -75,7 +76,7 @@ class DetKit:
 
         for place in self.places:
             if place.is_dir():
-                for path in sorted(place.rglob("*.*")):
+                for path in sorted(walk_files(place)):
                     if accept(path.name) and path.is_file():
                         yield KitFile(str(path), path.name, path.read_bytes())
             else:

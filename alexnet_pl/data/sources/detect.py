@@ -17,6 +17,7 @@ from alexnet_pl.data.sources.huggingface import (
 from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
 from alexnet_pl.data.sources.ilsvrc_det import find_det, read_det
 from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
+from alexnet_pl.data.sources.kaggle import IMAGES as KAGGLE_IMAGES
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
@@ -50,7 +51,7 @@ def read_source(
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
     share = HELD_OUT if val_share is None else val_share
-    if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete):
+    if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete, val_share):
         return known
     check_devkit_present(source)
     is_packed = source.is_file() or not (source / "train").is_dir()  # archives beside class folders are of other images
@@ -59,15 +60,16 @@ def read_source(
     if source.is_file() or (is_packed and find_archives(source)):
         return ARCHIVES, read_synset_archives(source, synsets, share)
     if shards := find_shards(source):
-        return "WebDataset shards", read_shards(shards, allow_incomplete)
+        return "WebDataset shards", read_shards(shards, allow_incomplete, val_share)
     if not has_class_folders(source) and (lists := find_lists(source)):
         return "images with split lists", read_lists(source, lists, names, val_share)
     return "class folders", read_folders(source, names, val_share)
 
 
-def read_published(source: Path, allow_incomplete: bool) -> tuple[str, DatasetListing] | None:
-    """Detect and list a copy in its publisher's form, with its own splits; None for any other."""
-    if source.is_dir() and find_devkit(source):
+def read_published(source: Path, allow_incomplete: bool, val_share: float | None) -> tuple[str, DatasetListing] | None:
+    """Detect and list a copy in its publisher's form; None for any other. `val_share`: of copies without validation."""
+    is_kaggle_tree = (source / KAGGLE_IMAGES).is_dir()  # some have a kit of other tasks in it
+    if source.is_dir() and not is_kaggle_tree and find_devkit(source):
         return "ILSVRC with its development kit", read_ilsvrc(source)
     if kaggle := find_kaggle(source):
         return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
@@ -76,9 +78,9 @@ def read_published(source: Path, allow_incomplete: bool) -> tuple[str, DatasetLi
     if tiny := find_tiny_imagenet(source):
         return "tiny-ImageNet", read_tiny_imagenet(tiny)
     if tables := find_tables(source):
-        return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete)
+        return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete, val_share)
     if packed := find_packed(source):
-        return "Hugging Face's archives", read_packed(packed, allow_incomplete)
+        return "Hugging Face's archives", read_packed(packed, allow_incomplete, val_share)
     return None
 
 

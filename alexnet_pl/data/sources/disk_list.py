@@ -4,17 +4,35 @@ import json
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
+
+from alexnet_pl.errors import UserError
 
 
 class DiskList:
-    """List of JSON rows in a temporary file, for listings of archives that do not fit in memory."""
+    """List of JSON rows in a temporary file, for listings of archives that do not fit in memory.
+
+    Raises UserError, naming the temporary folder, if it is full.
+    """
 
     def __init__(self, rows: Iterable[Any]) -> None:
         self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by the finalizer)
         weakref.finalize(self, self.file.close)
         for row in rows:
-            self.file.write(json.dumps(row, default=str) + "\n")
+            self.write(json.dumps(row, default=str) + "\n")
+        self.write("", flush=True)
+
+    def write(self, text: str, flush: bool = False) -> None:
+        try:
+            self.file.write(text)
+            if flush:
+                self.file.flush()
+        except OSError as error:
+            with suppress(OSError):  # closes the file, though it cannot write the rest
+                self.file.close()
+            advice = "free some space there, or set TMPDIR to a folder with more"
+            raise UserError(f"{tempfile.gettempdir()}: {error.strerror}; {advice}") from error
 
     def __iter__(self) -> Iterator[Any]:
         self.file.seek(0)

@@ -13,31 +13,28 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.parquet import read_class_names, read_labels
+from alexnet_pl.data.archives.parquet import read_class_names
 from alexnet_pl.data.archives.remote import parse_path
-from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.disk_list import DiskList
+from alexnet_pl.data.sources.name_split import split_by_name
+from alexnet_pl.data.sources.packed_rows import (
+    SourceRow,
+    find_naming,
+    read_archive_rows,
+    read_shard_rows,
+    read_table_rows,
+)
 from alexnet_pl.errors import UserError
 
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 SPLIT = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.\d]|$)")
 SHARD = re.compile(r".*\d{3,}\.tar$")
 ADVICE = "download it again, or prepare the files you have with prepare.allow_incomplete=true"
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
-
-
-class SourceRow(NamedTuple):
-    """Image of a copy: its name, its class as a wnid, a number, or both, and its location."""
-
-    name: str
-    wnid: str | None
-    label: int | None
-    location: ByteLocation
 
 
 def find_tables(source: Path) -> dict[str, list[Path]]:
@@ -62,28 +59,38 @@ def group_by_split(source: Path, pattern: str) -> dict[str, list[Path]]:
     return {split: files[split] for split in ("train", "val", "test") if split in files}
 
 
-def read_tables(files: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
+def read_tables(
+    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
+) -> DatasetListing:
     first = next(iter(files.values()))[0]
-    missing = check_complete(first.parent, find_missing_parts(files), allow_incomplete)
-    return replace(read_rows(first.parent, files, read_table_rows, read_class_names(first)), missing=missing)
+    missing = find_missing_validation(files, val_share) + find_missing_parts(files)
+    missing = check_complete(first.parent, missing, allow_incomplete)
+    return replace(read_rows(first.parent, files, read_table_rows, read_class_names(first), val_share), missing=missing)
 
 
-def read_packed(files: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
+def read_packed(
+    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
+) -> DatasetListing:
     folder = next(iter(files.values()))[0].parent
-    missing = check_complete(folder, find_missing_numbers(files), allow_incomplete)
-    return replace(read_rows(folder, files, read_archive_rows, []), missing=missing)
+    missing = find_missing_validation(files, val_share) + find_missing_numbers(files)
+    missing = check_complete(folder, missing, allow_incomplete)
+    return replace(read_rows(folder, files, read_archive_rows, [], val_share), missing=missing)
 
 
-def read_shards(files: Mapping[str, list[Path]], allow_incomplete: bool = False) -> DatasetListing:
+def read_shards(
+    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
+) -> DatasetListing:
     folder = next(iter(files.values()))[0].parent
     expected, listed = read_info(folder / "_info.json")
-    missing = find_missing_numbers(files)
+    share = None if expected.get("val") else val_share
+    missing = find_missing_validation(files, share) + find_missing_numbers(files)
     missing += [name for name in listed if name not in missing and not (folder / name).is_file()]
     if not listed:
         absent = [split for split, count in expected.items() if count and split not in files]
         missing += [f"all files of {split}" for split in absent if split != "val"]
     missing = check_complete(folder, missing, allow_incomplete)
-    return replace(read_rows(folder, files, read_shard_rows, []), expected=expected, missing=missing)
+    listing = read_rows(folder, files, read_shard_rows, [], share)
+    return replace(listing, expected={} if listing.held_out is not None else expected, missing=missing)
 
 
 def read_info(path: Path) -> tuple[dict[str, int], list[str]]:
@@ -104,9 +111,17 @@ def read_info(path: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def read_rows(
-    folder: Path, files: Mapping[str, list[Path]], rows: Callable[[Path], Iterable[SourceRow]], names: list[str]
+    folder: Path,
+    files: Mapping[str, list[Path]],
+    rows: Callable[[Path], Iterable[SourceRow]],
+    names: list[str],
+    val_share: float | None = None,
 ) -> DatasetListing:
-    """List rows into temporary files, then find classes and check labels. Raises UserError for labels that disagree."""
+    """List rows into temporary files, then find classes and check labels. `val_share`: fraction of the training images
+    that becomes val if there are no validation files.
+
+    Raises UserError for labels that disagree.
+    """
     if "train" not in files:
         raise UserError(f"prepare.source: {folder} has no files of the training split, only of {', '.join(files)}")
     lists = {split: DiskList(row for path in paths for row in rows(path)) for split, paths in files.items()}
@@ -115,8 +130,20 @@ def read_rows(
     for split, rows_of_split in lists.items():
         check_labels(folder, split, rows_of_split, index)
     readable = dict(zip(classes, names, strict=True)) if len(names) == len(classes) else {}
-    splits = {split: LazyRecords(lambda s=split, r=spool: to_records(s, r, index)) for split, spool in lists.items()}
-    return DatasetListing([(name, readable.get(name, name)) for name in classes], splits)
+    splits = {
+        split: LazyRecords(partial(to_records, split, spool, find_naming(spool), index))
+        for split, spool in lists.items()
+    }
+    classes_of_copy = [(name, readable.get(name, name)) for name in classes]
+    if "val" in splits or val_share is None:
+        return DatasetListing(classes_of_copy, splits)
+    parts = split_by_name(splits["train"].list_records, val_share)
+    return DatasetListing(classes_of_copy, splits | parts, held_out=val_share)
+
+
+def find_missing_validation(files: Mapping[str, list[Path]], val_share: float | None) -> list[str]:
+    there = "val" in files or "train" not in files or val_share is not None
+    return [] if there else ["all files of the validation split"]
 
 
 def check_complete(folder: Path, missing: list[str], allow_incomplete: bool) -> list[str]:
@@ -129,7 +156,7 @@ def check_complete(folder: Path, missing: list[str], allow_incomplete: bool) -> 
 
 def find_missing_parts(files: Mapping[str, list[Path]]) -> list[str]:
     """Names of missing files, given that names state the number of files, as train-00000-of-00294.parquet."""
-    missing = [] if "val" in files or "train" not in files else ["all files of the validation split"]
+    missing = []
     for paths in files.values():
         parts = [match for path in paths if (match := re.match(r"(.*-)(\d+)-of-(\d+)(\..*)", path.name))]
         for count in {int(match[3]) for match in parts}:
@@ -142,7 +169,7 @@ def find_missing_parts(files: Mapping[str, list[Path]]) -> list[str]:
 
 def find_missing_numbers(files: Mapping[str, list[Path]]) -> list[str]:
     """Names of missing files, given that numbers start at 0 without gaps; files after the last are not detected."""
-    missing = [] if "val" in files or "train" not in files else ["all files of the validation split"]
+    missing = []
     for paths in files.values():
         numbered = [match for path in paths if (match := re.match(r"(.*\D)(\d+)(\.tar(?:\.gz)?)$", path.name))]
         if numbered:
@@ -180,60 +207,11 @@ def check_labels(folder: Path, split: str, rows: DiskList, index: Mapping[str, i
             raise UserError(f"prepare.source: {folder}: {name} of {split} has no class")
 
 
-def to_records(split: str, rows: DiskList, index: Mapping[str, int]) -> Iterator[ImageRecord]:
-    for name, wnid, label, (path, *location) in rows:
-        class_index = index[wnid] if wnid else label
-        yield ImageRecord(
-            f"{split}/{name}", -1 if class_index is None else class_index, ByteLocation(parse_path(path), *location)
-        )
-
-
-def find_wnid(name: str) -> str | None:
-    """Find the last wnid in a name: n01440764_10026_n01440764.JPEG, ILSVRC2012_val_00000001_n01751748.JPEG."""
-    wnids = WNID.findall(Path(name).name)
-    return wnids[-1] if wnids else None
-
-
-def read_archive_rows(path: Path) -> Iterator[SourceRow]:
-    for member in list_members(whole_archive(path)):
-        if member.name.lower().endswith(IMAGES):
-            yield SourceRow(member.name, find_wnid(member.name), None, member.location)
-
-
-def read_shard_rows(path: Path) -> Iterator[SourceRow]:
-    """Read a WebDataset shard: the files of a sample are adjacent and share their name up to the first dot."""
-    sample: dict[str, Member] = {}
-    key = None
-    for member in list_members(whole_archive(path)):
-        stem, _, kind = member.name.partition(".")
-        if stem != key and sample:
-            yield from read_sample(path, str(key), sample)
-            sample = {}
-        key, sample[f".{kind.lower()}"] = stem, member
-    if sample:
-        yield from read_sample(path, str(key), sample)
-
-
-def read_sample(path: Path, key: str, sample: Mapping[str, Member]) -> Iterator[SourceRow]:
-    image = next((sample[kind] for kind in IMAGES if kind in sample), None)
-    if image is None:
-        return
-    metadata = parse_json(path, key, sample[".json"].location.read()) if ".json" in sample else {}
-    label = parse_json(path, key, sample[".cls"].location.read()) if ".cls" in sample else metadata.get("label")
-    name = str(metadata.get("filename") or image.name)
-    if label is not None and not isinstance(label, int):
-        raise UserError(f"prepare.source: {path}: {key}.cls is not a class number ({label!r})")
-    yield SourceRow(Path(name).name, find_wnid(name) or find_wnid(image.name), label, image.location)
-
-
-def parse_json(path: Path, key: str, data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise UserError(f"prepare.source: {path}: the description of {key} is not JSON ({error})") from error
-
-
-def read_table_rows(path: Path) -> Iterator[SourceRow]:
-    for number, (name, label) in enumerate(read_labels(path)):
-        file_name = Path(name or f"{path.stem}-{number:06d}.JPEG").name
-        yield SourceRow(file_name, find_wnid(file_name), label, ByteLocation(path, number, None, "parquet"))
+def to_records(
+    split: str, rows: DiskList, name_of: Callable[[SourceRow], str], index: Mapping[str, int]
+) -> Iterator[ImageRecord]:
+    for row in (SourceRow(*fields) for fields in rows):
+        class_index = index[row.wnid] if row.wnid else row.label
+        path, *location = row.location
+        place = ByteLocation(parse_path(str(path)), *location)
+        yield ImageRecord(f"{split}/{name_of(row)}", -1 if class_index is None else class_index, place)

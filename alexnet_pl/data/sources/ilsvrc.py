@@ -19,6 +19,7 @@ from itertools import groupby
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar import (
     WNID,
     Member,
@@ -45,8 +46,13 @@ NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 def find_devkit(source: Path) -> Path | None:
     """Find the devkit in a folder: its archive, its own folder, or the folder itself; None if there is none."""
     kits = (*sorted(source.glob("*devkit*")), *sorted(source.glob("*/*devkit*")))
-    candidates = [path for path in kits if path.name[0] != "." and (path.is_dir() or path.name.endswith(KITS))]
+    candidates = [path for path in kits if path.name[0] != "." and (holds_meta(path) or path.name.endswith(KITS))]
     return candidates[0] if candidates else (source if (source / "data/meta.mat").is_file() else None)
+
+
+def holds_meta(folder: Path) -> bool:
+    """Whether this is the folder of a kit of the classification task; other tasks have other tables."""
+    return folder.is_dir() and next(folder.glob("**/data/meta.mat"), None) is not None
 
 
 def read_ilsvrc(source: Path) -> DatasetListing:
@@ -166,7 +172,7 @@ def list_numbered_images(
         for m in list_members(ByteLocation(path))
     ]
     if not found_members and (source / split).is_dir():
-        loose = sorted(filter(is_image, (source / split).rglob("*.*")))
+        loose = sorted(filter(is_image, walk_files(source / split)))
         found_members = [Member(path.name, ByteLocation(path)) for path in loose if NUMBERED.match(path.name)]
     for member in found_members:
         is_image_of_split(member.name, split, kit, member.location.path)

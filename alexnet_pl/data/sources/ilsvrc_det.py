@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar_stream import SUFFIXES
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
@@ -110,5 +111,5 @@ def unannotated_coverage(kit: DetKit, split: str, name: str) -> Coverage:
 
 def list_images(source: Path, split: str) -> Iterator[ImageRecord]:
     for folder in image_folders(source, split):
-        for path in sorted(filter(is_image, folder.rglob("*.*"))):
+        for path in sorted(filter(is_image, walk_files(folder))):
             yield ImageRecord(f"{split}/{path.relative_to(folder.parent).as_posix()}", -1, ByteLocation(path))

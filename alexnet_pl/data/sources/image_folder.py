@@ -4,16 +4,20 @@ Without val/, or with only <class>/* and no splits (Caltech-101), a share of eac
 name.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.remote import list_folder
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.archives.remote import list_folder, walk_files
+from alexnet_pl.data.archives.tar import is_desktop_file
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.errors import UserError
 
-SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".ppm", ".tif", ".tiff"}
+SUFFIXES = {
+    ".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff",
+}  # fmt: skip
 INNER = "images"  # folder within a class folder that may hold its images, as in tiny-ImageNet's train/
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -43,9 +47,12 @@ def read_folders(source: Path, names: Mapping[str, str], val_share: float | None
     check_splits(source, roots, folders_of_split, val_share)
     classes = sorted(folders_of_split["train"])
     prefix = "train/" if whole else ""
+    passed_over: PassedOver = {}
     splits = {
         split: LazyRecords(
-            lambda split=split: list_class_folders(roots[split], classes, prefix and f"{roots[split].name}/")
+            lambda split=split: list_class_folders(
+                roots[split], classes, prefix and f"{roots[split].name}/", passed_over
+            )
         )
         for split, class_dirs in folders_of_split.items()
         if class_dirs
@@ -54,16 +61,26 @@ def read_folders(source: Path, names: Mapping[str, str], val_share: float | None
         splits["test"] = flat
     readable = [(name, names.get(name, name)) for name in classes]
     if "val" in splits:
-        return DatasetListing(readable, splits)
-    parts = split_by_name(lambda: list_class_folders(roots["train"], classes, prefix), val_share or 0)
-    return DatasetListing(readable, splits | parts, held_out=val_share)
+        return DatasetListing(readable, splits, passed_over=passed_over)
+    parts = split_by_name(lambda: list_class_folders(roots["train"], classes, prefix, passed_over), val_share or 0)
+    return DatasetListing(readable, splits | parts, held_out=val_share, passed_over=passed_over)
 
 
 def split_roots(source: Path) -> dict[str, Path]:
+    """Folder of each split: train/ and val/, or folders with a common prefix, as imagenet21k_train/ and …_val/."""
+    prefix = "" if (source / "train").is_dir() else find_prefix(source)
     return {
-        split: next((source / name for name in names if (source / name).is_dir()), source / split)
+        split: next((path for name in names if (path := source / f"{prefix}{name}").is_dir()), source / split)
         for split, names in SPLITS.items()
     }
+
+
+def find_prefix(source: Path) -> str:
+    """Prefix of the only pair of folders of training and validation images; "" if there is none or are several."""
+    names = {name for name, is_folder in list_folder(source) if is_folder}
+    starts = [name.removesuffix("train") for name in names if name.endswith(("_train", "-train"))]
+    pairs = [start for start in starts if any(f"{start}{val}" in names for val in SPLITS["val"])]
+    return pairs[0] if len(pairs) == 1 else ""
 
 
 def has_class_folders(source: Path) -> bool:
@@ -95,11 +112,10 @@ def check_splits(
             raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
 
 
-def list_class_folders(root: Path, classes: list[str], prefix: str) -> Iterator[ImageRecord]:
+def list_class_folders(root: Path, classes: list[str], prefix: str, passed_over: PassedOver) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
-        yield from (
-            ImageRecord(f"{prefix}{name}/{path.name}", label, ByteLocation(path)) for path in find_images(root / name)
-        )
+        for path in find_images(root / name, passed_over):
+            yield ImageRecord(f"{prefix}{name}/{path.name}", label, ByteLocation(path))
 
 
 def list_unlabelled_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
@@ -117,21 +133,26 @@ def has_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_image, folder.iterdir()))
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Find the images of a class, sorted: in its folder, or all in a subfolder `images`.
+def find_images(folder: Path, passed_over: PassedOver | None = None) -> list[Path]:
+    """Find the images of a class, sorted: in its folder, or all in a subfolder `images`; other files are counted in
+    `passed_over`.
 
     Raises UserError for images in any other subfolder, which would be lost.
     """
-    found, folders = [], []
+    found, folders, others = [], [], Counter[str]()
     for name, is_folder in list_folder(folder):
         if is_folder and name[0] != ".":
             folders.append(folder / name)
         elif is_image(Path(name)):
             found.append(folder / name)
+        elif not is_folder and not is_desktop_file(name):
+            others[Path(name).suffix.lower()] += 1
+    if passed_over is not None:
+        passed_over[folder] = others
     if not found and folders == [folder / INNER]:
-        return find_images(folder / INNER)
+        return find_images(folder / INNER, passed_over)
     for inner in sorted(folders):
-        if lost := next(filter(is_image, sorted(inner.rglob("*"))), None):
+        if lost := next(filter(is_image, sorted(walk_files(inner))), None):
             raise UserError(
                 f"prepare.source: {lost} is in a folder within {folder}, from which nothing is read; move the images "
                 f"of {lost.parent} to {folder}, or out of the copy"

@@ -6,6 +6,7 @@ LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1
 Boxes, used for a store of whole images only: see kaggle_boxes.py
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    list of the images, one per line; optional
 
+Without LOC_val_solution.csv, a folder's validation classes are those of ILSVRC/Annotations/CLS-LOC/val/*.xml.
 Either a folder, or the downloaded .zip or .tar.gz, with the two tables inside or beside it. Without
 LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
 """
@@ -19,16 +20,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.data.archives import tar
-from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.remote import parse_path
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.remote import parse_path, walk_files
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
-from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.archives.zip import ZipMember, list_zip_members
+from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.box_files import HEADER
+from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
-from alexnet_pl.data.sources.kaggle_boxes import SOLUTION, read_kaggle_boxes
+from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.errors import UserError
 
 MAPPING, IMAGES = "LOC_synset_mapping.txt", "ILSVRC/Data/CLS-LOC"
@@ -153,14 +155,20 @@ def open_kaggle_folder(root: Path) -> KaggleCopy:
             if split == "train":
                 paths = (path for each in sorted(find_class_folders(folder).values()) for path in find_images(each))
             else:  # flat, or sorted into class folders by the user
-                paths = filter(is_image, sorted(folder.rglob("*.*")))
+                paths = filter(is_image, sorted(walk_files(folder) if folder.is_dir() else ()))
             yield from (KaggleImage(split, path.parent.name, path.name, ByteLocation(path)) for path in paths)
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
     expected = {split: count_lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
-    return KaggleCopy(
-        root, read_table(root / MAPPING), require_solution(read_table(root / SOLUTION), root), list_tree, expected
-    )
+    solution = read_table(root / SOLUTION) or table_of_annotations(root / ANNOTATIONS / "val")
+    return KaggleCopy(root, read_table(root / MAPPING), require_solution(solution, root), list_tree, expected)
+
+
+def table_of_annotations(folder: Path) -> str | None:
+    """The classes in the XML files of the validation images as a table; None if there are no such files."""
+    found = read_boxes(folder, 0, Coverage.PARTIAL) if folder.is_dir() else ()
+    rows = [f"{each.key},{each.boxes[0].name}\n" for each in found if each.boxes]
+    return "".join([f"{HEADER}\n", *rows]) if rows else None
 
 
 def count_lines(data: bytes) -> int:
@@ -169,11 +177,11 @@ def count_lines(data: bytes) -> int:
 
 def list_zip(path: Path) -> Iterator[tuple[str, ByteLocation]]:
     """Yield (path in the archive, location) of images and tables, sorted by path; each kept in memory as one string."""
-    rows = [f"{name}\0{start}\0{size}" for name, start, size in list_zip_members(path, is_needed)]
+    rows = ["\0".join(map(str, member)) for member in list_zip_members(path, is_needed)]
     rows.sort()
     for row in rows:
-        name, start, size = row.split("\0")
-        yield name, ByteLocation(path, int(start), int(size), "zip")
+        name, *numbers = row.split("\0")
+        yield name, zip_location(path, ZipMember(name, *map(int, numbers)))
 
 
 def is_needed(name: str) -> bool:

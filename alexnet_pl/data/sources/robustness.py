@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, list_members, whole_archive
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -70,11 +71,11 @@ def list_files(source: Path) -> Iterator[tuple[str, ByteLocation]]:
     if len(archives) > 1:
         raise UserError(f"prepare.source: {source} holds {archives[0].name} and {archives[1].name}; give one of them")
     if not archives:
-        images = (path for path in source.rglob("*.*") if is_image(path))
+        images = (path for path in walk_files(source) if is_image(path))
         yield from ((path.relative_to(source.parent).as_posix(), ByteLocation(path)) for path in images)
     elif archives[0].suffix == ".zip":
         for member in list_zip_members(archives[0], lambda name: is_image(Path(name))):
-            yield member.name, ByteLocation(archives[0], member.start, member.size, "zip")
+            yield member.name, zip_location(archives[0], member)
     elif is_archive(archives[0]):
         for member in list_members(whole_archive(archives[0])):
             if is_image(Path(member.name)):

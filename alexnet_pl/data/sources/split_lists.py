@@ -6,6 +6,7 @@ Classes can be numbers: if the images of each number have their own folder, as i
 is named after that folder, else after the number.
 """
 
+import errno
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecord
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import SPLITS, is_image, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
+from alexnet_pl.data.sources.text_files import read_text
 from alexnet_pl.errors import UserError
 
 SUFFIXES = ("", ".jpg", ".jpeg", ".JPEG", ".png")
@@ -75,11 +77,7 @@ def read_lists(
 
 def rows(source: Path, split: str, path: Path) -> Iterator[ListedImage]:
     bases = [source, source / "images", source / split]
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"prepare.source: {path}: cannot be read ({error})") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if text := line.strip():
             yield parse(text, bases, f"{path}, line {number}")
 
@@ -87,7 +85,8 @@ def rows(source: Path, split: str, path: Path) -> Iterator[ListedImage]:
 def parse(text: str, bases: list[Path], where: str) -> ListedImage:
     """Parse a line: a path, which may contain spaces, or a path and a class."""
     name, *label = text.rsplit(None, 1)
-    for path, beside in ((text, ""), (name, "".join(label))):
+    readings = ((text, ""), (name, "".join(label)))
+    for path, beside in reversed(readings) if is_image(Path(name)) else readings:  # each try takes up to 15 requests
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise UserError(f"prepare.source: {where}: {path} leads out of {bases[0]}")
         if file := locate(path, bases):
@@ -100,8 +99,17 @@ def parse(text: str, bases: list[Path], where: str) -> ListedImage:
 
 
 def locate(path: str, bases: list[Path]) -> Path | None:
-    tried = (base / f"{path}{suffix}" for base in bases for suffix in SUFFIXES)
-    return next((file for file in tried if is_image(file) and file.is_file()), None)
+    tried = (base / f"{path}{suffix}" for suffix in SUFFIXES for base in bases)
+    return next((file for file in tried if is_image(file) and is_there(file)), None)
+
+
+def is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def classes_by_number(spool: DiskList) -> dict[str, str]:

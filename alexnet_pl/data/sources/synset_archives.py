@@ -7,7 +7,7 @@ training and half for testing"). The half is chosen by a hash of the image's nam
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
@@ -18,17 +18,23 @@ from alexnet_pl.data.archives.tar import (
     is_desktop_file,
     list_class_archives,
     list_members,
+    whole_archive,
 )
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.errors import UserError
 
 HELD_OUT = 0.5
+FIRST = 8  # members that show what kind of archive it is; a text may come first
 
 
 def find_archives(source: Path) -> list[Path]:
-    """Find n########.tar files, or archives that contain such files."""
+    """Find n########.tar files, or archives that contain such files.
+
+    Raises UserError if `source` is an archive that begins with other files, since all its members would be listed.
+    """
     if source.is_file():
+        check_synset_archive(source)
         return [source]
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
     named = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIP_SUFFIXES))]
@@ -36,6 +42,15 @@ def find_archives(source: Path) -> list[Path]:
     return inner or [
         path for path in outer if WNID.match(first_member_name(path)) and first_member_name(path).endswith(".tar")
     ]
+
+
+def check_synset_archive(path: Path) -> None:
+    first = (
+        [] if WNID.match(path.name) else [member.path for member in islice(list_members(whole_archive(path)), FIRST)]
+    )
+    if first and not any(WNID.match(Path(name).name) and name.endswith(".tar") for name in first):
+        problem = f"begins with {first[0]}, not with archives of synsets (n########.tar)"
+        raise UserError(f"prepare.source: {path} {problem}; unpack it, and give the folder")
 
 
 def read_synset_archives(source: Path, synsets: Path | None = None, val_share: float = HELD_OUT) -> DatasetListing:
@@ -60,18 +75,22 @@ def filter_synsets(
     archives: list[tuple[str, ByteLocation]], synsets: Path, source: Path
 ) -> list[tuple[str, ByteLocation]]:
     """Keep the archives of the wnids listed in the file `synsets`, such as the 10,184 of Fall 2009."""
-    try:
-        wanted = set(synsets.read_text().split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"prepare.synsets: {synsets}: cannot be read ({error})") from error
-    if invalid := sorted(word for word in wanted if not WNID.fullmatch(word)):
-        raise UserError(
-            f"prepare.synsets: {synsets}: {invalid[0]!r} is not a wnid; give one per line, such as n01440764"
-        )
+    wanted = read_synsets(synsets)
     if missing := sorted(wanted - {wnid for wnid, _ in archives}):
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise UserError(f"prepare.synsets: {source} has no archive of {missing[0]}{more}, which {synsets} lists")
     return [(wnid, location) for wnid, location in archives if wnid in wanted]
+
+
+def read_synsets(path: Path) -> set[str]:
+    """Read the wnids of a list, one per line. Raises UserError if it cannot be read."""
+    try:
+        wanted = set(path.read_text().split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"prepare.synsets: {path}: cannot be read ({error})") from error
+    if invalid := sorted(word for word in wanted if not WNID.fullmatch(word)):
+        raise UserError(f"prepare.synsets: {path}: {invalid[0]!r} is not a wnid; give one per line, such as n01440764")
+    return wanted
 
 
 @dataclass(frozen=True)

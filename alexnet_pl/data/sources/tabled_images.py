@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -19,6 +20,7 @@ from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.data.sources.kaggle import MAPPING, parse_mapping
 from alexnet_pl.data.sources.kaggle_boxes import SOLUTION as TABLE
 from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.data.sources.text_files import read_text
 from alexnet_pl.errors import UserError
 
 
@@ -29,10 +31,10 @@ def find_table(source: Path) -> Path | None:
 
 def read_tabled(table: Path, val_share: float) -> DatasetListing:
     """List the images. Raises UserError if the table is corrupt or lists none of them, or if a split would be empty."""
-    rows = {row.key: row for row in parse_table(table.read_text("utf-8-sig"), f"prepare.source: {table}")}
+    rows = {row.key: row for row in parse_table(read_text(table), f"prepare.source: {table}")}
     classes = read_classes(table.with_name(MAPPING), rows)
     labels = {wnid: label for label, (wnid, _) in enumerate(classes)}
-    there = sorted(path for path in table.parent.rglob("*") if is_image(path) and path.stem in rows)
+    there = sorted(path for path in walk_files(table.parent) if is_image(path) and path.stem in rows)
     if not there:
         raise UserError(f"prepare.source: {table.parent}: {TABLE} lists none of the images below it")
     if without := [path.stem for path in there if not rows[path.stem].boxes]:
@@ -52,7 +54,7 @@ def read_classes(mapping: Path, rows: dict[str, FoundBoxes]) -> list[tuple[str, 
     named = {row.boxes[0].name for row in rows.values() if row.boxes}
     if not mapping.is_file():
         return [(wnid, wnid) for wnid in sorted(named)]
-    classes = parse_mapping(mapping.read_text("utf-8-sig"))
+    classes = parse_mapping(read_text(mapping))
     if unknown := named - {wnid for wnid, _ in classes}:
         raise UserError(f"prepare.source: {TABLE}: class {min(unknown)} is not in {mapping.name}")
     return classes

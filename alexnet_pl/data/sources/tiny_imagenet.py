@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
@@ -116,12 +117,10 @@ def images_in(files: Files, folder: str) -> list[str]:
 
 
 def files_of_folder(root: Path) -> dict[str, ByteLocation]:
-    return {path.relative_to(root).as_posix(): ByteLocation(path) for path in root.rglob("*.*") if path.is_file()}
+    return {path.relative_to(root).as_posix(): ByteLocation(path) for path in walk_files(root) if path.is_file()}
 
 
 def files_of_zip(path: Path) -> dict[str, ByteLocation]:
     """Locations by the path below the archive's one folder."""
-    found = {
-        each.name: ByteLocation(path, each.start, each.size, "zip") for each in list_zip_members(path, lambda _: True)
-    }
+    found = {each.name: zip_location(path, each) for each in list_zip_members(path, lambda _: True)}
     return {name.partition("/")[2]: place for name, place in found.items() if name.startswith(f"{FOLDER}/")}

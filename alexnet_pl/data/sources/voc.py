@@ -21,6 +21,7 @@ from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import read_boxes
 from alexnet_pl.data.sources.image_folder import find_images
 from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.data.sources.text_files import read_text
 from alexnet_pl.errors import UserError
 
 ANNOTATIONS, IMAGES, LISTS = ("Annotations", "annotations", "annots"), ("JPEGImages", "images"), "ImageSets/Main"
@@ -69,7 +70,7 @@ def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Pat
     """Yield (split, image path) of one year."""
     there = {path.stem: path for path in find_images(folder.images)}
     lists = {name: folder.root / LISTS / f"{name}.txt" for name in ("train", "val", "trainval", "test")}
-    listed = {name: path.read_text().split() for name, path in lists.items() if path.is_file()}
+    listed = {name: read_text(path).split() for name, path in lists.items() if path.is_file()}
     if not listed:
         for path in there.values():
             yield "val" if is_held_out(path.name, val_share) else "train", path

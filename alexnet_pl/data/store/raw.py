@@ -4,7 +4,7 @@ A record of 256 × 256 pixels is exactly 48 memory pages. Reading a batch is one
 """
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from alexnet_pl.data.store.file_limit import allow_open_files
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
@@ -34,13 +35,14 @@ class RawWriter:
 
 
 class RawReader:
-    """Reader of a split: memory-mapped shards. Raises UserError if a shard has the wrong size."""
+    """Reader of a split: memory-mapped shards. Raises UserError if a shard has the wrong size or there are too many."""
 
     channels_last = False
 
-    def __init__(self, paths: Iterable[Path], counts: Iterable[int], size: int) -> None:
+    def __init__(self, paths: Sequence[Path], counts: Iterable[int], size: int) -> None:
         self.shards: list[np.ndarray] = []
         self.maps: list[mmap.mmap] = []
+        allow_open_files(paths[0], len(paths))
         for path, count in zip(paths, counts, strict=True):
             shape = (count, 3, size, size)
             check_size(path, int(np.prod(shape, dtype=np.int64)))

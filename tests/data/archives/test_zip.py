@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.data.archives import zip
+from alexnet_pl.data.archives.location import zip_location
 from alexnet_pl.errors import UserError
 
 CONTENT = {"a/one.JPEG": b"\xff\xd8 one", "a/two.JPEG": bytes(70_000), "tables/ä.csv": b"x,y\n" * 9, "empty": b""}
@@ -48,11 +49,11 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 def test_members_match_zipfile(archive: Path) -> None:
     with zipfile.ZipFile(archive) as library:
-        wanted = [(each.filename, each.header_offset, each.file_size) for each in library.infolist()]
+        wanted = [(each.filename, each.header_offset, each.file_size, each.CRC) for each in library.infolist()]
         found = list(zip.list_zip_members(archive, lambda name: True))
         assert [tuple(each) for each in found] == wanted
         for each in found:
-            assert zip.read_member(archive, each.start, each.size) == library.read(each.name) == CONTENT[each.name]
+            assert zip.read_member(archive, *each[1:]) == library.read(each.name) == CONTENT[each.name]
 
 
 def test_links_folders_and_unwanted_names_are_skipped(tmp_path: Path) -> None:
@@ -77,11 +78,12 @@ def test_truncated_archive_is_reported(tmp_path: Path, kept: int) -> None:
         list(zip.list_zip_members(path, lambda name: True))
 
 
-def test_changed_byte_in_a_stored_file_is_detected(tmp_path: Path) -> None:
+@pytest.mark.parametrize("room", [io.BytesIO(), Unseekable()], ids=["plain", "piped"])
+def test_changed_byte_in_a_stored_file_is_detected(tmp_path: Path, room: io.BytesIO) -> None:
     path = tmp_path / "x.zip"
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(room, "w") as archive:
         archive.writestr("1.JPEG", b"pixels")
-    path.write_bytes(path.read_bytes().replace(b"pixels", b"pickle", 1))
+    path.write_bytes(room.getvalue().replace(b"pixels", b"pickle", 1))
     (member,) = zip.list_zip_members(path, lambda name: True)
     with pytest.raises(ValueError, match="checksum"):
-        zip.read_member(path, member.start, member.size)
+        zip_location(path, member).read()

@@ -1,6 +1,7 @@
 """`prepare` interrupted at any point resumes to the same store."""
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -155,6 +156,49 @@ def test_store_started_from_other_images_is_not_resumed(source: DatasetListing, 
     )
     with pytest.raises(UserError, match=r"was started with other images"):
         make(other, tmp_path / "store")
+
+
+def test_plan_cut_off_by_a_power_failure(source: DatasetListing, tmp_path: Path) -> None:
+    """It is written again if nothing was made by it."""
+    partial = tmp_path / "store.partial"
+    partial.mkdir()
+    (partial / "plan.json").write_text("")
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    (partial / "plan.json").write_text("")
+    with pytest.raises(UserError, match=r"^data.root: .*store.partial holds a corrupt plan.json; delete the folder"):
+        make(source, tmp_path / "store")
+
+
+@pytest.mark.parametrize("left", [0, 500])
+def test_corrupt_metadata_of_a_shard_is_named(source: DatasetListing, tmp_path: Path, left: int) -> None:
+    prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
+    path = tmp_path / "store.partial/train-000002.u8.npz"
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(UserError, match=rf"^{path}: corrupt .*delete it and prepare again"):
+        make(source, tmp_path / "store")
+    path.unlink()
+    assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
+
+
+def without_locks(file: IO[str], kind: int) -> None:
+    raise OSError(errno.ENOLCK, "no locks available")
+
+
+def as_nfs_locks(file: IO[str], kind: int) -> None:
+    """NFS emulates flock by locks on bytes, which need a file open for reading, or for writing (man 2 flock)."""
+    mode = fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE
+    if mode == (os.O_WRONLY if kind & fcntl.LOCK_SH else os.O_RDONLY):
+        raise OSError(errno.EBADF, "bad file descriptor")
+
+
+@pytest.mark.parametrize("lock", [without_locks, as_nfs_locks])
+def test_file_systems_of_few_locks(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Callable[[IO[str], int], None]
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", lock)
+    assert prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2)) is None
+    make(source, tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 12
 
 
 KILLED = """

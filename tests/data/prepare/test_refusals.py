@@ -1,18 +1,25 @@
 """`prepare`: refusals that leave everything unchanged."""
 
+import errno
 import shutil
+import tempfile
 from collections import namedtuple
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 import pytest
 from photographs import PLAIN, READ, SIZE, beside, make
 
-from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.prepare import pipeline
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.plan import Part, with_sizes
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -107,3 +114,43 @@ def test_split_without_readable_images_is_reported(source: DatasetListing, tmp_p
     with pytest.raises(UserError, match=r"^prepare\.source: none of the 3 images of val"):
         make(source, tmp_path / "store", only_training)
     assert not (tmp_path / "store").exists()
+
+
+def test_many_unreadable_images_are_refused_unless_allowed(source: DatasetListing, tmp_path: Path) -> None:
+    """Three of 15 are few; eleven are not. The finished shards serve the second call."""
+
+    def mostly_broken(item: ImageRecord) -> tuple[np.ndarray, str]:
+        if item.name.startswith("train") and not item.name.startswith("train/a"):
+            raise ValueError("broken")
+        return READ(item)
+
+    says = r"^prepare\.source: 11 of 15 images of train cannot be read \(train/a/0.jpg: .*allow_incomplete=true"
+    with pytest.raises(UserError, match=says):
+        make(source, tmp_path / "store", mostly_broken)
+    assert make(source, tmp_path / "store", READ, allow_incomplete=True)["unreadable"] == 11
+
+
+def test_unreadable_source_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*_: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle", "/copy/train")
+
+    monkeypatch.setattr(pipeline, "read_source", stale)
+    with pytest.raises(UserError, match=r"^prepare.source: .*Stale file handle: '/copy/train'"):
+        pipeline.list_source(PrepareOptions(str(tmp_path / "store"), "x", source=str(tmp_path)))
+
+
+def test_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/full behaves like a file on a full disk."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", Path("/dev/full").open)
+    with pytest.raises(UserError, match=rf"^{gettempdir()}: No space left"):
+        DiskList([["a row"]])
+
+
+def test_sizes_of_images_are_part_of_the_plan(tmp_path: Path) -> None:
+    """Compared with `stat` of each file; folders and missing files have none."""
+    paths = [tmp_path / f"{number}.jpg" for number in range(1500)]
+    for number, path in enumerate(paths[:-1]):
+        path.write_bytes(bytes(number % 7))
+    records = [("train", ImageRecord(path.name, 0, ByteLocation(path))) for path in [*paths, tmp_path]]
+    sizes = [path.stat().st_size for path in paths[:-1]] + [None, None]
+    assert list(with_sizes(iter(records))) == [(*pair, size) for pair, size in zip(records, sizes, strict=True)]

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from copies import tree, write
 from scipy.io import loadmat
 
 from alexnet_pl.data.sources.devkit import read_devkit
+from alexnet_pl.data.sources.ilsvrc import find_devkit
 
 SHARED = Path(__file__).parents[4] / "shared/data/devkit"
 
@@ -43,3 +45,9 @@ def test_labels_of_2012_match_torchvision(tmp_path: Path, monkeypatch: pytest.Mo
     kit = read_devkit(tmp_path / "ILSVRC2012_devkit_t12.tar.gz")
     assert [kit.classes[label][0] for label in kit.labels(kit.truth)] == wnids
     assert {wnid: tuple(name.split(", ")) for wnid, name in kit.classes} == words
+
+
+def test_folder_without_meta_mat_is_no_kit(tmp_path: Path) -> None:
+    copy = tree(tmp_path / "copy")
+    write(copy / "A_devkit/data", {"meta_det.mat": b""})  # of another task, and the first by name
+    assert find_devkit(copy) == copy / "ILSVRC2012_devkit_t12"

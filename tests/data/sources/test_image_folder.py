@@ -1,5 +1,6 @@
 """Class folders: which images are listed, in which order, and messages for faulty copies."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,3 +132,25 @@ def test_source_that_is_missing_or_a_file_is_named(tmp_path: Path) -> None:
     for name in ("away", "archive.tar"):
         with pytest.raises(UserError, match=rf"^prepare.source: {tmp_path}/{name} does not exist"):
             read_folders(tmp_path / name, {})
+
+
+def test_split_folders_with_a_common_prefix(tree: Tree) -> None:
+    """Those of ImageNet-21K-P. A class may be called so, too."""
+    root = tree("x_train/a/1.jpg", "x_train/b/1.jpg", "x_val/a/2.jpg", "x_val/b/2.jpg")
+    found = listed(read_folders(root, {}))
+    assert found["val"] == [("x_val/a/2.jpg", 0), ("x_val/b/2.jpg", 1)]
+    assert [name for name, _ in found["train"]] == ["x_train/a/1.jpg", "x_train/b/1.jpg"]
+
+
+def test_class_called_bullet_train_is_no_split(tree: Tree) -> None:
+    source = read_folders(tree("bullet_train/1.jpg", "crane/1.jpg"), {}, 0.5)
+    assert [name for name, _ in source.classes] == ["bullet_train", "crane"]
+
+
+def test_files_that_are_no_images_are_counted_by_suffix(tree: Tree) -> None:
+    more = ("train/a/3.JFIF", "train/a/4.pgm", "train/a/5.jpe", "train/a/6.avif", "train/b/7", "val/a/8.AVIF")
+    source = read_folders(tree(*GOOD, *more, "val/a/.DS_Store", "train/b/Thumbs.db"), {})
+    for _ in range(2):  # listed twice, counted once
+        names = {item.name for _, item in source.items()}
+        assert {"train/a/3.JFIF", "train/a/4.pgm", "train/a/5.jpe"} <= names
+        assert sum(source.passed_over.values(), Counter()) == {".avif": 2, "": 1}

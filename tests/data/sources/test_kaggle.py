@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copies import SYNSETS, TRUTH, WNIDS, kaggle, kaggle_tar, kaggle_zip, shades, store, zipped
+from copies import SYNSETS, TRUTH, WNIDS, kaggle, kaggle_tar, kaggle_zip, shades, store, write, zipped
 
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.errors import UserError
@@ -72,3 +72,25 @@ def test_zip_needs_no_mapping(tmp_path: Path) -> None:
     (tree / "LOC_synset_mapping.txt").unlink()
     assert read_source(zipped(tree, tmp_path / "copy"), {})[1].classes == [(wnid, wnid) for wnid in WNIDS]
     assert read_source(kaggle_zip(tmp_path / "whole"), {})[1].classes[1] == ("n02000003", "crane")
+
+
+def annotation(wnid: str) -> bytes:
+    size = "<size><width>24</width><height>20</height></size>"
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    return f"<annotation>{size}<object><name>{wnid}</name>{box}</object></annotation>".encode()
+
+
+def test_annotations_replace_a_missing_solution(tmp_path: Path) -> None:
+    """Labels compared with those of the table."""
+    copy = kaggle(tmp_path / "copy")
+    wanted = [(record.name, record.label) for record in read_source(copy, {})[1].splits["val"]]
+    (copy / "LOC_val_solution.csv").unlink()
+    files = {f"ILSVRC2012_val_{i:08d}.xml": annotation(SYNSETS[truth][0]) for i, truth in enumerate(TRUTH, 1)}
+    write(copy / "ILSVRC/Annotations/CLS-LOC/val", files)
+    assert [(record.name, record.label) for record in read_source(copy, {})[1].splits["val"]] == wanted
+
+
+def test_kits_of_other_tasks_in_the_tree_are_passed_over(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "copy")
+    write(copy / "ILSVRC/devkit/data", {"meta_det.mat": b"", "map_det.txt": b""})
+    assert read_source(copy, {})[0].startswith("Kaggle")

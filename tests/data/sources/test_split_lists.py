@@ -7,6 +7,7 @@ from copies import Files, photo, write
 
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.split_lists import rows
 from alexnet_pl.errors import UserError
 
 
@@ -93,3 +94,18 @@ def test_faulty_line_is_named_with_its_list(files: Files, says: str, tmp_path: P
     copy = write(tmp_path / "copy", GOOD | files)
     with pytest.raises(UserError, match=rf"^prepare.source: .*{says}"):
         read_source(copy, {})
+
+
+@pytest.mark.parametrize("line", ["x" * 300, f"{'x' * 300}.jpg 3"])
+def test_line_longer_than_a_file_name_is_reported(tmp_path: Path, line: str) -> None:
+    copy = write(tmp_path / "copy", {"train.txt": line.encode(), "val.txt": b""})
+    with pytest.raises(UserError, match=r"train.txt, line 1: no image 'xxx"):
+        read_source(copy, {})
+
+
+def test_line_of_a_long_list_takes_few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = write(tmp_path / "copy", images("train/n1/b.JPEG") | {"train.txt": b"n1/b.JPEG 1\n"})
+    asked, is_file = [], Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: bool(asked.append(path)) or is_file(path))
+    assert len(list(rows(copy, "train", copy / "train.txt"))) == 1
+    assert len(asked) == 3  # the copy's folder, images/ and train/

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from alexnet_pl.data.sources import synset_archives
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.sources.synset_archives import read_synset_archives
+from alexnet_pl.errors import UserError
 
 
 @pytest.fixture
@@ -35,3 +37,20 @@ def test_held_out_shares_of_fall_2009_and_fall_2011(archives: Path) -> None:
     assert held[0.004] <= held[0.1] <= held[0.5]
     assert (70 < len(held[0.1]) < 130, 450 < len(held[0.5]) < 550) == (True, True)
     assert {item.name for item in read_synset_archives(archives).splits["val"]} == held[0.5]
+
+
+def test_archive_of_class_folders_is_refused_by_its_first_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "imagenette2.tgz", []
+    with tarfile.open(path, "w:gz") as tar:
+        for number in range(100):
+            tar.addfile(tarfile.TarInfo(f"imagenette2/train/n01440764/{number}.JPEG"))
+    whole = synset_archives.list_members
+    monkeypatch.setattr(synset_archives, "list_members", lambda place: (seen.append(m) or m for m in whole(place)))
+    says = (
+        rf"^prepare.source: {path} begins with imagenette2/train/n01440764/0.JPEG, .*; unpack it, and give the folder"
+    )
+    with pytest.raises(UserError, match=says):
+        read_source(path, {})
+    assert len(seen) < 10

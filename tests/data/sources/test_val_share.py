@@ -1,13 +1,15 @@
 """`prepare.val_share`: validation split by image name for class folders without a validation split."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copies import WNIDS, photo, train_images, write
+from copies import WNIDS, packed, parquet, photo, shards, train_images, write
 
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -74,6 +76,28 @@ def test_alternative_validation_folder_names_make_the_share_unused(
     make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(copy), val_share=0.1))
     assert "prepare.val_share is not used" in capsys.readouterr().out
     assert "held_out" not in Store(tmp_path / "store").description["settings"]
+
+
+@pytest.mark.parametrize("form", [parquet, packed, shards])
+def test_packed_copies_without_validation_files_are_split(form: Callable[[Path], Path], tmp_path: Path) -> None:
+    copy = form(tmp_path / "copy")
+    whole = {record.name for record in read_source(copy, {})[1].splits["train"]}
+    for path in [*copy.rglob("*val*"), *copy.glob("_info.json")]:
+        path.unlink()
+    with pytest.raises(UserError, match=r"all files of the validation split.* missing"):
+        read_source(copy, {})
+    found = split_of(copy, 0.5)
+    assert found["train"] | found["val"] == whole
+    assert found["val"] == {name for name in whole if is_held_out(name, 0.5)}
+    assert read_source(copy, {}, val_share=0.5)[1].held_out == 0.5
+
+
+def test_validation_shards_that_a_list_names_are_missing_all_the_same(tmp_path: Path) -> None:
+    copy = shards(tmp_path / "copy")
+    for path in copy.glob("*validation*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"all files of the validation split.* missing"):
+        read_source(copy, {}, val_share=0.5)
 
 
 def test_image_beside_the_class_folders_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torchvision.datasets import VOCDetection
 from alexnet_pl.data.boxes.annotation import Coverage, has_background
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -275,3 +276,13 @@ def test_background_is_taken_from_annotated_images(coverage: Coverage, without_b
     assert has_background(coverage, 0) == without_box
     assert has_background(coverage, 2) == with_box
     assert has_background(Coverage.ABSENT, 0)
+
+
+@pytest.mark.parametrize("name", ["train.txt", "LOC_val_solution.csv"])
+def test_list_that_is_no_text_is_named(tmp_path: Path, name: str) -> None:
+    tabled = {name: b"", "ILSVRC2012_val_00000001.JPEG": photo(1)}
+    copy = voc(tmp_path / "copy") if name == "train.txt" else write(tmp_path / "copy", tabled)
+    file = next(copy.rglob(name))
+    file.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match=rf"^prepare.source: {file}: cannot be read"):
+        read_source(copy, {})

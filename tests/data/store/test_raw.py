@@ -1,5 +1,8 @@
-"""Raw stores: two reader threads give the same batch as one."""
+"""Raw stores: two reader threads give the same batch as one; many shards can be open at once."""
 
+import os
+import resource
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +13,10 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store import raw
+from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.file_limit import allow_open_files
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 
 
 @pytest.mark.parametrize("shard", [8, 64])
@@ -29,3 +35,29 @@ def test_batch_has_the_requested_records_in_order(shard: int, tmp_path: Path, mo
         out = split.buffer(len(indices)).numpy()
         split.read(indices, out)
         np.testing.assert_array_equal(out, records[indices])
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """Soft limit of 32 more open files than there are now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = len(os.listdir("/proc/self/fd")) + 32
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    yield limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_store_of_more_shards_than_the_limit_on_open_files(encoding: str, tmp_path: Path, few_files: int) -> None:
+    """One file per shard stays open: /proc counts them."""
+    settings = StoreSettings("s", 8, {}, StoreEncoding(encoding), shard=1)
+    prepare(synthetic.list_synthetic(60, 4), tmp_path / "store", settings, partial(synthetic.read_drawn, size=8))
+    split = Store(tmp_path / "store").split("train")
+    split.images(np.arange(60))
+    assert len(os.listdir("/proc/self/fd")) > few_files
+
+
+def test_too_low_hard_limit_on_open_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    with pytest.raises(UserError, match=r"^/store/train-000000\.u8: one of 1,252 shards .* 1,024 .*ulimit -n"):
+        allow_open_files(Path("/store/train-000000.u8"), 1252)

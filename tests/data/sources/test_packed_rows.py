@@ -1,0 +1,66 @@
+"""Images of WebDataset shards and Parquet files: repeated names lose none; wrong labels are one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import photo, tar
+
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.errors import UserError
+
+
+def shard(path: Path, samples: dict[str, dict[str, bytes]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(tar({f"{key}{kind}": data for key, files in samples.items() for kind, data in files.items()}))
+
+
+def sample(label: int) -> dict[str, bytes]:
+    return {".jpg": photo(40 * label), ".cls": str(label).encode()}
+
+
+def listed(copy: Path) -> dict[str, tuple[int, bytes]]:
+    return {record.name: (record.label, record.location.read()) for record in read_source(copy, {})[1].splits["train"]}
+
+
+def test_samples_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    shard(tmp_path / "x-train-0000.tar", {"A/0": sample(0), "B/0": sample(1)})
+    shard(tmp_path / "x-val-0000.tar", {"A/1": sample(0)})
+    assert listed(tmp_path) == {"train/A/0.jpg": (0, photo(0)), "train/B/0.jpg": (1, photo(40))}
+
+
+def test_samples_of_one_path_in_two_shards_are_two(tmp_path: Path) -> None:
+    shard(tmp_path / "x-train-0000.tar", {"0": sample(0)})
+    shard(tmp_path / "x-train-0001.tar", {"0": sample(1)})
+    shard(tmp_path / "x-val-0000.tar", {"0": sample(0)})
+    assert sorted(listed(tmp_path).values()) == [(0, photo(0)), (1, photo(40))]
+
+
+def table(path: Path, names: list[str], labels: list[Any]) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'alexnet_pl[parquet]'")
+    from pyarrow.parquet import write_table
+
+    write_table(pa.table({"image": [{"bytes": photo(1), "path": name} for name in names], "label": labels}), path)
+
+
+def test_parquet_rows_of_one_name(tmp_path: Path) -> None:
+    table(tmp_path / "train-00000-of-00001.parquet", ["a/0.jpg", "b/0.jpg"], [0, 1])
+    table(tmp_path / "validation-00000-of-00001.parquet", ["image.jpg", "image.jpg"], [0, 1])
+    splits = read_source(tmp_path, {})[1].splits
+    assert [record.name for record in splits["train"]] == ["train/a/0.jpg", "train/b/0.jpg"]
+    assert len({record.name for record in splits["val"]}) == 2
+
+
+def test_labels_that_are_no_numbers_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    table(tmp_path / "tables/train-00000-of-00001.parquet", ["a.jpg"], ["ant"])
+    table(tmp_path / "tables/val-00000-of-00001.parquet", ["b.jpg"], ["ant"])
+    with pytest.raises(
+        UserError, match=r"train-00000-of-00001.parquet: label of row 0 is not a class number \('ant'\)"
+    ):
+        read_source(tmp_path / "tables", {})
+    for split in ("train", "val"):
+        shard(tmp_path / f"shards/x-{split}-0000.tar", {"0": sample(0) | {".json": json.dumps([1]).encode()}})
+    with pytest.raises(UserError, match=r"x-train-0000.tar: 0.json is not an object"):
+        read_source(tmp_path / "shards", {})
