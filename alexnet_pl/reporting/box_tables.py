@@ -44,6 +44,7 @@ def read_box_test(path: Path) -> JsonObject:
             test["boxes"]["task"],
             test["detect"]["scales"],
             test["model"],
+            test["finished"],
         )
         _ = test["map"] if test["task"] == "detect" else test["loc_error"]
     except (OSError, ValueError, KeyError, TypeError) as error:

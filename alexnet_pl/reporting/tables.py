@@ -21,6 +21,9 @@ UNVERIFIED = "†"  # beside a number that was not compared with the printed sou
 UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."
 
 
+CHART = '<img src="report.png" alt="Chart of the paper\'s numbers beside ours, which the tables below contain">'
+
+
 @dataclass(frozen=True)
 class Table:
     """`notes`: sentences below the table."""
@@ -90,13 +93,19 @@ def to_rich_table(table: Table, width: int) -> RichTable:
 
 
 def to_markdown(tables: Iterable[Table]) -> str:
-    """Tables with headings of level 2, notes as paragraphs."""
+    """Tables with headings of level 2, notes as paragraphs. Markdown in them is kept, HTML is shown as text: names come
+    from files, and notebooks would run it."""
     parts = []
     for table in tables:
-        cells = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
-        body = tabulate(cells, table.header, tablefmt="github", disable_numparse=True)
-        parts += [f"## {table.title}", body, *table.notes]
+        header, *rows = [[escape_html(cell).replace("|", "\\|") for cell in row] for row in [table.header, *table.rows]]
+        body = tabulate(rows, header, tablefmt="github", disable_numparse=True)
+        parts += [f"## {escape_html(table.title)}", body, *map(escape_html, table.notes)]
     return "\n\n".join(parts) + "\n"
+
+
+def escape_html(text: str) -> str:
+    """Escape <, > and & outside of attributes."""
+    return escape(text, quote=False)
 
 
 def to_latex(tables: Iterable[Table]) -> str:
@@ -118,7 +127,7 @@ def to_html(tables: Iterable[Table]) -> str:
     """HTML page with report.png and the tables."""
     style = "body{font-family:sans-serif;max-width:75em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
     parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>Results beside the paper</title>']
-    parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", '<img src="report.png" alt="">']
+    parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", CHART]
     for table in tables:
         body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True)
         parts += [f"<h2>{escape(table.title)}</h2>", body, *(f"<p>{escape(note)}</p>" for note in table.notes)]
