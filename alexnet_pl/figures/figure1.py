@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.identity import training_signature
+from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.paper.claims import BY_KEY
@@ -46,8 +47,8 @@ class Figure1Run(NamedTuple):
 
 
 SEARCH_NOTE = """\
-Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that. Chosen is the rate of the runs
-above. “More than 11” means that the run was stopped after 11 epochs: its rate may need fewer epochs to the line than
+Each rate's run of the lowest seed. The rate is that of the weights; biases use twice that. “Chosen” marks the rate used
+above. “More than N” means that the run was stopped after N epochs, so its rate may reach the line in fewer epochs than
 the chosen one."""
 
 Group = list[Figure1Run]  # runs of one activation and rate, one per seed
@@ -128,9 +129,12 @@ def speed_ratios(relu: Group, tanh: Group) -> list[float]:
     return [slow / quick for slow, quick in pairs if slow and quick]
 
 
-def format_mean(values: list[float]) -> str:
-    """Format mean ± standard deviation, or a single value."""
-    return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+def format_mean_and_deviation(values: list[float]) -> str:
+    """Mean ± standard deviation over seeds, or the value of a single seed."""
+    if not values:
+        return "not yet measured"
+    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{mean(values):.2f}{deviation}, {pluralize(len(values), 'seed')}"
 
 
 def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) -> str:
@@ -160,16 +164,12 @@ def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) 
 
 def summary_lines(best: dict[str, Group]) -> Iterator[str]:
     ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
-    ours = f"{format_mean(ratios)}, {len(ratios)} seed{'s' * (len(ratios) != 1)}" if ratios else "not yet measured"
     yield "| | paper | ours |"
     yield "| --- | ---: | ---: |"
     for activation, name in (("relu", "ReLU"), ("tanh", "tanh")):
         epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
-        measured = (
-            f"{format_mean(epochs)}, {len(epochs)} seed{'s' * (len(epochs) != 1)}" if epochs else "not yet measured"
-        )
-        yield f"| epochs to {LINE:g} % training error, {name} | | {measured} |"
-    yield f"| how many times faster ReLUs are | {CLAIM:g} | {ours} |"
+        yield f"| epochs to {LINE:g} % training error, {name} | | {format_mean_and_deviation(epochs)} |"
+    yield f"| how many times faster ReLUs are | {CLAIM:g} | {format_mean_and_deviation(ratios)} |"
     yield ""
     yield "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
 

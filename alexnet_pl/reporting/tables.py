@@ -1,6 +1,7 @@
 """Tables for the terminal, Markdown, LaTeX and HTML; CSV text of values."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,7 @@ from rich.table import Table as RichTable
 from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
+from alexnet_pl.evaluation.intervals import Estimate
 from alexnet_pl.reporting.column_widths import fit_columns
 
 Notes = tuple[str, ...]
@@ -71,6 +73,14 @@ def print_list(title: str, lines: Iterable[str]) -> None:
     for line in lines:
         console.print(plain(line), soft_wrap=True)
     console.print()
+
+
+def format_percentage(value: Estimate, digits: int = 2) -> str:
+    """Mean and interval in percent, clipped to 0 to 100, which Student's t exceeds for few seeds far apart; the mean
+    alone if there is no interval."""
+    if math.isnan(value.low):
+        return f"{value.mean:.{digits}f}"
+    return f"{value.mean:.{digits}f} ({max(0, value.low):.{digits}f} to {min(100, value.high):.{digits}f})"
 
 
 def describe_basis(runs: int, basis: str) -> str:
