@@ -9,20 +9,22 @@ from alexnet_pl.bench.targets import robust_rate
 from alexnet_pl.files import JsonObject
 
 OURS, OTHERS, ROOFLINE = "#4c72b0", "#b0b0b0", "#c44e52"
-Bar = tuple[str, float]
+Bar = tuple[str, float, bool]
+"""(label, value, whether it is this package's)."""
 
 
 def draw_bench_chart(path: Path, measured: JsonObject) -> None:
     stage = measured["stages"]
-    loaders = [(name, robust_rate(each)) for name, each in measured["feeding"].items()]
-    steps = [(name, stage["batch_size"] / seconds) for name, seconds in measured["steps"].items()]
+    loaders = [(name, robust_rate(each), is_ours(name)) for name, each in measured["feeding"].items()]
+    steps = [(name, stage["batch_size"] / seconds, is_ours(name)) for name, seconds in measured["steps"].items()]
+    stages = [(name, milliseconds, True) for name, milliseconds in stage["milliseconds"].items()]
     figure = Figure(figsize=(8, 9), layout="constrained")
     heights = [len(loaders) + 2, len(steps) + 2, len(stage["milliseconds"]) + 2]
     upper, middle, lower = figure.subplots(3, 1, height_ratios=heights)
     chart_bars(upper, "Images to the network, images/s", loaders)
     upper.set_xscale("log")
     chart_bars(middle, f"Training steps, batches of {stage['batch_size']}, images/s", steps)
-    chart_bars(lower, "Stages of a step, ms (red: roofline of this machine)", list(stage["milliseconds"].items()))
+    chart_bars(lower, "Stages of a step, ms (red: roofline of this machine)", stages)
     for height, name in enumerate(stage["milliseconds"]):
         if name in stage["rooflines"]:
             lower.plot([stage["rooflines"][name]] * 2, [height - 0.4, height + 0.4], color=ROOFLINE, linewidth=2)
@@ -31,10 +33,13 @@ def draw_bench_chart(path: Path, measured: JsonObject) -> None:
     figure.savefig(path, dpi=130)
 
 
+def is_ours(name: str) -> bool:
+    return name.startswith("ours")
+
+
 def chart_bars(axes: Axes, title: str, bars: list[Bar]) -> None:
-    names, values = zip(*bars, strict=True)
-    only_ours = "," not in "".join(names)  # only third-party names have a comma
-    colors = [OURS if only_ours or name.startswith("ours") else OTHERS for name in names]
+    names, values, ours = zip(*bars, strict=True)
+    colors = [OURS if own else OTHERS for own in ours]
     drawn = axes.barh(range(len(bars)), values, color=colors)
     axes.bar_label(
         drawn, [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values], padding=3, fontsize=8

@@ -21,11 +21,12 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # abou
 
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow starts other programs for some, as for EPS
 MAX_ASPECT_RATIO = 16  # longer images are cropped before they are resized
 
 
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
-    """Decode any image file to (3, H, W) uint8 RGB, with a note on its format ("" for an RGB JPEG).
+    """Decode an image file of `FORMATS` to (3, H, W) uint8 RGB, with a note on its format ("" for an RGB JPEG).
 
     The EXIF orientation is ignored, as Pillow ignored it in 2012. Raises ValueError if it is not an image.
     """
@@ -62,7 +63,7 @@ def decode_jpeg_tensor(data: bytes) -> tuple[torch.Tensor, str] | None:
 
 def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"{width:,} × {height:,} pixels: more than 89 megapixels, a decompression bomb?")

@@ -57,7 +57,7 @@ def network_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 
 def kernel_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     net = run.module.net
-    weight, towers = net.conv1.weight, run.cfg.model.get("towers", 1)
+    weight, towers = net.conv1.weight, getattr(net, "towers", 1)
     shares = color_selectivity(weight, towers)
     count, _, height, width = weight.shape
     gpus = (f"GPU {number} {share:.2f}" for number, share in enumerate(shares["gpus"], 1))

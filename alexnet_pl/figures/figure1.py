@@ -8,22 +8,26 @@ between two epochs crosses 25 %.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import read_own_keys
+from alexnet_pl.config.identity import training_signature
+from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.paper.claims import BY_KEY
-from alexnet_pl.runs.layout import CONFIG, METRICS, collect_runs
+from alexnet_pl.paper.matching import recipe_networks
+from alexnet_pl.runs.fit_status import differences
+from alexnet_pl.runs.layout import METRICS, collect_runs, read_config
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 from alexnet_pl.runs.provenance import read_sessions
 
 LINE = 25.0  # percent, as in Figure 1
 CLAIM = BY_KEY["figure1"].values["epochs_to_25"]  # "six times faster"
+VARIED = {"model.activation", "optim.lr", "trainer.max_epochs"}  # settings in which runs may differ from the recipe
 STYLES = {"relu": ("ReLU", "-"), "tanh": ("tanh", "--")}  # solid and dashed, as printed
 
 
@@ -43,8 +47,8 @@ class Figure1Run(NamedTuple):
 
 
 SEARCH_NOTE = """\
-Each rate's run of the lowest seed. The rate is the weights'; the biases' is twice that. Chosen is the rate of the runs
-above. “More than 11” means that the run was stopped after 11 epochs: its rate may need fewer epochs to the line than
+Each rate's run of the lowest seed. The rate is that of the weights; biases use twice that. “Chosen” marks the rate used
+above. “More than N” means that the run was stopped after N epochs, so its rate may reach the line in fewer epochs than
 the chosen one."""
 
 Group = list[Figure1Run]  # runs of one activation and rate, one per seed
@@ -60,30 +64,32 @@ def find_runs(folders: Iterable[Path]) -> list[Figure1Run]:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
         for found in collect_runs([folder], METRICS):
-            run = read_figure1_run(found)
-            if run is None:
+            if not (settings := read_settings(found)):
                 continue
+            run = Figure1Run(found, *settings, read_errors(found / METRICS))
             key = (run.activation, run.rate, run.seed)
             if key not in runs or len(runs[key].errors) < len(run.errors):
                 runs[key] = run
     if not runs:
-        raise UserError(f"{', '.join(map(str, folders))}: no run of configs/cifar10.yaml found")
+        raise UserError(f"{', '.join(map(str, folders))}: no run with the settings of configs/cifar10.yaml found")
     return [runs[key] for key in sorted(runs)]
 
 
-def read_figure1_run(folder: Path) -> Figure1Run | None:
-    """Read a run folder; None if it is of another network."""
-    config = folder / CONFIG
-    if not config.is_file():
-        return None
+def read_settings(folder: Path) -> tuple[str, float, int] | None:
+    """(activation, rate, seed) of a run; None if it is not one of CIFAR-10 with the settings of configs/cifar10.yaml
+    apart from `VARIED`, or if its config cannot be read."""
     try:
-        cfg: Any = OmegaConf.create(read_own_keys(config))
-        if cfg.model.get("name") != "conv":
+        cfg = read_config(folder)
+        if cfg.model.get("name") != "conv" or not follows_recipe(cfg):
             return None
-        settings = cfg.model.activation, float(cfg.optim.lr), int(cfg.seed)
-    except (OmegaConfBaseException, AttributeError, ValueError) as error:
-        raise UserError(f"{config}: not the config of a run ({str(error).splitlines()[0]})") from error
-    return Figure1Run(folder, *settings, read_errors(folder / METRICS))
+        return str(cfg.model.activation), float(cfg.optim.lr), int(cfg.seed)
+    except (UserError, OmegaConfBaseException, AttributeError, KeyError, TypeError, ValueError):
+        return None  # keys are missing, or of another type
+
+
+def follows_recipe(cfg: DictConfig) -> bool:
+    (recipe,) = recipe_networks("cifar10")
+    return cfg.data.name == recipe.images and VARIED.issuperset(differences(recipe.training, training_signature(cfg)))
 
 
 def group_runs(runs: list[Figure1Run]) -> dict[tuple[str, float], Group]:
@@ -123,9 +129,12 @@ def speed_ratios(relu: Group, tanh: Group) -> list[float]:
     return [slow / quick for slow, quick in pairs if slow and quick]
 
 
-def format_mean(values: list[float]) -> str:
-    """Format mean ± standard deviation, or a single value."""
-    return f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+def format_mean_and_deviation(values: list[float]) -> str:
+    """Mean ± standard deviation over seeds, or the value of a single seed."""
+    if not values:
+        return "not yet measured"
+    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{mean(values):.2f}{deviation}, {pluralize(len(values), 'seed')}"
 
 
 def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) -> str:
@@ -155,16 +164,12 @@ def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) 
 
 def summary_lines(best: dict[str, Group]) -> Iterator[str]:
     ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
-    ours = f"{format_mean(ratios)}, {len(ratios)} seed{'s' * (len(ratios) != 1)}" if ratios else "not yet measured"
     yield "| | paper | ours |"
     yield "| --- | ---: | ---: |"
     for activation, name in (("relu", "ReLU"), ("tanh", "tanh")):
         epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
-        measured = (
-            f"{format_mean(epochs)}, {len(epochs)} seed{'s' * (len(epochs) != 1)}" if epochs else "not yet measured"
-        )
-        yield f"| epochs to {LINE:g} % training error, {name} | | {measured} |"
-    yield f"| how many times faster ReLUs are | {CLAIM:g} | {ours} |"
+        yield f"| epochs to {LINE:g} % training error, {name} | | {format_mean_and_deviation(epochs)} |"
+    yield f"| how many times faster ReLUs are | {CLAIM:g} | {format_mean_and_deviation(ratios)} |"
     yield ""
     yield "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
 

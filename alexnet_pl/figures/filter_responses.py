@@ -80,8 +80,9 @@ def draw_filter_responses(run: TrainedRun, per_tower: int = 3, images: int = 3) 
 
 def find_largest(run: TrainedRun, per_tower: int) -> tuple[Tensor, Tensor]:
     """First-layer kernels (K, 3, h, w), and the indices of the largest."""
-    weight = run.module.net.conv1.weight.detach()
-    return weight, largest_filters(weight, run.cfg.model.get("towers", 1), per_tower)
+    net = run.module.net
+    weight = net.conv1.weight.detach()
+    return weight, largest_filters(weight, getattr(net, "towers", 1), per_tower)
 
 
 def read_test_images(run: TrainedRun, count: int) -> Tensor:

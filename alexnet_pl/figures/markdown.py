@@ -1,5 +1,7 @@
 """Markdown page with the figures of a run, in a light and a dark version."""
 
+from html import escape
+
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import append_top5, read_result
@@ -28,11 +30,13 @@ def figures_page(
         f"Written by `python -m alexnet_pl figures {command}` from the run folder.",
         *run_facts(run),
     ]
+    lines = [escape(line, quote=False) for line in lines]  # names come from files
     for name, (title, caption) in drawn.items():
-        lines += ["", f"## {title}", "", *picture_lines(folder, name, title), "", caption]
+        heading, caption = escape(title, quote=False), escape(caption, quote=False)
+        lines += ["", f"## {heading}", "", *picture_lines(folder, name, title), "", caption]
     if missing:
         lines += ["", "## Not drawn", ""]
-        lines += [f"- {title}: {reason}" for title, reason in missing.items()]
+        lines += [escape(f"- {title}: {reason}", quote=False) for title, reason in missing.items()]
     page = "\n".join(lines) + "\n"
     absolute = run.folder.is_absolute()  # a path of this machine, which the page leaves out
     return page.replace(str(run.folder), run.folder.name) if absolute else page
@@ -76,6 +80,6 @@ def picture_lines(folder: str, name: str, title: str) -> list[str]:
     return [
         "<picture>",
         f'<source media="(prefers-color-scheme: dark)" srcset="{folder}/{name}-dark.png">',
-        f'<img alt="{title}" src="{folder}/{name}.png">',
+        f'<img alt="{escape(title)}" src="{folder}/{name}.png">',
         "</picture>",
     ]

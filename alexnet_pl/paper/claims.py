@@ -139,7 +139,7 @@ CLAIMS = [
         {"days": 5.5}, "ILSVRC-2010 test", "ilsvrc2010", bound="about",
     ),
     Claim(
-        "dropout.iterations", NETWORK, "§5.2", "iterations with dropout, times those without",
+        "dropout.iterations", NETWORK, "§5.2", "iterations, with ÷ without dropout",
         "Dropout roughly doubles the number of iterations required to converge",
         {"steps": 2.0}, "ILSVRC-2010 test", "ilsvrc2010", baseline="dropout", relative=True, ratio=True, bound="about",
     ),
@@ -156,7 +156,7 @@ CLAIMS = [
         {"epochs_to_25": math.nan}, "CIFAR-10 test", "cifar10", ("model.activation=relu",), views="center",
     ),
     Claim(
-        "figure1", CIFAR, "Figure 1", "the same with tanh, times that",
+        "figure1", CIFAR, "Figure 1", "epochs to 25 % training error, tanh ÷ ReLU",
         "six times faster than an equivalent network with tanh neurons",
         {"epochs_to_25": 6.0}, "CIFAR-10 test", "cifar10", ("model.activation=tanh",),
         views="center", baseline="figure1.relu", relative=True, ratio=True,

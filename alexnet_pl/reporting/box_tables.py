@@ -14,7 +14,7 @@ from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
-from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
 from alexnet_pl.runs import fit_status
 
 PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
@@ -44,6 +44,7 @@ def read_box_test(path: Path) -> JsonObject:
             test["boxes"]["task"],
             test["detect"]["scales"],
             test["model"],
+            test["finished"],
         )
         _ = test["map"] if test["task"] == "detect" else test["loc_error"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -134,12 +135,8 @@ def one_per_seed(tests: BoxTests) -> BoxTests:
 
 
 def format_mean(values: Sequence[float], images: int = 0) -> str:
-    """Mean with its 95 % interval: over seeds if there are several, else over images if `images` is given. Clipped to 0
-    to 100 %, which Student's t exceeds for few seeds far apart."""
-    estimate = intervals.mean_ci(Sample(values, images))
-    if math.isnan(estimate.low):
-        return f"{estimate.mean:.1f}"
-    return f"{estimate.mean:.1f} ({max(0, estimate.low):.1f} to {min(100, estimate.high):.1f})"
+    """Mean with its 95 % interval: over seeds if there are several, else over images if `images` is given."""
+    return format_percentage(intervals.mean_ci(Sample(values, images)), 1)
 
 
 def box_proxy_tables(tests: BoxTests) -> list[Table]:

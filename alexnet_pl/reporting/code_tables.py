@@ -1,9 +1,11 @@
 """§7.1: tables of short binary codes, from tests of configs/codes.yaml."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from alexnet_pl.console import pluralize
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject, list_paths
@@ -21,15 +23,30 @@ HEADER = ["method", "bits", *METRICS.values(), "bytes per image", "queries/s"]
 
 def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
     """Tests of fully trained codes below the folders, grouped by network, store, split, number of queries, and shape of
-    the auto-encoders."""
+    the auto-encoders. Corrupt ones are named on stderr."""
     groups: dict[tuple[object, ...], list[CodesResult]] = {}
     for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")}):
-        test = read_codes_result(path)
+        try:
+            test = read_known_methods(path)
+        except UserError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
         shape = *test.codes.hidden, test.codes.binary, test.codes.noise
         group = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries, shape
         if test.codes.finished:
             groups.setdefault(group, []).append(test)
     return list(groups.values())
+
+
+def read_known_methods(path: Path) -> CodesResult:
+    """Read codes.json. Raises UserError if it is invalid, or has a method that tables and legends have no place for."""
+    test = read_codes_result(path)
+    for row in test.rows:
+        try:
+            method_place(row["method"])
+        except ValueError as error:
+            raise UserError(f"{path}: method {row['method']!r} is unknown to this version; test again") from error
+    return test
 
 
 def code_report(runs: str | Path | Iterable[str | Path]) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
 from alexnet_pl.files import list_paths
+from alexnet_pl.reporting.tables import escape_html
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT, collect_runs
 from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, validations
 from alexnet_pl.runs.provenance import read_sessions
@@ -30,10 +31,11 @@ def name_runs(given: list[Path]) -> list[NamedRun]:
     lengths: dict[Path, int] = {}  # number of the last parts of a run's path in its name
     for folder in given:
         below = [] if (folder / METRICS).is_file() else collect_runs([folder], METRICS)
-        for run in filter(is_usable, below) if below else [check_run(folder)]:
-            parts = len(run.relative_to(folder).parts) or 1
-            if has_validations(run):
-                lengths.setdefault(Path(os.path.abspath(run)), parts)
+        for run in below or [check_run(folder)]:
+            if problem := find_problem(run):
+                print(f"skipped: {problem}", file=sys.stderr)
+            else:
+                lengths.setdefault(Path(os.path.abspath(run)), len(run.relative_to(folder).parts) or 1)
     if not lengths:
         raise UserError(f"{', '.join(map(str, given))}: no run with a logged validation of a classifier")
     return [NamedRun(name, run) for run, name in distinguish(lengths).items()]
@@ -50,21 +52,14 @@ def check_run(folder: Path) -> Path:
     return folder
 
 
-def is_usable(folder: Path) -> bool:
-    """Whether the files of a run are there and whole; if not, says so on stderr."""
+def find_problem(run: Path) -> str | None:
+    """Why a run has no place in the tables: a file is missing or corrupt, or no validation of a classifier is logged,
+    as in fits of codes and boxes. None if it has one."""
     try:
-        return bool(check_run(folder))
+        check_run(run)
     except UserError as error:
-        print(f"skipped: {error}", file=sys.stderr)
-        return False
-
-
-def has_validations(run: Path) -> bool:
-    """Whether a validation of a classifier is logged, unlike in fits of codes and boxes; if not, says so on stderr."""
-    found = bool(validations(run))
-    if not found:
-        print(f"skipped: {run}: no validation of a classifier in {METRICS}", file=sys.stderr)
-    return found
+        return str(error)
+    return None if validations(run) else f"{run}: no validation of a classifier in {METRICS}"
 
 
 def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
@@ -81,7 +76,7 @@ def learning_curves(folders: str | Path | Iterable[str | Path]) -> Iterator[str]
 
     `folders`: one or several run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
-    return curve_lines(name_runs(list_paths(folders)))
+    return map(escape_html, curve_lines(name_runs(list_paths(folders))))
 
 
 def curve_lines(runs: list[NamedRun]) -> Iterator[str]:
@@ -129,7 +124,10 @@ def result_row(run: NamedRun) -> str:
 
 def curves_page(folders: list[Path]) -> Iterator[str]:
     """Lines of the page: runs, learning curves, test results. Raises UserError for a folder without runs."""
-    runs = name_runs(folders)
+    return map(escape_html, page_lines(name_runs(folders)))
+
+
+def page_lines(runs: list[NamedRun]) -> Iterator[str]:
     yield from map(describe_run, runs)
     yield ""
     yield from curve_lines(runs)

@@ -88,7 +88,7 @@ def norm_tables(runs: list[CifarTest]) -> Iterator[str]:
         part = "" if epochs == SCHEDULE else f" of the {SCHEDULE} of the schedule"
         yield f"{pluralize(epochs, 'epoch')}{part}; {settings}:"
         yield ""
-        yield "| seed | without norms % | with norms % | difference |"
+        yield "| seed | without norms % | with norms % | without − with |"
         yield "| ---: | ---: | ---: | ---: |"
         without, normed = PAPER_ERRORS[False], PAPER_ERRORS[True]
         yield f"| paper | {without:g} | {normed:g} | {without - normed:g} |"

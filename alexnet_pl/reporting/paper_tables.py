@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -169,56 +169,40 @@ def logged_throughput(run: Path) -> float | None:
         return None
 
 
+CSV_HEADER = [
+    "part", "row", "place", "data", "metric", "paper", "bound", "ours", "low", "high", "runs", "command", "source",
+]  # fmt: skip
+
+
 def as_csv(rows: Sequence[ReportRow], proxies: Sequence[ProxyResults]) -> str:
     """Text of report.csv: one line per value of the tables, not rounded."""
-    header = [
-        "part",
-        "row",
-        "place",
-        "data",
-        "metric",
-        "paper",
-        "bound",
-        "ours",
-        "low",
-        "high",
-        "runs",
-        "command",
-        "source",
-    ]
-    lines: list[list[object]] = []
+    return tables.to_csv(CSV_HEADER, [*paper_csv_rows(rows), *proxy_csv_rows(proxies)])
+
+
+def paper_csv_rows(rows: Sequence[ReportRow]) -> Iterator[list[object]]:
+    """Cells under `CSV_HEADER` of each value of the paper."""
     for row in rows:
         claim = row.claim
+        command = reproduce_command(claim) if claim.recipe else ""
+        source = "" if claim.verified else "from memory"
+        place = claim.group, claim.label, claim.section, claim.data or ""
         for metric, value in claim.values.items():
             ours = row.measured.get(metric)
-            numbers = list(ours[:4]) if ours else ["", "", "", ""]
-            command = reproduce_command(claim) if claim.recipe else ""
-            data = claim.data or ""
-            paper = "" if math.isnan(value) else value
-            source = "" if claim.verified else "from memory"
-            lines.append(
-                [claim.group, claim.label, claim.section, data, metric, paper, claim.bound, *numbers, command, source]
-            )
+            numbers = ours[:4] if ours else [""] * 4
+            yield [*place, metric, empty_if_nan(value), claim.bound, *numbers, command, source]
+
+
+def proxy_csv_rows(proxies: Sequence[ProxyResults]) -> Iterator[list[object]]:
+    """Cells under `CSV_HEADER` of each network's errors on a proxy dataset, and of its differences."""
     for proxy in proxies:
         for variant in proxy.errors:
-            for metric, ours in variant.values.items():
-                lines.append(["proxy", variant.label, "", proxy.description, metric, "", "", *ours[:4], "", ""])
-        for comparison in proxy.comparisons:
-            for metric, ours in comparison.ours.items():
-                claim = comparison.claim
-                paper = "" if math.isnan(comparison.paper[metric]) else comparison.paper[metric]
-                lines.append(
-                    [
-                        "proxy, difference",
-                        claim.label,
-                        claim.section,
-                        proxy.description,
-                        metric,
-                        paper,
-                        "",
-                        *ours[:4],
-                        "",
-                        "",
-                    ]
-                )
-    return tables.to_csv(header, lines)
+            for metric, value in variant.values.items():
+                yield ["proxy", variant.label, "", proxy.description, metric, "", "", *value[:4], "", ""]
+        for row in proxy.comparisons:
+            place = "proxy, difference", row.claim.label, row.claim.section, proxy.description
+            for metric, ours in row.ours.items():
+                yield [*place, metric, empty_if_nan(row.paper[metric]), "", *ours[:4], "", ""]
+
+
+def empty_if_nan(value: float) -> float | str:
+    return "" if math.isnan(value) else value

@@ -2,42 +2,40 @@
 
 import math
 
-from alexnet_pl.evaluation.intervals import Difference, Estimate
+from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.claim import ALEXNET, ERRORS, Claim
 from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
-from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, describe_basis
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, describe_basis, format_percentage
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
     """Tables of each network's errors on a proxy dataset, and of the paper's comparisons if two or more were tested."""
-    metrics = [metric for metric in ERRORS if metric in results.errors[0].values]
+    return [error_table(results), *([comparison_table(results)] if results.comparisons else [])]
+
+
+def tested_metrics(results: ProxyResults) -> list[str]:
+    return [metric for metric in ERRORS if metric in results.errors[0].values]
+
+
+def error_table(results: ProxyResults) -> Table:
+    metrics = tested_metrics(results)
     rows = [
         [
             variant.label,
-            *(format_interval(variant.values, metric) for metric in metrics),
+            *(format_percentage(variant.values[metric]) if metric in variant.values else "" for metric in metrics),
             str(variant.values["top1_error"].runs),
         ]
         for variant in results.errors
     ]
     header = ["network", *(HEADS[metric] for metric in metrics), "runs"]
     notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", describe_intervals(results.spreads))
-    errors = Table(f"Proxy dataset, no row of the paper: {results.name}", header, rows, notes)
-    compared = [
-        [
-            row.label,
-            row.baseline_label,
-            name_section(row.claim),
-            format_paper(row),
-            " / ".join(map(format_points, row.ours.values())),
-            *verdict_cells(row),
-        ]
-        for row in results.comparisons
-    ]
-    if not compared:
-        return [errors]
-    points = f"{' / '.join(SHORT[metric] for metric in metrics)} points"
+    return Table(f"Proxy dataset, no row of the paper: {results.name}", header, rows, notes)
+
+
+def comparison_table(results: ProxyResults) -> Table:
+    points = f"{' / '.join(SHORT[metric] for metric in tested_metrics(results))} points"
     header = [
         "network",
         "compared with",
@@ -48,12 +46,27 @@ def proxy_tables(results: ProxyResults) -> list[Table]:
         "p value",
         "verdict",
     ]
-    summary = [
-        f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()
+    rows = list(map(comparison_cells, results.comparisons))
+    return Table(f"The paper's comparisons on {results.name}", header, rows, (P_NOTE, *verdict_notes(results)))
+
+
+def comparison_cells(row: Comparison) -> list[str]:
+    return [
+        row.label,
+        row.baseline_label,
+        name_section(row.claim),
+        format_paper(row),
+        " / ".join(map(format_points, row.ours.values())),
+        *verdict_cells(row),
     ]
+
+
+def verdict_notes(results: ProxyResults) -> list[str]:
+    """Sentence with the networks of each verdict, and the note on † if a row has one."""
+    notes = [f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()]
     if not all(row.claim.verified and row.baseline.verified for row in results.comparisons):
-        summary.append(UNVERIFIED_NOTE)
-    return [errors, Table(f"The paper's comparisons on {results.name}", header, compared, (P_NOTE, *summary))]
+        notes.append(UNVERIFIED_NOTE)
+    return notes
 
 
 def name_section(claim: Claim) -> str:
@@ -72,7 +85,7 @@ HEADS = {"top1_error": "top-1 error, % (95 % interval)", "top5_error": "top-5 er
 SHORT = {"top1_error": "top-1", "top5_error": "top-5"}
 P_NOTE = (
     "Intervals are for each comparison by itself. p is for equal top-1 errors, adjusted for the number of comparisons "
-    "in this table (Holm); the verdict uses p < 0.05."
+    "in this table (Holm); the verdict uses p below 0.05."
 )
 OVER_RUNS = (
     "One run: interval over images (Wilson). Several runs: interval over runs (Student's t), all on the same images."
@@ -101,9 +114,3 @@ def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:
 def format_points(difference: Difference | None) -> str:
     """Mean and interval in percentage points, with signs; "" if there is no difference."""
     return f"{difference.mean:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})" if difference else ""
-
-
-def format_interval(values: dict[str, Estimate], metric: str) -> str:
-    """Mean and interval in percent, clipped to 0 to 100, which Student's t can exceed for two runs far apart."""
-    value = values.get(metric)
-    return f"{value.mean:.2f} ({max(0, value.low):.2f} to {min(100, value.high):.2f})" if value else ""

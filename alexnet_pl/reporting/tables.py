@@ -1,6 +1,7 @@
 """Tables for the terminal, Markdown, LaTeX and HTML; CSV text of values."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
@@ -14,11 +15,15 @@ from rich.table import Table as RichTable
 from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
+from alexnet_pl.evaluation.intervals import Estimate
 from alexnet_pl.reporting.column_widths import fit_columns
 
 Notes = tuple[str, ...]
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."
+
+
+CHART = '<img src="report.png" alt="Chart of the paper\'s numbers beside ours, which the tables below contain">'
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,14 @@ def print_list(title: str, lines: Iterable[str]) -> None:
     console.print()
 
 
+def format_percentage(value: Estimate, digits: int = 2) -> str:
+    """Mean and interval in percent, clipped to 0 to 100, which Student's t exceeds for few seeds far apart; the mean
+    alone if there is no interval."""
+    if math.isnan(value.low):
+        return f"{value.mean:.{digits}f}"
+    return f"{value.mean:.{digits}f} ({max(0, value.low):.{digits}f} to {min(100, value.high):.{digits}f})"
+
+
 def describe_basis(runs: int, basis: str) -> str:
     """Cell for what an interval is over, from `Difference.runs` and `.basis`: "3 runs, paired by seed"."""
     over, comma, how = basis.partition(", ")
@@ -90,13 +103,19 @@ def to_rich_table(table: Table, width: int) -> RichTable:
 
 
 def to_markdown(tables: Iterable[Table]) -> str:
-    """Tables with headings of level 2, notes as paragraphs."""
+    """Tables with headings of level 2, notes as paragraphs. Markdown in them is kept, HTML is shown as text: names come
+    from files, and notebooks would run it."""
     parts = []
     for table in tables:
-        cells = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
-        body = tabulate(cells, table.header, tablefmt="github", disable_numparse=True)
-        parts += [f"## {table.title}", body, *table.notes]
+        header, *rows = [[escape_html(cell).replace("|", "\\|") for cell in row] for row in [table.header, *table.rows]]
+        body = tabulate(rows, header, tablefmt="github", disable_numparse=True)
+        parts += [f"## {escape_html(table.title)}", body, *map(escape_html, table.notes)]
     return "\n\n".join(parts) + "\n"
+
+
+def escape_html(text: str) -> str:
+    """Escape <, > and & outside of attributes."""
+    return escape(text, quote=False)
 
 
 def to_latex(tables: Iterable[Table]) -> str:
@@ -118,7 +137,7 @@ def to_html(tables: Iterable[Table]) -> str:
     """HTML page with report.png and the tables."""
     style = "body{font-family:sans-serif;max-width:75em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
     parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>Results beside the paper</title>']
-    parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", '<img src="report.png" alt="">']
+    parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", CHART]
     for table in tables:
         body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True)
         parts += [f"<h2>{escape(table.title)}</h2>", body, *(f"<p>{escape(note)}</p>" for note in table.notes)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record
+from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, parse_record, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 NEIGHBOR_LOSS = ", neighbor loss"  # added to a method's name
@@ -52,6 +52,26 @@ class SearchMachine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """Mean over queries with its 95 % interval, in percent."""
+
+    mean: Percent
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesRow:
+    """Fields of every row, which also has a `Share` for each `recall_K` and `precision_K`, and curves. `bits`: None for
+    float vectors; `bytes`: per image."""
+
+    method: str
+    bits: Count | None
+    bytes: Count
+    queries_per_second: NonNegative
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodesResult:
     """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images."""
 
@@ -68,11 +88,23 @@ class CodesResult:
 def read_codes_result(path: Path) -> CodesResult:
     """Read codes.json. Raises UserError, naming the file and the field, if it is invalid."""
     result = read_record(path, CodesResult, "test again", use_present_spelling)
-    for row in result.rows:
-        curves = row.get("curves", {})
-        if not isinstance(curves, dict) or not all(map(is_curve, curves.values())):
-            raise UserError(f"{path}: corrupt (curves of {row.get('method')}); test again")
+    for number, row in enumerate(result.rows):
+        try:
+            check_row(row, f"rows.{number}.")
+        except ValueError as error:
+            raise UserError(f"{path}: corrupt ({error}); test again") from error
     return result
+
+
+def check_row(row: JsonObject, prefix: str) -> None:
+    """Raise ValueError, naming the field, if a field that every row has, a metric or a curve is invalid."""
+    parse_record(row, CodesRow, prefix)
+    for name in row:
+        if name.startswith(("recall_", "precision_")) and row[name] is not None:
+            parse_record(row[name], Share, f"{prefix}{name}.")
+    curves = row.get("curves", {})
+    if not isinstance(curves, dict) or not all(map(is_curve, curves.values())):
+        raise ValueError(f"curves of {row['method']}")
 
 
 def use_present_spelling(content: JsonObject) -> JsonObject:

@@ -19,6 +19,13 @@ class Label(NamedTuple):
     number: int
 
 
+class Truth(NamedTuple):
+    """True class of an image. `number`: class index, since some classes share a name."""
+
+    name: str
+    number: int
+
+
 class NearImage(NamedTuple):
     """Training image near the query: (3, size, size) uint8, class, file, and distance as text."""
 
@@ -70,15 +77,15 @@ class Answer:
     boxes: list[FoundBox] | None = None
 
 
-def to_json(answer: Answer, correct: str | None) -> JsonObject:
-    """Convert an answer to JSON, with images as data URLs. `correct`: true label of the image, None if unknown."""
+def to_json(answer: Answer, correct: Truth | None) -> JsonObject:
+    """Convert an answer to JSON, with images as data URLs. `correct`: None if unknown."""
     explanation = answer.explanation
     return {
         "image": to_data_url(answer.image),
         "width": answer.image.shape[2],
         "height": answer.image.shape[1],
         "note": answer.note,
-        "correct": correct,
+        "correct": correct and correct._asdict(),
         "labels": [label._asdict() for label in answer.labels],
         "explanation": explanation
         and {

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import JsonObject
-from alexnet_pl.webapp.answer import Answer, to_json
+from alexnet_pl.webapp.answer import Answer, Truth, to_json
 
 MAX_UPLOAD = 20  # megabytes of an image file
 MAX_WAITING = 16  # requests received or answered at the same time; each holds an image in memory
@@ -42,8 +42,8 @@ class ImageService(Protocol):
 
     def answer(self, image: Tensor) -> Answer: ...
 
-    def example(self) -> tuple[Tensor, str | None] | None:
-        """Random validation image and its label; None if there are none."""
+    def example(self) -> tuple[Tensor, Truth | None] | None:
+        """Random validation image and its class; None if there are none."""
         ...
 
 
@@ -171,9 +171,9 @@ def answer_example(service: ImageService) -> JsonObject:
     return answer_image(service, *example)
 
 
-def answer_image(service: ImageService, image: Tensor, label: str | None) -> JsonObject:
+def answer_image(service: ImageService, image: Tensor, truth: Truth | None) -> JsonObject:
     try:
-        return to_json(service.answer(image), label)
+        return to_json(service.answer(image), truth)
     except UserError as error:
         raise RequestRefused(409, str(error)) from error
 

@@ -54,7 +54,7 @@ class BoxService:
         note = f"Boxes with a confidence of at least {least}{left_out}; {took}."
         return Answer(shown.numpy(), note, boxes=boxes)
 
-    def example(self) -> tuple[Tensor, str | None] | None:
+    def example(self) -> tuple[Tensor, None] | None:
         """Random validation image; None if the store is not available. Its boxes are not shown."""
         try:
             split = self.run.images("val")

@@ -19,7 +19,7 @@ from alexnet_pl.retrieval.features import features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST
-from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, format_milliseconds
+from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
 
 NUM_LABELS, NUM_NEIGHBORS = 5, 6
 CODES = Path("runs/codes")  # run folders of configs/codes.yaml
@@ -130,14 +130,15 @@ class DemoService:
             for image, number, distance in zip(images, numbers, distances, strict=True)
         ]
 
-    def example(self) -> tuple[Tensor, str] | None:
+    def example(self) -> tuple[Tensor, Truth] | None:
         """Random validation image and its class; None if the store is not available."""
         try:
             split = self.store().split("val")
         except UserError:
             return None
         number = int(np.random.default_rng().integers(len(split)))
-        return split.images(np.array([number])), self.classes[split.labels[number]]
+        label = int(split.labels[number])
+        return split.images(np.array([number])), Truth(self.classes[label], label)
 
     def store(self) -> Store:
         return build.make_data(self.cfg).store

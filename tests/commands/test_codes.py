@@ -1,6 +1,7 @@
 """Short codes (§7.1): configs/codes.yaml from features to a table, resumed bit for bit; other features are refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from running import Compose, check_words, last, run
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.code_curves import STYLES, Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES
+from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.code_tables import HEADER, code_table, codes_page, collect_codes
+from alexnet_pl.reporting.code_tables import HEADER, code_report, code_table, codes_page, collect_codes
 from alexnet_pl.retrieval.code_evaluation import METHOD_ORDER
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.search import search_exactly
 
+KEPT = Path(__file__).parents[2] / "docs/data/evidence/codes"
 TRAIN, VAL = 160, 40
 METHODS = ("PCA of fc7, signs", "random projections of fc7, signs")
 
@@ -275,15 +278,49 @@ def test_older_spelling_of_a_method_is_read(cfg: DictConfig, tmp_path: Path) -> 
     assert draw_code_curves(collect_curves(older), THEMES[0]).axes
 
 
-@pytest.mark.parametrize("curves", [5, {"nearest": {}}, {"nearest": {"ranks": [1], "precision": [1], "recall": []}}])
-def test_damaged_curves_are_named(cfg: DictConfig, tmp_path: Path, curves: object) -> None:
-    path = tmp_path / "codes/results/val-codes/codes.json"
-    run(cfg, "reproduce", tmp_path / "codes")
+def copy_test(run: Path) -> Path:
+    """Copy a kept codes.json into a run folder."""
+    path = run / "results/val-codes/codes.json"
+    path.parent.mkdir(parents=True)
+    shutil.copy(next(KEPT.glob("*/results/*/codes.json")), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"curves": 5}, "corrupt (curves of float vectors"),
+        ({"curves": {"nearest": {}}}, "corrupt (curves of float vectors"),
+        ({"curves": {"nearest": {"ranks": [1], "precision": [1], "recall": []}}}, "corrupt (curves of float vectors"),
+        ({"method": None}, "corrupt (rows.0.method"),
+        ({"method": "magic"}, "method 'magic' is unknown to this version"),
+        ({"method": "PCA of fc7, signs × much"}, "is unknown to this version"),
+        ({"bits": "64"}, "corrupt (rows.0.bits"),
+        ({"recall_6": {"mean": 3}}, "corrupt (rows.0.recall_6.low: missing"),
+    ],
+)
+def test_damaged_rows_are_named_and_other_runs_kept(
+    tmp_path: Path, change: JsonObject, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_test(tmp_path / "whole")
+    path = copy_test(tmp_path / "damaged")
     record = json.loads(path.read_text())
-    record["rows"][0]["curves"] = curves
+    record["rows"][0] |= change
     path.write_text(json.dumps(record))
-    with pytest.raises(UserError, match=r"codes.json: corrupt \(curves of float vectors"):
-        collect_codes([tmp_path])
+    (tests,) = collect_codes([tmp_path])
+    assert len(tests) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"skipped: {path}: ")
+    assert says in line
+
+
+def test_tags_in_a_dataset_name_are_text_in_a_notebook(tmp_path: Path) -> None:
+    path = copy_test(tmp_path / "codes")
+    record = json.loads(path.read_text())
+    record["dataset"]["name"] = "<img src=x onerror=alert(1)>"
+    path.write_text(json.dumps(record))
+    assert "&lt;img src=x onerror=alert(1)&gt;, 5,000 of" in (page := code_report(tmp_path))
+    assert "<" not in page
 
 
 def test_auto_encoders_of_other_shapes_have_their_own_table(cfg: DictConfig, tmp_path: Path) -> None:

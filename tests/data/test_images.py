@@ -177,6 +177,17 @@ def test_lossless_formats_are_read_exactly(kind: str) -> None:
     assert kind in odd
 
 
+def test_postscript_is_refused_before_a_program_is_started() -> None:
+    with pytest.raises(ValueError, match=r"^not an image$"):
+        decode(encoded(noise(64, 48), "EPS"))
+
+
+def test_webp_is_read() -> None:
+    image, odd = decode(encoded(noise(40, 32), "WEBP", lossless=True))
+    assert np.array_equal(image, planes(noise(40, 32)))
+    assert odd == "WEBP RGB"
+
+
 JPEG, PNG = encoded(noise(64, 48), "JPEG"), encoded(noise(64, 48), "PNG")
 BAD = {
     "empty": b"",

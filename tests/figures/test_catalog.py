@@ -7,6 +7,8 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -23,15 +25,17 @@ from running import check_words
 from alexnet_pl.cli.main import main
 from alexnet_pl.commands import registry
 from alexnet_pl.commands.figures import find_runs
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, markdown, training_curves
-from alexnet_pl.figures.filter_responses import compute_responses
+from alexnet_pl.figures.filter_responses import compute_responses, find_largest
 from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, draw_for_notebook
 from alexnet_pl.inference.top_patches import find_top_patches
 from alexnet_pl.models.filters import scale_to_unit_range
+from alexnet_pl.models.other_alexnets import CaffeAlexNet
 
 
 def command(words: list[str]) -> None:
@@ -80,6 +84,17 @@ def test_figure_3_has_every_kernel_of_the_network(run: TrainedRun) -> None:
     np.testing.assert_allclose(np.stack(tiles), wanted, atol=1e-6)
     assert halves[0].shape == (1 * 12 + 1, 12 * 12 + 1, 3), "12 of 24 kernels, a quarter of the width"
     np.testing.assert_allclose(halves[1][0], np.broadcast_to(to_rgb(DARK.page), (145, 3)), atol=1e-6)
+
+
+def test_imported_caffe_network_has_two_halves() -> None:
+    """Its config does not say so, since Caffe's network always has them."""
+    net = CaffeAlexNet(10, width=0.25)
+    trained: Any = SimpleNamespace(module=SimpleNamespace(net=net), cfg=OmegaConf.create({"model": {"name": "caffe"}}))
+    picture = catalog.kernel_figure(trained, True)
+    assert "GPU 2" in picture.caption
+    assert len(images_in(drawn(picture))) == 2
+    weight, numbers = find_largest(trained, 3)
+    assert (numbers < len(weight) // 2).tolist() == [True] * 3 + [False] * 3
 
 
 def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
@@ -307,15 +322,51 @@ def test_figures_draws_everything_light_and_dark(
     assert "Not drawn" not in page
 
 
+def write_config(folder: Path, text: str) -> Path:
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra/config.yaml").write_text(text)
+    (folder / "metrics.csv").touch()
+    return folder
+
+
 def test_runs_are_found_at_any_depth_and_figure_1_runs_separated(tmp_path: Path) -> None:
-    for name, model in (("a/b", "{towers: 2}"), ("a/c", "{name: conv}"), ("d", "{name: local}"), ("e", "{towers: 1}")):
-        (tmp_path / name / ".hydra").mkdir(parents=True)
-        (tmp_path / name / ".hydra/config.yaml").write_text(f"model: {model}\n")
-        if name != "e":  # a folder without results
-            (tmp_path / name / "metrics.csv").touch()
+    figure1 = OmegaConf.to_yaml(compose("cifar10"))
+    for name, text in (("a/b", "model: {towers: 2}"), ("a/c", figure1), ("d", "model: {name: local}"), ("e", "")):
+        write_config(tmp_path / name, text)
+    (tmp_path / "e/metrics.csv").unlink()  # a folder without results
     runs, others = find_runs([tmp_path])
-    assert runs == [tmp_path / "a/b", tmp_path / "d"]
+    assert runs == {tmp_path / "a/b": "a/b", tmp_path / "d": "d"}
     assert others == [tmp_path / "a/c"]
+
+
+def test_runs_of_equal_names_get_folders_of_their_own(tmp_path: Path) -> None:
+    names = [Path(*parts) for parts in (("x", "cnns", "seed1"), ("x", "seed1"), ("y", "seed1"))]
+    for name in names:
+        write_config(tmp_path / name, "model: {}")
+    assert find_runs([tmp_path])[0] == {tmp_path / name: str(name) for name in names}
+    apart, _ = find_runs([tmp_path / "x/seed1", tmp_path / "y/seed1", tmp_path / "x/seed1"])
+    assert apart == {tmp_path / "x/seed1": "x/seed1", tmp_path / "y/seed1": "y/seed1"}
+    (tmp_path / "z").symlink_to(tmp_path / "x/cnns")
+    assert find_runs([tmp_path / "z/seed1"])[0] == {tmp_path / "z/seed1": "seed1"}
+
+
+def test_run_that_cannot_be_drawn_does_not_stop_the_others(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(tmp_path / "codes", "codes: {bits: 64}")
+    write_config(tmp_path / "cut", "model: {name:")
+    command([str(tmp_path), "photographs=false", f"out={tmp_path}/out"])
+    assert (tmp_path / "out/light/figure3.png").is_file()
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.partition("/.hydra")[0] for line in errors] == [f"not drawn: {tmp_path / n}" for n in ("codes", "cut")]
+
+
+def test_working_folder_can_be_the_output(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    command([str(copy), "photographs=false", "out=."])
+    assert (tmp_path / "here/figure3.png").is_file()
+    assert 'src="here/figure3.png"' in (tmp_path / "here.md").read_text()
 
 
 def words_of(path: Path) -> list[str]:

@@ -5,22 +5,27 @@ import re
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from alexnet_pl.cli.main import main
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure1
 
 FAST = [60.0, 30.0, 20.0]  # crosses 25 % halfway between epochs 2 and 3
+RECIPE = compose("cifar10")
 SLOW = [80.0, 60.0, 50.0, 45.0, 40.0, 35.0, 30.0, 29.0, 28.0, 26.0, 24.0]  # between 10 and 11
 
 
-def write_run(folder: Path, activation: str, rate: float, seed: int, errors: list[float], name: str = "conv") -> Path:
+def write_run(folder: Path, activation: str, rate: float, seed: int, errors: list[float], **changed: object) -> Path:
+    """Write a run folder of configs/cifar10.yaml. `changed`: other settings, with `__` for dots."""
     (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra/config.yaml").write_text(
-        f"seed: {seed}\nmodel: {{name: {name}, activation: {activation}}}\n"
-        f"rates: {{{activation}: {rate}}}\noptim: {{lr: '${{rates.${{model.activation}}}}'}}\n"
-    )
+    cfg = RECIPE.copy()
+    changed = {"model.activation": activation, "optim.lr": rate, "seed": seed, **changed}
+    for key, value in changed.items():
+        OmegaConf.update(cfg, key.replace("__", "."), value, force_add=True, merge=False)
+    OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     rows = [f"{50 * i},2.0,\n{100 * i},,{error}\n" for i, error in enumerate(errors, 1)]
     (folder / "metrics.csv").write_text("step,train/loss,train/epoch_top1_error\n" + "".join(rows))
     session = {
@@ -48,7 +53,7 @@ def runs(tmp_path: Path) -> Path:
     write_run(tmp_path / "runs/search/b", "tanh", 0.004, 0, SLOW[:3])  # the search has its own, shorter run with seed 0
     write_run(tmp_path / "runs/search/d", "tanh", 0.002, 0, [80.0, 60.0, 50.0, 45.0, 41.0])
     write_run(tmp_path / "runs/search/c", "tanh", 0.5, 0, [])
-    write_run(tmp_path / "runs/other", "relu", 0.5, 0, [1.0], name="local")
+    write_run(tmp_path / "runs/other", "relu", 0.5, 0, [1.0], model__name="local")
     return tmp_path / "runs"
 
 
@@ -128,7 +133,22 @@ def test_command_writes_to_the_given_folder(
     assert "| how many times faster ReLUs are | 6 | 4.20, 1 seed |" in (tmp_path / "here/figure1.md").read_text()
 
 
-def test_invalid_config_is_named(tmp_path: Path) -> None:
-    (write_run(tmp_path / "a", "relu", 0.1, 0, FAST) / ".hydra/config.yaml").write_text("model: {name: conv}\n")
-    with pytest.raises(UserError, match=r"config.yaml: not the config of a run"):
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"data__name": "tiny"},
+        {"data__batch_size": 64},
+        {"augment__flip": True},
+        {"optim__weight_decay": 0.004},
+        {"model__width": 0.5},
+        {"optim": {"lr": 0.1}},
+        {"model": {"name": "conv"}},
+    ],
+)
+def test_runs_with_other_settings_than_the_recipes_are_left_out(changed: dict[str, object], tmp_path: Path) -> None:
+    """Each is longer than the recipe's own run of the same activation, rate and seed, which is taken."""
+    write_run(tmp_path / "longer", "relu", 0.002, 0, SLOW, **changed)
+    with pytest.raises(UserError, match=r"no run with the settings of configs/cifar10.yaml"):
         figure1.find_runs([tmp_path])
+    write_run(tmp_path / "own", "relu", 0.002, 0, FAST, trainer__max_epochs=60, trainer__precision="bf16-mixed")
+    assert [run.folder.name for run in figure1.find_runs([tmp_path])] == ["own"]

@@ -127,8 +127,11 @@ def test_rows_of_the_paper_are_not_repeated_as_proxies() -> None:
 
 
 def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = make_test()
+    del unknown["finished"]
     for name, text in {
         "good": json.dumps(make_test()),
+        "unknown": json.dumps(unknown),
         "open": json.dumps(make_test(finished=False)),
         "bad": '{"task": "localise"}',
     }.items():
@@ -137,7 +140,9 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
         (folder / "boxes.json").write_text(text)
     (test,) = collect_box_tests([tmp_path])
     assert test["folder"] == tmp_path / "good"
-    assert "bad/results/val/boxes.json" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "bad/results/val/boxes.json" in errors
+    assert "unknown/results/val/boxes.json" in errors
 
 
 def test_missing_rows_have_their_commands() -> None:

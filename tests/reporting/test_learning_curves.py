@@ -7,6 +7,7 @@ import pytest
 
 from alexnet_pl.commands import registry
 from alexnet_pl.errors import UserError
+from alexnet_pl.reporting.learning_curves import learning_curves
 
 METRICS = """step,train/images_per_second,train/loss,val/top1_error,val/top5_error
 10,100.0,2.3,,
@@ -52,6 +53,16 @@ def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFix
         "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
         "| 60 |  |  | 40.00 | 9.00 |",
     ]
+
+
+def test_tags_in_names_are_text_in_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path, "<svg onload=alert(1)>")
+    (run / "provenance.json").write_text((run / "provenance.json").read_text().replace("tiny", "<script>"))
+    curves([str(run)])
+    page = capsys.readouterr().out
+    assert "<" not in page + "".join(learning_curves([run]))
+    assert "&lt;script&gt; (0123456789ab)" in page
+    assert "&lt;svg onload=alert(1)&gt; top-1 error %" in page
 
 
 def test_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

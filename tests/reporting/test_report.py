@@ -397,14 +397,14 @@ def test_rows_name_the_metric_of_each_value(tmp_path: Path) -> None:
     ]
     metrics = {cells[0]: cells[2] for cells in lines}
     assert metrics["no color noise"] == "top-1 error, points"
-    assert metrics["the same with tanh, times that"] == "times"
+    assert metrics["epochs to 25 % training error, tanh ÷ ReLU"] == "times"
     assert (metrics["epochs"], metrics["days of training"], metrics["neurons"]) == ("epochs", "days", "number")
 
 
 def test_command_names_all_rows_that_it_measures() -> None:
     rows = {cells[1]: cells[0] for cells in missing_rows(make_rows([]), None).rows}
     assert rows["python -m alexnet_pl reproduce -c ilsvrc2010 data.root=FOLDER"] == (
-        "CNN (Table 1); epochs (§6); days of training (§2, §6); iterations with dropout, times those without (§5.2)"
+        "CNN (Table 1); epochs (§6); days of training (§2, §6); iterations, with ÷ without dropout (§5.2)"
     )
     measurable = {f"{claim.label} ({claim.section})" for claim in CLAIMS if claim.recipe and claim.data}
     assert measurable == {name for names in rows.values() for name in names.split("; ")}

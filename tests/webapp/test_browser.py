@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from photographs import drawn, save_png
@@ -189,4 +190,47 @@ def test_browser_shows_a_message_for_a_file_above_the_limit(browser: Any, addres
     (tmp_path / "large.png").write_bytes(b"x" * (app.MAX_UPLOAD * 1024 * 1024 + 1))
     view.locator("input[type=file]").first.set_input_files(tmp_path / "large.png")
     view.get_by_text(f"large.png is too large: the maximum is {app.MAX_UPLOAD} MB.").wait_for(timeout=30_000)
+    view.close()
+
+
+def open_page_with(browser: Any, answer: dict[str, Any]) -> Any:
+    """Open the page with a program that gives `answer` for an example."""
+    view = browser.new_page()
+    about = {"title": "run", "description": "", "has_examples": True, "max_megabytes": 20}
+    view.route("**/*", lambda route: route.fulfill(path=app.STATIC / app.FILES[urlsplit(route.request.url).path]))
+    view.route("**/api/about", lambda route: route.fulfill(json=about))
+    view.route(
+        "**/api/example", lambda route: route.fulfill(json={"image": "data:,", "searches": [], "note": "", **answer})
+    )
+    view.goto("http://page.invalid/")
+    view.get_by_text("Random validation image").click()
+    return view
+
+
+def test_one_of_two_classes_of_one_name_is_correct(browser: Any) -> None:
+    """ImageNet has "crane" and "maillot" twice."""
+    labels = [{"name": "crane", "probability": share, "number": number} for share, number in ((0.6, 134), (0.4, 517))]
+    view = open_page_with(browser, {"labels": labels, "correct": {"name": "crane", "number": 517}})
+    view.get_by_text("Correct label: crane.").wait_for()
+    names = view.locator(".bars > span:not(.share)")
+    assert names.all_inner_texts() == ["crane", "✓ crane"]
+    view.close()
+
+
+def test_boxes_have_the_numbers_of_their_rows(browser: Any) -> None:
+    places = [{"left": 10, "top": 10, "right": 50, "bottom": 50}, {"left": 60, "top": 60, "right": 90, "bottom": 90}]
+    boxes = [{"name": "dog", "confidence": 0.9, **place} for place in places]
+    view = open_page_with(browser, {"boxes": boxes, "width": 100, "height": 100})
+    view.get_by_text("1. dog").wait_for()
+    assert view.locator(".found > span:not(.share)").all_inner_texts() == ["1. dog", "2. dog"]
+    assert view.locator("#boxes text").all_text_contents() == ["1", "2"]
+    view.close()
+
+
+def test_program_that_does_not_answer_is_reported(browser: Any) -> None:
+    view = browser.new_page()
+    view.route("**/*", lambda route: route.fulfill(path=app.STATIC / app.FILES[urlsplit(route.request.url).path]))
+    view.route("**/api/about", lambda route: route.abort())
+    view.goto("http://page.invalid/")
+    view.get_by_role("alert").get_by_text("The program does not answer.").wait_for()
     view.close()

@@ -20,7 +20,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.finder import PredictedBoxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import box_service
-from alexnet_pl.webapp.answer import Answer, Explanation, Label, to_json
+from alexnet_pl.webapp.answer import Answer, Explanation, Label, Truth, to_json
 from alexnet_pl.webapp.box_service import BoxService
 from alexnet_pl.webapp.service import DemoService
 
@@ -129,8 +129,9 @@ def test_grad_cam_of_the_first_label_covers_the_center_crop(place: Path, tmp_pat
 def test_json_preserves_pixels_and_text() -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
     heat = np.array([[0.0, 1.0], [0.5, 0.25]])
-    found = to_json(Answer(image, "note", [Label("<b>", 0.5, 3)], Explanation(heat, "why")), "<b>")
-    assert (found["width"], found["height"], found["correct"], found["boxes"]) == (7, 5, "<b>", None)
+    found = to_json(Answer(image, "note", [Label("<b>", 0.5, 3)], Explanation(heat, "why")), Truth("<b>", 4))
+    assert (found["width"], found["height"], found["boxes"]) == (7, 5, None)
+    assert found["correct"] == {"name": "<b>", "number": 4}, "another class of the same name"
     assert found["labels"] == [{"name": "<b>", "probability": 0.5, "number": 3}]
     assert np.array_equal(pixels(found["image"]), image.transpose(1, 2, 0))
     assert pixels(found["explanation"]["heat"])[..., 3].tolist() == [[0, 255], [128, 64]]

@@ -2,6 +2,7 @@
 
 const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00"];
 const SVG = "http://www.w3.org/2000/svg";
+const NO_ANSWER = "The program does not answer. Is it still running?";
 const find = (id) => document.getElementById(id);
 let maxMegabytes = 20;
 let latest = 0; // number of the newest request: an answer to an earlier one is not shown
@@ -28,7 +29,7 @@ async function ask(path, body) {
     const response = await fetch(path, { method: "POST", body });
     answer = await response.json();
   } catch {
-    answer = { error: "The program does not answer. Is it still running?" };
+    answer = { error: NO_ANSWER };
   }
   if (number === latest) show(answer);
 }
@@ -85,7 +86,7 @@ function clearPicture() {
 function labelBars(answer) {
   const bars = make("div", { class: "bars" });
   for (const label of answer.labels) {
-    const right = label.name === answer.correct;
+    const right = answer.correct && label.number === answer.correct.number;
     const bar = makeSvg("svg", { class: "bar", preserveAspectRatio: "none", viewBox: "0 0 100 1", "aria-hidden": "true" });
     bar.append(makeSvg("rect", { width: 100 * label.probability, height: 1 }));
     bars.append(
@@ -94,7 +95,7 @@ function labelBars(answer) {
       make("span", { class: "share" }, `${(100 * label.probability).toFixed(1)} %`),
     );
   }
-  const correct = answer.correct ? `Correct label: ${answer.correct}. ` : "";
+  const correct = answer.correct ? `Correct label: ${answer.correct.name}. ` : "";
   return [make("h2", {}, "Most probable labels"), bars, make("p", { class: "note" }, correct + answer.note)];
 }
 
@@ -109,18 +110,22 @@ function drawBoxes(answer) {
   drawing.replaceChildren();
   if (!answer.boxes) return;
   drawing.setAttribute("viewBox", `0 0 ${answer.width} ${answer.height}`);
-  for (const box of answer.boxes) {
+  const size = Math.max(answer.width, answer.height) / 25;
+  for (const [index, box] of answer.boxes.entries()) {
     const place = { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top };
-    drawing.append(makeSvg("rect", { ...place, stroke: boxColor(answer, box.name) }));
+    const number = makeSvg("text", { x: box.left + size / 4, y: box.top + size, "font-size": size });
+    number.append(index + 1);
+    drawing.append(makeSvg("rect", { ...place, stroke: boxColor(answer, box.name) }), number);
   }
 }
 
 function boxList(answer) {
   const bars = make("div", { class: "bars found" });
-  for (const box of answer.boxes) {
+  for (const [index, box] of answer.boxes.entries()) {
     const swatch = makeSvg("svg", { class: "swatch", viewBox: "0 0 1 1", "aria-hidden": "true" });
     swatch.append(makeSvg("rect", { width: 1, height: 1, fill: boxColor(answer, box.name) }));
-    bars.append(swatch, make("span", {}, box.name), make("span", { class: "share" }, box.confidence.toFixed(2)));
+    bars.append(swatch, make("span", {}, `${index + 1}. ${box.name}`),
+      make("span", { class: "share" }, box.confidence.toFixed(2)));
   }
   const title = answer.boxes.length ? "Boxes, with their confidence" : "No box is confident enough";
   return [make("h2", {}, title), bars, make("p", { class: "note" }, answer.note)];
@@ -138,7 +143,13 @@ function searchSection(search) {
 }
 
 async function start() {
-  const about = await (await fetch("api/about")).json();
+  let about;
+  try {
+    about = await (await fetch("api/about")).json();
+  } catch {
+    show({ error: NO_ANSWER });
+    return;
+  }
   document.title = `${about.title} · alexnet_pl`;
   find("title").textContent = about.title;
   find("description").textContent = about.description;
