@@ -22,19 +22,29 @@ WHOLE: dict[str, Any] = {  # above these limits, torch's compiler writes interme
 }
 
 
-@functools.cache
 def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
     """torch.compile of a function, specialized for each shape and each value of its other arguments.
 
     `whole`: compile to one kernel, which recomputes shared intermediate results instead of writing them to memory.
 
     Compiles in this process: there are few kernels, and torch's worker processes cost more time than they save. With
-    torch 2.11 they may also keep the process from ending for five minutes.
+    torch 2.11 they may also keep the process from ending for five minutes. Since torch 2.12 such settings hold for one
+    thread, and the backward pass has its own, so every call checks them.
     """
     from torch._inductor import config  # takes a second to import
 
-    torch._dynamo.config.recompile_limit = 64  # beyond the default of eight, torch falls back to eager mode
-    config.compile_threads = 1
+    if torch._dynamo.config.recompile_limit != RECOMPILE_LIMIT:
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    if config.compile_threads != 1:
+        config.compile_threads = 1
+    return compile_once(function, whole)
+
+
+RECOMPILE_LIMIT = 64  # beyond the default of eight, torch falls back to eager mode
+
+
+@functools.cache
+def compile_once(function: Callable[..., Any], whole: bool) -> Callable[..., Any]:
     return torch.compile(function, dynamic=False, options=WHOLE if whole else None)
 
 

@@ -1,6 +1,7 @@
 """Collect what a GPU machine without network needs to run `bench gpu`: wheels, and a store in parts of 48 MB.
 
     python scripts/gpu_kit.py kit                                   wheels for Python 3.12 on Linux, x86-64
+    python scripts/gpu_kit.py kit --minimal                         only wheels that PyTorch's images lack
     python scripts/gpu_kit.py kit --store /fast/imagenette          also the store, in parts
     python scripts/gpu_kit.py kit --join /scratch/imagenette        on the GPU machine: the store from its parts
 
@@ -27,14 +28,15 @@ PACKAGES = (
     "matplotlib", "contourpy", "cycler", "fonttools", "kiwisolver", "pyparsing", "python-dateutil", "six", "pillow",
     "pytest", "iniconfig", "pluggy", "packaging",
 )  # fmt: skip
+MINIMAL = ("hydra-core", "omegaconf", "antlr4-python3-runtime", "simplejpeg", "blake3", "indexed-gzip")
 
 
-def collect_wheels(folder: Path) -> None:
+def collect_wheels(folder: Path, packages: tuple[str, ...]) -> None:
     """Download all wheels; antlr4's runtime is only published as (pure Python) source, so its wheel is built here."""
     folder.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip"]
     target = ["--python-version", PYTHON, "--implementation", "cp", *[f"--platform={name}" for name in PLATFORMS]]
-    pins = pinned_packages(LOCK.read_text())
+    pins = pinned_packages(LOCK.read_text(), packages)
     (source,) = [pin for pin in pins if pin.startswith("antlr4")]
     wheels = [pin for pin in pins if pin != source]
     subprocess.run(
@@ -43,11 +45,11 @@ def collect_wheels(folder: Path) -> None:
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), source], check=True)
 
 
-def pinned_packages(lock: str) -> list[str]:
-    """`name==version` of all packages, since the newest versions may not work together. Of two versions in the lock,
+def pinned_packages(lock: str, packages: tuple[str, ...]) -> list[str]:
+    """`name==version` of the packages, since the newest versions may not work together. Of two versions in the lock,
     the second is for Python 3.12 and later."""
     versions = dict(re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE))
-    return [f"{name}=={versions[name]}" for name in PACKAGES]
+    return [f"{name}=={versions[name]}" for name in packages]
 
 
 def split_store(store: Path, folder: Path) -> list[Path]:
@@ -81,12 +83,13 @@ def join_store(folder: Path, store: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the kit is")
+    parser.add_argument("--minimal", action="store_true", help="only wheels that PyTorch's images lack")
     parser.add_argument("--store", type=Path, help="a prepared store to take along")
     parser.add_argument("--join", type=Path, help="put the store of the kit together in this folder")
     args = parser.parse_args()
     if args.join:
         return join_store(args.folder / "data", args.join)
-    collect_wheels(args.folder / "wheels")
+    collect_wheels(args.folder / "wheels", MINIMAL if args.minimal else PACKAGES)
     if args.store:
         print(f"{len(split_store(args.store, args.folder / 'data'))} parts of the store in {args.folder / 'data'}")
 

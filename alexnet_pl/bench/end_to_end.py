@@ -15,21 +15,35 @@ from unittest import mock
 import lightning as L
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, schedule
 
 from alexnet_pl import runtime
 from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
 from alexnet_pl.files import JsonObject
 from alexnet_pl.training.classifier import Classifier
+from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.energy import EnergyMeter
 
 WARMUP_STEPS = 6  # untimed steps: compilation, graph capture, first use of memory
-TRACED_BATCHES = 4
+TRACED_BATCHES, UNTRACED_BATCHES = 20, 5  # those before the traced ones, while the profiler attaches, do not count
 TRACE = "trace.json"
-MIN_STEPS = 24  # minimum number of timed steps
-STEPS = {"cuda": 10_009}  # an epoch of ILSVRC-2012, with one validation
+STEPS = {"cuda": 10_009, "cpu": 24}  # timed steps; on a GPU an epoch of ILSVRC-2012
+NO_WORK = ("Memcpy HtoD", "Memcpy DtoH", "ProfilerStep")  # beginnings of names of events on a GPU
+
+
+class LongEpoch(ImageStore):
+    """Store whose training epoch has `steps` batches, repeating images: an epoch of a small store ends every second on
+    a GPU, and each end waits for the queued work."""
+
+    steps: int
+
+    def train_dataloader(self) -> TrainLoader:
+        loader = super().train_dataloader()
+        loader.batches = self.steps
+        return loader
 
 
 class PartTimer:
@@ -64,6 +78,7 @@ class FitTimer(L.Callback):
         self.shares, self.began, self.since, self.steps = shares, 0.0, 0, 0
         self.meter: EnergyMeter | None = None
         self.joules: dict[str, float] = {}
+        self.paths: JsonObject = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -82,6 +97,20 @@ class FitTimer(L.Callback):
         assert self.meter is not None
         self.seconds, self.joules = time.perf_counter() - self.began, self.meter.joules()
         self.steps = trainer.global_step - self.since
+        self.paths = paths_taken(trainer, pl_module)
+
+
+def paths_taken(trainer: L.Trainer, module: L.LightningModule) -> JsonObject:
+    """Which optional paths a fit has taken, since each has a silent fallback."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(module, Classifier)
+    graph = module.step_function if isinstance(module.step_function, CudaGraphStep) else None
+    return {
+        "compiled": module.performance.uses_compile(module.device),
+        "cached_on_gpu": data.store.split("train").on_device is not None,
+        "replayed_steps": graph.replays if graph else 0,
+        "eager_steps": graph.eager_steps if graph else trainer.global_step,
+    }
 
 
 def instrument_parts(shares: PartTimer, module: Classifier, trainer: L.Trainer) -> None:
@@ -107,14 +136,17 @@ class ProfilerTrace(L.Callback):
     def __init__(self, path: Path | None) -> None:
         self.path, self.idle, self.batches = path, None, 0
         gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
-        self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu], acc_events=True)
+        parts = schedule(wait=0, warmup=UNTRACED_BATCHES, active=TRACED_BATCHES, repeat=1)
+        self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu], schedule=parts, acc_events=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         if trainer.global_step < WARMUP_STEPS:
             return
         if self.batches == 0:
             self.profiler.start()
-        if self.batches == TRACED_BATCHES:
+        elif self.batches < UNTRACED_BATCHES + TRACED_BATCHES:
+            self.profiler.step()
+        elif self.batches == UNTRACED_BATCHES + TRACED_BATCHES:
             synchronize(pl_module.device)
             self.profiler.stop()
             if self.path:
@@ -126,8 +158,10 @@ class ProfilerTrace(L.Callback):
 
 
 def is_gpu_event(event: Any) -> bool:
-    """Whether an event is a kernel or copy on a GPU, not a user annotation."""
-    return event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
+    """Whether an event is work of a GPU's multiprocessors: no copy from or to the host, which runs beside the kernels,
+    and no user annotation."""
+    on_gpu = event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
+    return on_gpu and not event.name.startswith(NO_WORK)
 
 
 def event_span(event: Any) -> tuple[float, float]:
@@ -147,19 +181,19 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
 
 def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
     """Time a fit on the store at `root`; on a GPU or with a path for the trace, also profile some batches."""
-    store = Store(root)
-    device, steps = runtime.device(cfg), len(store.split("train")) // cfg.data.batch_size
+    store, device = Store(root), runtime.device(cfg)
     shares = PartTimer() if device.type == "cpu" else None
     timer, trace_callback = FitTimer(shares), ProfilerTrace(trace)
-    needed = WARMUP_STEPS + max(STEPS.get(device.type, MIN_STEPS), 1 + TRACED_BATCHES)
-    fit_cfg = fit_config(cfg, store, epochs=-(-needed // max(1, steps)))
-    run_fit(fit_cfg, timer)
+    fit_cfg = fit_config(cfg, store)
+    run_fit(fit_cfg, timer, make_long_epoch(fit_cfg, WARMUP_STEPS + STEPS.get(device.type, STEPS["cpu"])))
     if trace or device.type == "cuda":
-        run_fit(fit_cfg, trace_callback)
+        traced = WARMUP_STEPS + UNTRACED_BATCHES + TRACED_BATCHES
+        run_fit(fit_cfg, trace_callback, make_long_epoch(fit_cfg, traced))
     images = timer.steps * cfg.data.batch_size
     return {
         "images": f"{store.name}, {len(store.split('train')):,} training images",
         "steps": timer.steps,
+        **timer.paths,
         "images_per_second": images / timer.seconds,
         "seconds": timer.seconds,
         "shares": percent_shares(shares.seconds, timer.seconds) if shares else None,
@@ -168,15 +202,24 @@ def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
     }
 
 
+def make_long_epoch(cfg: DictConfig, steps: int) -> ImageStore:
+    data = build.make_data(cfg, LongEpoch)
+    assert isinstance(data, LongEpoch)
+    data.steps = steps
+    return data
+
+
 def percent_shares(seconds: dict[str, float], total: float) -> dict[str, float]:
     """Percent of the total by part; `outside`: time in neither augmentation nor forward, backward or update."""
     work = sum(seconds.get(name, 0.0) for name in ("augment", "forward", "backward", "update"))
     return {name: 100 * part / total for name, part in seconds.items()} | {"outside": 100 * (1 - work / total)}
 
 
-def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
-    """Compose a fit of `epochs` on this store with one validation and checkpoint at the end, as in an epoch of a large
-    data set. A store made by `bench` is not cached on the GPU, because ILSVRC-2012 would not fit."""
+def fit_config(cfg: DictConfig, store: Store) -> DictConfig:
+    """Compose a fit of one epoch on this store, with a validation and a checkpoint at the end.
+
+    A store made by `bench` is not cached on the GPU, because ILSVRC-2012 would not fit.
+    """
     section = {"root": str(store.root), "name": store.name, "size": store.size, "batch_size": cfg.data.batch_size}
     overrides = {
         "command": "fit",
@@ -184,7 +227,7 @@ def fit_config(cfg: DictConfig, store: Store, epochs: int) -> DictConfig:
         "model": {"num_classes": len(store.classes)},
         "logger": "csv",
         "schedule": {"name": "constant"},
-        "trainer": {"max_epochs": epochs, "check_val_every_n_epoch": epochs},
+        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1},
         "performance": {"cache_on_gpu": cfg.performance.cache_on_gpu and not OmegaConf.is_missing(cfg.data, "root")},
     }
     unguarded = OmegaConf.create(OmegaConf.to_container(cfg))  # disable Hydra's check for new keys

@@ -18,32 +18,44 @@ from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.jpeg import JpegReader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.runtime import cores
 
+SQUARES = "squares"
+PARTS = ("raw", "jpeg", SQUARES)
 CLASSES = 1000  # as many as ILSVRC-2012 has, so that the last layer of a fit has its size
 
 
 def make_stores(photographs: list[Path], folder: Path, size: int, images: int) -> None:
-    """Create in `folder`: photographs/ (class folders of links), the stores raw/ and jpeg/, and squares/ (the images of
-    jpeg/ as files)."""
+    """Create photographs/ (class folders of links) and all `PARTS` in `folder`."""
     make_tree(photographs, folder / "photographs", images, min(CLASSES, images))
+    for part in PARTS:
+        make_part(folder, part, size, images)
+
+
+def make_part(folder: Path, part: str, size: int, images: int) -> None:
+    """Create the stores raw/ and jpeg/ of photographs/, or squares/ (jpeg/ as files), unless it exists."""
+    if (folder / part).is_dir():
+        return
+    if part == SQUARES:
+        return write_squares(folder)
     source, threads = read_folders(folder / "photographs", {}), torch.get_num_threads()
     torch.set_num_threads(1)
-    for encoding in (StoreEncoding("raw"), StoreEncoding("jpeg")):
-        settings = StoreSettings("bench", size, {}, encoding, shard=max(1, images // 4))
-        with contextlib.redirect_stdout(io.StringIO()):
-            prepare(source, folder / encoding.name, settings, partial(read_square, size=size, filter_name="bilinear"))
+    workers = min(cores(), 1 + images // 1024)
+    settings = StoreSettings("bench", size, {}, StoreEncoding(part), shard=max(1, images // 16), workers=workers)
+    with contextlib.redirect_stdout(io.StringIO()):
+        prepare(source, folder / part, settings, partial(read_square, size=size, filter_name="bilinear"))
     torch.set_num_threads(threads)
-    write_squares(folder)
 
 
 def write_squares(folder: Path) -> None:
     """Write squares/<class>/<number>.jpg with the bytes of the JPEG store."""
-    split = Store(folder / "jpeg").split("train")
+    split, partial_folder = Store(folder / "jpeg").split("train"), folder / f"{SQUARES}.partial"
     assert isinstance(split.reader, JpegReader)
     for slot, label in zip(split.slots.tolist(), split.labels.tolist(), strict=True):
-        path = folder / f"squares/{label}/{slot:06d}.jpg"
+        path = partial_folder / f"{label}/{slot:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(split.reader.jpeg_bytes(slot))
+    partial_folder.rename(folder / SQUARES)
 
 
 IMAGES = 4096  # per measurement; photographs are repeated if there are fewer

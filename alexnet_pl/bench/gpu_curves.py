@@ -1,7 +1,6 @@
 """Learning curves of both variants in two precisions: fits that stop at a deadline and resume at the next call."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ VARIANTS = ("as_run", "as_printed")
 PRECISIONS = ("bf16-mixed", "32-true")
 SEEDS = (0, 1, 2)
 CURVE = "curve-"  # beginning of the slices' names
-GRACE = 60  # seconds allowed for saving the checkpoint
+GRACE = 30  # last seconds of the time, for saving the checkpoint
 
 
 def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], JsonObject]]:
@@ -32,27 +31,35 @@ def curve_slices(cfg: DictConfig) -> dict[str, Callable[[DictConfig, Path], Json
 
 
 def end_process(process: "subprocess.Popen[bytes]") -> None:
-    """Wait until a process that got a signal has ended; kill it after `GRACE` seconds."""
+    """Ask a process to end, and wait for it; kill it after `GRACE` seconds, or if this process is asked again."""
+    process.terminate()
     try:
         process.wait(GRACE)
     except subprocess.TimeoutExpired:
+        pass
+    finally:
         process.kill()
         process.wait()
 
 
 def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> JsonObject:
-    """Run `reproduce` for at most `bench.minutes`; `complete`: the schedule has ended and ten views are tested."""
+    """Run `reproduce` for at most `bench.minutes`; `complete`: the schedule has ended and ten views are tested.
+
+    Its process ends with this one, whatever stops it.
+    """
     command = [
         sys.executable, "-m", "alexnet_pl", "reproduce", "-c", cfg.bench.curves, f"data.root={cfg.data.root}",
         *words, "logger=csv", f"hydra.run.dir={run}",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        process.wait(60 * cfg.bench.minutes)
+        process.wait(max(0, 60 * cfg.bench.minutes - GRACE))
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)
         end_process(process)
         return {"complete": False, "run": run.name}
+    except BaseException:
+        end_process(process)
+        raise
     if process.returncode:
         return {"error": f"`{' '.join(command[1:])}` ended with exit code {process.returncode}"}
     (result,) = run.glob("results/*ten*/result.json")

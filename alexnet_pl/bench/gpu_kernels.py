@@ -23,6 +23,8 @@ def profile_step(cfg: DictConfig) -> JsonObject:
     half = precision(cfg.trainer.precision, device.type).startswith("bf16")
     size, crop = cfg.data.batch_size, cfg.augment.crop
     view = module.in_memory_format(60 * torch.randn(size, 3, crop, crop, device=device))
+    if half and module.performance.rounds_images(device):  # as the augmentation of a fit does
+        view = view.bfloat16()
     labels = torch.arange(size, device=device) % module.net.num_classes
 
     def step() -> None:

@@ -1,45 +1,39 @@
 """`bench gpu`: measurements that need a GPU, in slices that write one JSON file each.
 
 A finished slice is not measured again, and none starts near the end of `bench.minutes`: repeating the command uses a
-GPU that is available for a few minutes at a time. Learning curves are fits that take the second half of the time, and
-resume where the last call stopped them.
+GPU that is available for a few minutes at a time. Slices that compute on the GPU have a process each. Learning curves
+are fits that take the second half of the time, and resume where the last call stopped them.
 """
 
-import faulthandler
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
 from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
-from alexnet_pl.bench.fixtures import find_photographs, make_stores
-from alexnet_pl.bench.gpu_curves import CURVE, curve_slices
+from alexnet_pl.bench.fixtures import CLASSES, PARTS, find_photographs, make_part, make_tree
+from alexnet_pl.bench.gpu_curves import curve_slices
+from alexnet_pl.bench.slices import MeasureSlice, apart, describe_failures, measure_each, run_slices
 from alexnet_pl.bench.timing import describe_machine, time_streams
-from alexnet_pl.console import print_message, progress, silence_library_logs
+from alexnet_pl.console import print_message, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.claim import DATASETS
+from alexnet_pl.training.performance import Performance
 
 IMAGES = 16_384  # images in the stores of the loader slices
 VALIDATION = DATASETS["ILSVRC-2012 val"].images
 TESTS = Path(__file__).parents[2] / "tests/gpu"  # only in a git checkout
 
-TEST_SECONDS = 420  # limit of the tests on the GPU
-HANGING_SECONDS = 240  # after which the stack of a slice is printed, which shows where it hangs
-
-MeasureSlice = Callable[[DictConfig, Path], JsonObject]
-"""(config, output folder) → measurements as JSON. `bench.minutes` of the config is the time that is left."""
+TEST_SECONDS = 150  # limit of the tests on the GPU
+STACK_SECONDS = 60  # after which a test prints where it is
 
 
 def measure_gpu(cfg: DictConfig, folder: Path) -> None:
@@ -58,75 +52,21 @@ def measure_gpu(cfg: DictConfig, folder: Path) -> None:
     )
 
 
-def run_slices(slices: dict[str, MeasureSlice], cfg: DictConfig, folder: Path) -> list[str]:
-    """Run slices and return the names of those still missing. A failed one is recorded and tried again next time, after
-    all that were not tried yet. Those that do not stop by themselves must start in the first half of the time if
-    learning curves are to follow, else in the first three quarters."""
-    deadline = time.monotonic() + 60 * cfg.bench.minutes
-    pending = [name for name in slices if not is_measured(folder / f"{name}.json")]
-    reserve = cfg.bench.minutes / (2 if any(name.startswith(CURVE) for name in pending) else 4)
-    for name in sorted(pending, key=lambda name: has_failed(folder / f"{name}.json")):
-        left = (deadline - time.monotonic()) / 60
-        if left > 0 and (name.startswith(CURVE) or left >= reserve):
-            run_slice(name, slices[name], with_minutes(cfg, left), folder)
-    return [name for name in pending if not is_measured(folder / f"{name}.json")]
-
-
-def with_minutes(cfg: DictConfig, minutes: float) -> DictConfig:
-    changed = cfg.copy()
-    changed.bench.minutes = minutes
-    return changed
-
-
-def run_slice(name: str, measure: MeasureSlice, cfg: DictConfig, folder: Path) -> None:
-    """Measure a slice and write its file; until it ends, the file says that it was killed."""
-    progress(name)
-    path, start = folder / f"{name}.json", time.monotonic()
-    if not name.startswith(CURVE):
-        write_json(path, {"slice": name, "error": "killed before it ended"})
-        faulthandler.dump_traceback_later(HANGING_SECONDS, file=2)  # stderr
-    try:
-        runtime.device(cfg)  # sets TF32, which an earlier slice may have changed
-        result = measure(cfg, folder)
-    except Exception as error:  # one failure must not stop the other slices
-        result = {"error": describe_error(error)}
-    faulthandler.cancel_dump_traceback_later()
-    if "error" in result:
-        print(f"bench gpu: {name}: {result['error']}", file=sys.stderr)
-    write_json(path, {"slice": name, "seconds": time.monotonic() - start, **result})
-
-
-def describe_error(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def is_measured(path: Path) -> bool:
-    """Whether a slice's file exists, is complete and has no error."""
-    if not path.is_file():
-        return False
-    result = json.loads(path.read_text())
-    return "error" not in result and result.get("complete", True)
-
-
-def has_failed(path: Path) -> bool:
-    return path.is_file() and "error" in json.loads(path.read_text())
-
-
 def make_slices(cfg: DictConfig, stores: Path) -> dict[str, MeasureSlice]:
     """Name → slice, the most informative ones first. `stores`: folder for stores that several slices read."""
-    first, *others = ((f"steps-{size}", partial(time_steps, size=size)) for size in suite.GPU_BATCHES)
+    first, *others = ((f"steps-{size}", apart(partial(time_steps, size=size))) for size in suite.GPU_BATCHES)
     slices: dict[str, MeasureSlice] = {
         "environment": describe_environment,
         "tests": run_gpu_tests,
+        "fit": apart(partial(measure_whole_fit, stores=stores, graph=False)),
+        "fit-graph": apart(partial(measure_whole_fit, stores=stores, graph=True)),
         **dict([first]),
-        "kernels": lambda cfg, _: gpu_kernels.profile_step(cfg),
-        "fit": partial(measure_whole_fit, stores=stores, graph=False),
-        "fit-graph": partial(measure_whole_fit, stores=stores, graph=True),
-        "ten_views": time_ten_views,
-        "norms": time_norms,
-        "stages": partial(measure_step_stages, stores=stores),
+        "kernels": apart(profile_kernels),
+        "ten_views": apart(time_ten_views),
+        "norms": apart(time_norms),
+        "stages": apart(partial(measure_step_stages, stores=stores)),
         **dict(others),
-        "loaders": partial(measure_loaders, stores=stores),
+        "loaders": apart(partial(measure_loaders, stores=stores)),
     }
     return slices | (curve_slices(cfg) if cfg.data.get("root") else {})
 
@@ -162,13 +102,14 @@ def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
     """Run the tests marked `gpu`, which compare every CUDA path with the CPU; they need a checkout and pytest."""
     if not TESTS.is_dir():
         return {"skipped": "no tests: not a git checkout"}
-    log = folder / "tests.log"
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(TESTS)]
+    log, limit = folder / "tests.log", min(TEST_SECONDS, 60 * cfg.bench.minutes)
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider", str(TESTS)]
+    command += ["-o", f"faulthandler_timeout={STACK_SECONDS}"]
     command += ["-W", "default"]  # warnings of another version of a library must not fail what works
     alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # without plugins that happen to be installed there
     with log.open("w") as file:
         code = subprocess.run(
-            command, cwd=TESTS.parents[1], env=alone, stdout=file, stderr=subprocess.STDOUT, timeout=TEST_SECONDS
+            command, cwd=TESTS.parents[1], env=alone, stdout=file, stderr=subprocess.STDOUT, timeout=limit
         ).returncode
     found = {"passed": code == 0, "summary": log.read_text().strip().splitlines()[-1:], "log": log.name}
     return found if code == 0 else {**found, "error": f"pytest ended with exit code {code}; see {log.name}"}
@@ -177,38 +118,32 @@ def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
 def time_steps(cfg: DictConfig, folder: Path, size: int) -> JsonObject:
     """Time a step by precision and launch mode, beside stock PyTorch and torchvision, in milliseconds."""
     work = suite.make_workload(cfg, runtime.cores(), size)
-    names = (*training_steps.CANDIDATES, *training_steps.GPU_CANDIDATES)
-    seconds, failed = measure_each(names, lambda name: suite.time_step((name,), work, cfg.bench.rounds)[name])
-    return {"batch_size": size, "milliseconds": to_milliseconds(seconds), **describe_failures(failed)}
+
+    def measure(name: str) -> float:
+        return 1e3 * suite.time_step((name,), work, cfg.bench.rounds)[name]
+
+    path = folder / f"steps-{size}.json"
+    milliseconds, failed = measure_each(training_steps.GPU_CANDIDATES, measure, path, "milliseconds")
+    return {
+        "batch_size": size,
+        "compiled": Performance(**work.performance).uses_compile(torch.device("cuda")),
+        "milliseconds": milliseconds,
+        **describe_failures(failed),
+    }
 
 
 def time_norms(cfg: DictConfig, folder: Path) -> JsonObject:
     work = suite.make_workload(cfg, runtime.cores(), cfg.data.batch_size)
-    return {"milliseconds": to_milliseconds(suite.time_norms(work, cfg.bench.rounds))}
+    seconds = suite.time_norms(work, cfg.bench.rounds)
+    return {"milliseconds": {name: 1e3 * value for name, value in seconds.items()}}
 
 
-def measure_each(names: Iterable[str], measure: Callable[[str], Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Measure one candidate after the other: (name → result, name → why it failed)."""
-    results, failed = {}, {}
-    for name in names:
-        try:
-            results[name] = measure(name)
-        except Exception as error:  # one failure must not cost the other measurements
-            failed[name] = describe_error(error)
-    return results, failed
-
-
-def describe_failures(failed: dict[str, str]) -> dict[str, str]:
-    """The error of a slice of which some candidates failed; empty if none did."""
-    return {"error": "; ".join(f"{name}: {reason}" for name, reason in failed.items())} if failed else {}
-
-
-def to_milliseconds(seconds: dict[str, float]) -> dict[str, float]:
-    return {name: 1e3 * value for name, value in seconds.items()}
+def profile_kernels(cfg: DictConfig, folder: Path) -> JsonObject:
+    return gpu_kernels.profile_step(cfg)
 
 
 def measure_step_stages(cfg: DictConfig, folder: Path, stores: Path) -> JsonObject:
-    made = make_bench_stores(cfg, stores)
+    made = make_bench_stores(cfg, stores, ("raw", "jpeg"))
     splits = {kind: Store(made / kind).split("train") for kind in ("raw", "jpeg")}
     return stages.measure_stages(cfg, splits, cfg.bench.rounds)
 
@@ -216,20 +151,27 @@ def measure_step_stages(cfg: DictConfig, folder: Path, stores: Path) -> JsonObje
 def measure_loaders(cfg: DictConfig, folder: Path, stores: Path) -> JsonObject:
     """Measure images per second from raw, JPEG and GPU-decoded stores and from third-party loaders. Worker processes of
     the latter fail where little shared memory is allowed, as in a container."""
-    flows, missing = loaders.loader_candidates(make_bench_stores(cfg, stores), runtime.cores(), cfg.augment.crop)
-    rates, failed = measure_each(flows, lambda name: time_streams({name: flows[name]}, cfg.bench.rounds, suite.WINDOW))
+    made = make_bench_stores(cfg, stores, PARTS)
+    flows, missing = loaders.loader_candidates(made, runtime.cores(), cfg.augment.crop)
+
+    def measure(name: str) -> JsonObject:
+        return suite.rates_to_json(time_streams({name: flows[name]}, cfg.bench.rounds, suite.WINDOW))[name]
+
+    rates, failed = measure_each(flows, measure, folder / "loaders.json", "images_per_second")
     own = {name: reason for name, reason in failed.items() if name.startswith("ours")}
-    found = {name: rate for one in rates.values() for name, rate in suite.rates_to_json(one).items()}
-    return {"images_per_second": found, "not_run": missing | failed, **describe_failures(own)}
+    return {"images_per_second": rates, "not_run": missing | failed, **describe_failures(own)}
 
 
-def make_bench_stores(cfg: DictConfig, stores: Path) -> Path:
-    """Folder with raw/, jpeg/ and the files of `fixtures.make_stores`, made once for all slices of a call."""
+def make_bench_stores(cfg: DictConfig, stores: Path, parts: tuple[str, ...]) -> Path:
+    """Folder with photographs/ and those `parts` (`fixtures.PARTS`), each made once for all slices of a call: the GPU
+    idles meanwhile."""
     made, source = stores / "made", Path(cfg.prepare.source) if cfg.prepare.source else None
     if not made.is_dir():
         new = Path(tempfile.mkdtemp(dir=stores))
-        make_stores(find_photographs(source, stores), new, cfg.data.size, IMAGES)
+        make_tree(find_photographs(source, stores), new / "photographs", IMAGES, min(CLASSES, IMAGES))
         new.rename(made)
+    for part in parts:
+        make_part(made, part, cfg.data.size, IMAGES)
     return made
 
 
@@ -254,5 +196,6 @@ def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, graph: bool) 
     changed = cfg.copy()
     changed.performance.cuda_graph = graph
     trace = folder / end_to_end.TRACE if cfg.bench.profile else None
-    fit = end_to_end.measure_fit(changed, Path(given) if given else make_bench_stores(cfg, stores) / "raw", trace)
+    root = Path(given) if given else make_bench_stores(cfg, stores, ("raw",)) / "raw"
+    fit = end_to_end.measure_fit(changed, root, trace)
     return {"fit": fit, "projected": suite.project_training(fit)}

@@ -8,7 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, loaders, stages, trainer_overhead, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
-from alexnet_pl.bench.timing import MakeCandidate, Rate, TimingWindow, describe_machine, time_in_processes, time_streams
+from alexnet_pl.bench.timing import (
+    ANSWER_SECONDS,
+    MakeCandidate,
+    Rate,
+    TimingWindow,
+    describe_machine,
+    time_in_processes,
+    time_streams,
+)
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.files import JsonObject
@@ -18,6 +26,7 @@ CPU_IMAGES = 1024  # images in the stores
 STORE_IMAGES = {"cuda": 16_384}  # more on a GPU, so that an epoch takes longer than the start-up
 EPOCHS = 90  # §6
 GPU_BATCHES = (128, 256, 1024)
+GPU_SECONDS = 90.0  # limit for the start and for each run of a candidate on a GPU, where a run takes milliseconds
 WINDOW = TimingWindow()
 
 
@@ -73,7 +82,7 @@ def time_candidates(cfg: DictConfig, cores: int) -> JsonObject:
     progress("steps, ours and third-party")
     workload = make_workload(cfg, cores, cfg.data.batch_size)
     gpu = workload.device == "cuda"
-    names = (*training_steps.CANDIDATES, *(training_steps.GPU_CANDIDATES if gpu else ()))
+    names = training_steps.GPU_CANDIDATES if gpu else training_steps.CANDIDATES
     seconds_by_kind: JsonObject = {
         "steps": time_step(names, workload, cfg.bench.rounds),
         "norms": time_norms(workload, cfg.bench.rounds),
@@ -107,7 +116,9 @@ def time_workload(
     names: tuple[str, ...], make: MakeCandidate, work: training_steps.Workload, rounds: int
 ) -> dict[str, float]:
     """Seconds of a step of each candidate; on a GPU one after the other, since its memory may not hold all."""
-    seconds = time_in_processes(names, make, (work,), rounds, together=work.device != "cuda")
+    gpu = work.device == "cuda"
+    limit = GPU_SECONDS if gpu else ANSWER_SECONDS
+    seconds = time_in_processes(names, make, (work,), rounds, together=not gpu, limit=limit)
     return {name: value / work.steps for name, value in seconds.items()}
 
 

@@ -14,12 +14,21 @@ from alexnet_pl.files import JsonObject
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer
 from alexnet_pl.models.local_response_norm import NormSpec
 from alexnet_pl.runtime import SWITCH, ask_for_large_pages, keep_freed_memory, use_tf32
+from alexnet_pl.training.performance import Performance
 
 BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
+TF32_CONV = "TF32 convolutions"  # and float32 products, PyTorch's default on a GPU
 OURS, STOCK, TORCHVISION = "ours", "stock PyTorch", "torchvision's alexnet"
 CANDIDATES = (f"{OURS}, {BF16}", f"{OURS}, {FLOAT32}", f"{STOCK}, {FLOAT32}", f"{TORCHVISION}, {FLOAT32}")
 EAGER, COMPILED = "ours, neither compiled nor a graph", "ours, compiled, no graph"
-GPU_CANDIDATES = (f"{OURS}, {TF32}", f"{EAGER}, {BF16}", f"{COMPILED}, {BF16}")  # additional candidates on a GPU
+SEARCHED = "ours, cudnn.benchmark"
+GPU_CANDIDATES = (  # TF32 last: torch compiles anew for it
+    *(f"{network}, {BF16}" for network in (OURS, COMPILED, EAGER, SEARCHED, STOCK)),
+    f"{OURS}, {FLOAT32}",
+    f"{STOCK}, {TF32_CONV}",
+    f"{TORCHVISION}, {TF32_CONV}",
+    f"{OURS}, {TF32}",
+)
 NORMS = ("ours, compiled", "ours, eager", "F.local_response_norm")
 GPU_REPETITIONS = 20  # steps per timed run on a GPU, synchronized at the end
 
@@ -42,7 +51,8 @@ class Workload(NamedTuple):
 def make_step(name: str, work: Workload) -> Callable[[], None]:
     """Return a function that runs `work.steps` steps (forward, backward, update) on an augmented batch."""
     network, _, precision = name.rpartition(", ")
-    ours = network in (OURS, EAGER, COMPILED)
+    ours = network in (OURS, EAGER, COMPILED, SEARCHED)
+    torch.backends.cudnn.benchmark = network == SEARCHED
     os.environ[SWITCH] = str(int(ours))
     torch.set_num_threads(work.threads)
     torch.manual_seed(0)
@@ -51,12 +61,10 @@ def make_step(name: str, work: Workload) -> Callable[[], None]:
     images = 60 * torch.randn(work.batch_size, 3, work.crop, work.crop, device=work.device)
     labels = torch.arange(work.batch_size, device=work.device) % work.model["num_classes"]
     if ours:
-        images = images.contiguous(memory_format=torch.channels_last)
-    step = (
-        captured_step(plain_step(network, precision, work), images, labels)
-        if network == OURS
-        else plain_step(network, precision, work)
-    )
+        images = images.to(input_type(network, precision, work), memory_format=torch.channels_last)
+    step = plain_step(network, precision, work)
+    if network in (OURS, SEARCHED):
+        step = captured_step(step, images, labels)
 
     def run() -> None:
         for _ in range(work.steps):
@@ -65,6 +73,17 @@ def make_step(name: str, work: Workload) -> Callable[[], None]:
             torch.cuda.synchronize()
 
     return run
+
+
+def input_type(network: str, precision: str, work: Workload) -> torch.dtype:
+    """Type in which the training's augmentation hands images to the network."""
+    performance, device = own_performance(network, work), torch.device(work.device)
+    return torch.bfloat16 if precision == BF16 and performance.rounds_images(device) else torch.float32
+
+
+def own_performance(network: str, work: Workload) -> Performance:
+    performance = Performance(**work.performance)
+    return replace(performance, compile=False) if network == EAGER else performance
 
 
 def plain_step(network: str, precision: str, work: Workload) -> Callable[[Any, Any], None]:
@@ -103,7 +122,6 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
 
     from alexnet_pl.models.alexnet import AlexNet
     from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
-    from alexnet_pl.training.performance import Performance
 
     if network == TORCHVISION:
         net = alexnet(num_classes=work.model["num_classes"]).to(work.device).train()
@@ -112,9 +130,7 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
     if network == STOCK:
         net = with_stock_norms(net)
         return net, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005)
-    performance = Performance(**work.performance)
-    if network == EAGER:
-        performance = replace(performance, compile=False)
+    performance = own_performance(network, work)
     performance.apply(net, torch.device(work.device))
     groups = parameter_groups(net, 0.01, 0.0005, 2.0, False)
     return net, MomentumSGD(groups, 0.01, 0.9, 0.0005, fused=performance.optimized)

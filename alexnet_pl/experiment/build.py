@@ -69,14 +69,12 @@ SCHEDULES = {
 }
 
 
-def make_data(cfg: DictConfig) -> ImageStore:
+def make_data(cfg: DictConfig, kind: type[ImageStore] = ImageStore) -> ImageStore:
     performance = make_performance(cfg)
     options = LoaderOptions(performance.cache_on_gpu, performance.readahead, performance.jpeg_decoder)
     given = {"seed": cfg.seed, "loader_options": options}
     test = make_test_section(cfg)
-    return instantiate(
-        ImageStore, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given
-    )
+    return instantiate(kind, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given)
 
 
 def make_module(cfg: DictConfig) -> Classifier:

@@ -124,8 +124,9 @@ class Classifier(L.LightningModule):
     def apply_performance(self, device: torch.device) -> None:
         """Choose memory format, compiled norms and augmentation kernel for `device`."""
         self.performance.apply(self.net, device)
-        self.augment.image_by_image = self.performance.optimized and device.type == "cpu"
-        self.augment.fused = self.performance.uses_compile(device) and device.type == "cuda"
+        rounds = self.performance.rounds_images(device)
+        self.augment.image_by_image = rounds and device.type == "cpu"
+        self.augment.fused = rounds and device.type == "cuda"
 
     def configure_optimizers(self) -> MomentumSGD:
         if self.performance.uses_cuda_graph(

@@ -20,7 +20,7 @@ class CudaGraphStep:
     """
 
     def __init__(self, step: Step, state: Callable[[], object]) -> None:
-        self.step, self.state, self.eager_steps = step, state, 0
+        self.step, self.state, self.eager_steps, self.replays = step, state, 0, 0
         self.captured_state: object = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
@@ -42,6 +42,7 @@ class CudaGraphStep:
                 static.copy_(new)
         assert self.graph is not None
         self.graph.replay()
+        self.replays += 1
 
     def capture(self, batch: Batch) -> None:
         """Record a step on copies of the batch's tensors, without running it. The loader's thread may keep working."""

@@ -71,6 +71,10 @@ class Performance:
         generator = device.type != "cuda" or has_triton()
         return self.optimized and headers and generator and any(map(shutil.which, compilers))
 
+    def rounds_images(self, device: torch.device) -> bool:
+        """Whether the augmentation on `device` gives autocast's precision, rather than float32."""
+        return self.optimized if device.type == "cpu" else device.type == "cuda" and self.uses_compile(device)
+
     def uses_cuda_graph(self, device: torch.device, single_device: bool) -> bool:
         """Whether to replay steps as a CUDA graph. `single_device`: whether the strategy is Lightning's for one device;
         other strategies keep tensors that a capture must allocate itself."""

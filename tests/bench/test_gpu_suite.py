@@ -1,9 +1,12 @@
 """`bench gpu`: slices resume, are retried and stop at the deadline; runs without a GPU."""
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 import sleepers
 import torch
 
-from alexnet_pl.bench import gpu_curves, gpu_kernels, gpu_suite
+from alexnet_pl.bench import fixtures, gpu_curves, gpu_kernels, gpu_suite
+from alexnet_pl.bench.slices import apart, measure_each
 from alexnet_pl.bench.timing import TimingWindow
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -46,7 +50,8 @@ def test_failed_slice_records_its_error_and_is_retried(config, tmp_path: Path, c
     assert json.loads((tmp_path / "broken.json").read_text())["error"] == (
         "RuntimeError: CUDA error: an illegal memory access"
     )
-    assert "illegal memory access" in capsys.readouterr().err
+    assert "in broken" in capsys.readouterr().err, "where it failed"
+    assert "in broken" in json.loads((tmp_path / "broken.json").read_text())["traceback"]
     slices["broken"] = counted(calls, "broken", {})
     assert gpu_suite.run_slices(slices, config("demo"), tmp_path) == []
     assert calls == ["sound", "broken"]
@@ -89,7 +94,7 @@ def test_without_curves_slices_start_in_the_first_three_quarters(
 def test_most_informative_slices_come_first(config, tmp_path: Path) -> None:
     """One call may be all the time that there is; a fit needs no store, since it can stream drawn images."""
     names = list(gpu_suite.make_slices(config("ilsvrc2012"), tmp_path))
-    assert names[:6] == ["environment", "tests", "steps-128", "kernels", "fit", "fit-graph"]
+    assert names[:6] == ["environment", "tests", "fit", "fit-graph", "steps-128", "kernels"]
     assert not any(name.startswith("curve") for name in names)
     assert any(name.startswith("curve") for name in gpu_suite.make_slices(config("demo"), tmp_path))
 
@@ -104,8 +109,7 @@ def test_missing_store_is_reported_before_anything_is_measured(
 
 
 def test_failing_candidate_keeps_the_times_of_the_others(config, tmp_path: Path, monkeypatch, capfd) -> None:
-    monkeypatch.setattr(gpu_suite.training_steps, "CANDIDATES", ("first", "second", "third"))
-    monkeypatch.setattr(gpu_suite.training_steps, "GPU_CANDIDATES", ())
+    monkeypatch.setattr(gpu_suite.training_steps, "GPU_CANDIDATES", ("first", "second", "third"))
     monkeypatch.setattr(gpu_suite.training_steps, "make_step", sleepers.second_raises)
     found = gpu_suite.time_steps(config("demo", "bench.rounds=1"), tmp_path, 128)
     assert list(found["milliseconds"]) == ["first", "third"]
@@ -127,7 +131,7 @@ def test_failing_loader_keeps_the_rates_of_the_others(config, tmp_path: Path, mo
         yield 8
 
     flows = {"ours, raw": steady, "ImageFolder": broken}
-    monkeypatch.setattr(gpu_suite, "make_bench_stores", lambda cfg, stores: stores)
+    monkeypatch.setattr(gpu_suite, "make_bench_stores", lambda cfg, stores, parts: stores)
     monkeypatch.setattr(gpu_suite.loaders, "loader_candidates", lambda *_: (flows, {"FFCV": "not installed"}))
     monkeypatch.setattr(gpu_suite.suite, "WINDOW", TimingWindow(0, 0.01, 1))
     cfg = config("demo", "bench.rounds=1")
@@ -136,17 +140,67 @@ def test_failing_loader_keeps_the_rates_of_the_others(config, tmp_path: Path, mo
     reason = "RuntimeError: DataLoader worker is killed by signal: Bus error"
     assert found["not_run"] == {"FFCV": "not installed", "ImageFolder": reason}
     flows["ours, raw"] = broken
+    (tmp_path / "loaders.json").unlink()
     assert gpu_suite.measure_loaders(cfg, tmp_path, tmp_path)["error"] == f"ours, raw: {reason}", "tried again"
+
+
+def test_candidates_of_a_killed_slice_are_kept_and_not_measured_again(config, tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def measure(cfg: Any, folder: Path, fails_at: str = "") -> dict[str, Any]:
+        def candidate(name: str) -> int:
+            if name == fails_at:
+                raise KeyboardInterrupt  # passes through, as SIGKILL does
+            calls.append(name)
+            return len(name)
+
+        results, _ = measure_each(("a", "bb", "ccc"), candidate, folder / "heavy.json", "rates")
+        return {"rates": results}
+
+    with pytest.raises(KeyboardInterrupt):
+        gpu_suite.run_slices({"heavy": partial(measure, fails_at="ccc")}, config("demo"), tmp_path)
+    found = json.loads((tmp_path / "heavy.json").read_text())
+    assert (found["rates"], found["error"]) == ({"a": 1, "bb": 2}, "killed before it ended")
+    assert gpu_suite.run_slices({"heavy": measure}, config("demo"), tmp_path) == []
+    found = json.loads((tmp_path / "heavy.json").read_text())
+    assert (found["rates"], "error" in found) == ({"a": 1, "bb": 2, "ccc": 3}, False)
+    assert calls == ["a", "bb", "ccc"]
+
+
+def test_slice_apart_returns_its_result_or_where_it_failed(config, tmp_path: Path) -> None:
+    cfg = config("demo", "trainer.accelerator=cpu")
+    found = apart(sleepers.process_id)(cfg, tmp_path)
+    assert found["process"] != os.getpid()
+    found = apart(sleepers.broken_slice)(cfg, tmp_path)
+    assert found["error"] == "RuntimeError: CUDA error: an illegal memory access"
+    assert "in broken_slice" in found["traceback"]
+    assert "ended with exit code 3" in apart(sleepers.ended_slice)(cfg, tmp_path)["error"]
+
+
+def test_hanging_slice_is_killed_with_its_processes_when_the_time_is_over(config, tmp_path: Path, capfd) -> None:
+    cfg = config("demo", "trainer.accelerator=cpu")
+    begin = time.monotonic()
+    apart(sleepers.process_id)(cfg, tmp_path)
+    cfg.bench.minutes = limit = (3 + 2 * (time.monotonic() - begin)) / 60  # enough to start a process here
+    found = apart(sleepers.hanging_slice)(cfg, tmp_path)
+    assert found == {"error": f"no result after {60 * limit:.0f} seconds"}
+    assert "in hanging_slice" in capfd.readouterr().err, "where it hangs"
+    child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    assert not child.exists() or ") Z " in child.read_text()
 
 
 def test_stores_are_made_once_for_all_slices(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_suite, "IMAGES", 20)
     cfg = config("demo", "data.size=64")
-    made = gpu_suite.make_bench_stores(cfg, tmp_path)
+    made = gpu_suite.make_bench_stores(cfg, tmp_path, ("raw",))
+    assert not (made / "jpeg").exists(), "a fit reads only raw images, and the GPU waits"
+    assert gpu_suite.make_bench_stores(cfg, tmp_path, fixtures.PARTS) == made
+    assert len([*(made / "squares").rglob("*.jpg")]) == 20
     assert all(Store(made / name).split("train").images(np.arange(20)).any() for name in ("raw", "jpeg"))
     assert all(path.is_file() for path in (made / "photographs").rglob("*.JPEG"))
-    monkeypatch.setattr(gpu_suite, "make_stores", None)
-    assert gpu_suite.make_bench_stores(cfg, tmp_path) == made
+    for name in ("make_tree", "prepare", "write_squares"):
+        monkeypatch.setattr(fixtures, name, None)
+    assert gpu_suite.make_bench_stores(cfg, tmp_path, fixtures.PARTS) == made
 
 
 def test_killed_slice_is_tried_after_the_others(config, tmp_path: Path) -> None:
@@ -212,6 +266,22 @@ def test_fit_past_its_minutes_gets_one_signal_and_is_incomplete(
     cfg = config("demo", f"data.root={tmp_path}", "bench.minutes=0.001")
     assert gpu_curves.continue_fit(cfg, tmp_path / "run", [])["complete"] is False
     assert (tmp_path / "saved").exists()
+
+
+def test_interrupted_curve_leaves_no_fit_behind(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, started = gpu_curves.subprocess.Popen, []
+
+    def stand_in(command: list[str], **options: Any) -> Any:
+        started.append(plain([sys.executable, "-c", "import time; time.sleep(60)"], **options))
+        raised = [SystemExit(143)]
+        wait = started[0].wait
+        started[0].wait = lambda *given: wait(*given) if not raised else (_ for _ in ()).throw(raised.pop())
+        return started[0]
+
+    monkeypatch.setattr(gpu_curves.subprocess, "Popen", stand_in)
+    with pytest.raises(SystemExit):
+        gpu_curves.continue_fit(config("demo", f"data.root={tmp_path}"), tmp_path / "run", [])
+    assert started[0].returncode == -signal.SIGTERM
 
 
 def test_curves_cover_both_variants_both_precisions_and_three_seeds(config) -> None:

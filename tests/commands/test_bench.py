@@ -4,7 +4,9 @@ import json
 import time
 from collections.abc import Generator
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import sleepers
 import torch
@@ -24,6 +26,9 @@ from alexnet_pl.bench import (
 )
 from alexnet_pl.bench.timing import TimingWindow, stream_rate
 from alexnet_pl.bench.training_steps import StockNorm, with_stock_norms
+from alexnet_pl.data.loading.augment import Augment
+from alexnet_pl.data.loading.loaders import TrainLoader
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, SpatialNorm
@@ -91,6 +96,45 @@ def test_idle_share_is_the_uncovered_time() -> None:
     assert end_to_end.idle_share([]) is None
 
 
+def test_long_epoch_takes_all_images_again_in_the_same_order(tiny_store: Path) -> None:
+    split, augment = Store(tiny_store).split("train"), Augment(72, 67)
+    loader = TrainLoader(split, 40, 0, augment.draw, torch.device("cpu"))
+    loader.batches = 5
+    images = torch.cat([batch.images.clone() for batch in loader])
+    assert len(loader) == 5
+    assert len(images) == 200
+    assert torch.equal(images[:96].sort(0).values, split.images(np.arange(96)).sort(0).values), "each image once"
+    assert torch.equal(images[96:192], images[:96])
+
+
+def test_copies_from_and_to_the_host_count_as_idle() -> None:
+    """They run beside the kernels; a copy within the GPU's memory is part of a step."""
+    names = ("void conv_kernel", "Memcpy HtoD (Pinned -> Device)", "Memcpy DtoH (Device -> Pinned)", "Memcpy DtoD")
+    events = [SimpleNamespace(name=name, device_type=SimpleNamespace(name="CUDA")) for name in names]
+    assert [end_to_end.is_gpu_event(event) for event in events] == [True, False, False, True]
+
+
+def test_hanging_candidate_is_killed_and_named(capfd: pytest.CaptureFixture[str]) -> None:
+    begin = time.monotonic()
+    timing.time_in_processes(("quick",), sleepers.slow_and_quick, (), rounds=1)
+    limit = 3 + 2 * (time.monotonic() - begin)  # enough to start a process here
+    with pytest.raises(UserError, match="bench: stuck: no answer for"):
+        timing.time_in_processes(("stuck",), sleepers.hanging, (), rounds=1, limit=limit)
+    assert "in hanging" in capfd.readouterr().err, "where it hangs"
+
+
+def test_steps_get_images_in_the_type_of_the_augmentation(config: Compose) -> None:
+    """Against the augmentation itself, under autocast."""
+    for optimized in (True, False):
+        cfg = config("demo", "data.size=72", "augment.crop=67", f"performance.optimized={optimized}")
+        work = suite.make_workload(cfg, 1, 2)
+        module = stages.build_module(cfg, torch.device("cpu"))
+        with torch.autocast("cpu", torch.bfloat16):
+            view = module.augment(torch.zeros(2, 3, 72, 72, dtype=torch.uint8), module.augment.draw(0, 0, 0, 2))
+        assert training_steps.input_type(training_steps.OURS, training_steps.BF16, work) == view.dtype
+        assert training_steps.input_type(training_steps.OURS, training_steps.FLOAT32, work) == torch.float32
+
+
 def test_nested_time_counts_for_the_caller() -> None:
     shares = end_to_end.PartTimer()
     inner = shares.timed("inner", lambda: time.sleep(0.02))
@@ -152,7 +196,7 @@ def test_complete_run_at_toy_size(
     monkeypatch.setattr(training_steps, "NORMS", ("ours, eager", "F.local_response_norm"))
     monkeypatch.setattr(training_steps, "CANDIDATES", ("ours, float32", "stock PyTorch, float32"))
     monkeypatch.setattr(trainer_overhead, "STEPS", 200)
-    monkeypatch.setattr(end_to_end, "MIN_STEPS", 10)
+    monkeypatch.setitem(end_to_end.STEPS, "cpu", 10)
     sizes = (
         "data.size=72",
         "data.batch_size=8",
@@ -172,7 +216,9 @@ def test_complete_run_at_toy_size(
     shares = found["fit"]["shares"]
     work = sum(shares[name] for name in ("augment", "forward", "backward", "update"))
     assert work + shares["outside"] == pytest.approx(100)
-    assert found["fit"]["steps"] == 20 - 6, "four epochs of five steps, of which six warm up"
+    fit = found["fit"]
+    assert fit["steps"] == 10, "in one epoch, although the store has five batches; six more steps warm up"
+    assert (fit["compiled"], fit["cached_on_gpu"], fit["replayed_steps"], fit["eager_steps"]) == (False, False, 0, 16)
     assert found["projected"]["hours"] == pytest.approx(90 * 1_281_167 / found["fit"]["images_per_second"] / 3600)
     assert json.loads((run / "trace.json").read_text())["traceEvents"]
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")

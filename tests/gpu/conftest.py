@@ -15,5 +15,5 @@ from alexnet_pl.data.store.encoding import StoreEncoding
 def jpeg_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("stores") / "jpeg"
     settings = StoreSettings("jpeg", 72, {}, StoreEncoding("jpeg"))
-    prepare(synthetic.source(8, 8), root, settings, partial(synthetic.read, size=72))
+    prepare(synthetic.list_synthetic(8, 8), root, settings, partial(synthetic.read_drawn, size=72))
     return root

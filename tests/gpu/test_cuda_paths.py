@@ -1,5 +1,6 @@
 """CUDA code paths against the CPU's results. Most also run on the CPU, which keeps them tested."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from networks import images, small
+from PIL import Image
 from running import Compose, last, run
 from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.data.loading.augment import Augment, Batch, Draws
 from alexnet_pl.data.loading.streaming import CpuBuffer, GpuDecodeBuffer, batches_on_gpu, stream_batches
+from alexnet_pl.data.store.jpeg import JpegReader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
 from alexnet_pl.training.classifier import Classifier
@@ -37,15 +40,16 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
 @pytest.mark.parametrize("norm", [LocalResponseNorm(towers=2), SpatialNorm()], ids=["maps", "pixels"])
 def test_compiled_norms_equal_float64_forward_and_backward(norm: NormLayer, device: torch.device) -> None:
     a, grad = (80 * torch.randn(2, 8, 13, 13, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    exact = a.double().requires_grad_()
+    exact, own = a.double().requires_grad_(), a.to(device).requires_grad_()
     norm.compiled = False
-    norm(exact).backward(grad.double())
-    own = a.to(device).requires_grad_()
+    expected = norm(exact)
+    expected.backward(grad.double())
     norm.compiled = True
-    norm(own).backward(grad.to(device))
+    found = norm(own)
+    found.backward(grad.to(device))
     assert exact.grad is not None
     assert own.grad is not None
-    torch.testing.assert_close(norm(own).double().cpu(), norm(a.double()), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.double().cpu(), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(own.grad.double().cpu(), exact.grad, rtol=1e-4, atol=1e-4)
 
 
@@ -88,8 +92,11 @@ def test_fused_update_equals_the_formula_across_a_rate_change(device: torch.devi
 
 
 def train(device: torch.device, graph: bool) -> Tensor:
-    """Weights of fc8 after ten steps of a small network, with a tenth of the rate after seven."""
-    net = small(dropout=0.0).train().to(device, memory_format=torch.channels_last)
+    """Weights of fc8 after ten steps of a small network, with a tenth of the rate after seven.
+
+    In float64: in float32, sums in another order change which unit of a pool is largest, and its whole gradient moves.
+    """
+    net = small(dropout=0.0, width=0.25).double().train().to(device, memory_format=torch.channels_last)
     sgd = MomentumSGD(parameter_groups(net, 1e-3, 5e-4, 2.0, False), 1e-3, 0.9, 5e-4, fused=True)
     none = Draws(*(torch.zeros(0, device=device) for _ in range(3)))
 
@@ -102,7 +109,7 @@ def train(device: torch.device, graph: bool) -> Tensor:
     for number in range(EAGER_STEPS + 7):
         for group in sgd.param_groups:
             group["lr"] = group["initial_lr"] / (10 if number >= 7 else 1)
-        run(Batch(images(4, seed=number).to(device), torch.arange(4, device=device), none))
+        run(Batch(images(4, seed=number).double().to(device), torch.arange(4, device=device), none))
     return net.fc8.weight.detach().cpu()
 
 
@@ -110,12 +117,12 @@ def train(device: torch.device, graph: bool) -> Tensor:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_replayed_steps_equal_launched_ones() -> None:
     gpu = torch.device("cuda")
-    torch.testing.assert_close(train(gpu, graph=True), train(gpu, graph=False), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(train(gpu, graph=True), train(gpu, graph=False), rtol=1e-6, atol=1e-9)
 
 
 def test_training_steps_equal_the_cpu(device: torch.device) -> None:
     torch.testing.assert_close(
-        train(device, graph=False), train(torch.device("cpu"), graph=False), rtol=1e-3, atol=1e-5
+        train(device, graph=False), train(torch.device("cpu"), graph=False), rtol=1e-6, atol=1e-9
     )
 
 
@@ -142,26 +149,44 @@ def test_cached_split_gives_the_streamed_batches(tiny_store: Path, device: torch
         assert torch.equal(kept_labels.cpu(), labels)
 
 
+def test_streamed_jpegs_are_those_that_pillow_decodes(jpeg_store: Path, device: torch.device) -> None:
+    """Within rounding: libjpeg-turbo has several equally exact transforms."""
+    split = Store(jpeg_store).split("val")
+    assert isinstance(split.reader, JpegReader)
+    files = [Image.open(io.BytesIO(split.reader.jpeg_bytes(slot))) for slot in split.slots.tolist()]
+    expected = torch.from_numpy(np.stack([np.array(file) for file in files])).permute(0, 3, 1, 2)
+    (found, _), *_ = stream_batches(split, [np.arange(8)], 8, device)
+    assert (found.cpu().float() - expected.float()).abs().mean() < 1
+
+
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")  # of torchvision 0.29
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
-    """Two gray levels on average, since it interpolates colors differently."""
+    """Four gray levels on average: nvJPEG repeats half-resolution colors where the CPU interpolates them, which alone
+    makes 1.75 to 3.4 on these drawings; exchanged channels or images would make tens."""
     split, batches = Store(jpeg_store).split("val"), [np.arange(8)]
     (own, _), *_ = stream_batches(split, batches, 8, torch.device("cpu"), buffer_class=CpuBuffer)
     (other, _), *_ = stream_batches(split, batches, 8, torch.device("cuda"), buffer_class=GpuDecodeBuffer)
-    assert (own.float() - other.cpu().float()).abs().mean() < 2
+    assert (own.float() - other.cpu().float()).abs().mean() < 4
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-def test_fit_with_a_replayed_graph_trains_the_same_weights(config: Compose, tiny: list[str], tmp_path: Path) -> None:
-    """Twelve steps, of which the last nine are replayed."""
-    weights = {}
-    for graph in (False, True):
-        words = [f"performance.cuda_graph={graph}", "trainer.accelerator=gpu", "trainer.precision=32-true"]
-        folder = tmp_path / str(graph)
-        run(config("imagenette", *tiny, *words), "fit", folder)
-        weights[graph] = torch.load(last(folder), map_location="cpu", weights_only=True)["state_dict"]
-    for name, value in weights[False].items():
-        torch.testing.assert_close(weights[True][name], value, rtol=1e-3, atol=1e-5)
+def test_fit_with_a_replayed_graph_trains_the_same_weights(
+    config: Compose, tiny: list[str], tmp_path: Path, device: torch.device
+) -> None:
+    """Twelve steps, of which the last nine are replayed on a GPU.
+
+    The weights differ by a small part of what training changed: a replayed step at a stale rate, or on the batch of
+    the capture, would move them elsewhere by about as much as all of training.
+    """
+
+    def fit(*words: str) -> Tensor:
+        """All weights in one vector."""
+        folder = tmp_path / "-".join(["fit", *words])
+        where = f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}"
+        run(config("imagenette", *tiny, where, "trainer.precision=32-true", *words), "fit", folder)
+        state = torch.load(last(folder), map_location="cpu", weights_only=True)["state_dict"]
+        return torch.cat([value.flatten() for name, value in state.items() if name.startswith("net.")])
+
+    start, launched, replayed = fit("optim.lr=0"), fit(), fit("performance.cuda_graph=true")
+    assert (replayed - launched).norm() < 0.1 * (launched - start).norm()

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,11 +87,17 @@ def test_compilation_is_skipped_without_a_compiler_or_headers(tmp_path: Path, mo
 
 
 def test_compiler_starts_no_worker_processes() -> None:
-    """Those of torch 2.11 may keep a process from ending for five minutes."""
+    """Those of torch 2.11 may keep a process from ending for five minutes. The settings hold in each thread that asks
+    for a function, also for one that another thread has asked for: the backward pass has its own."""
     from torch._inductor.async_compile import get_compile_threads
 
-    compiled(lambda x: x)
-    assert get_compile_threads() == 1
+    def settings() -> tuple[int, int]:
+        compiled(torch.add)
+        return get_compile_threads(), torch._dynamo.config.recompile_limit
+
+    assert settings() == (1, 64)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(settings).result() == (1, 64)
 
 
 def test_cuda_graph_is_used_on_one_gpu_if_configured() -> None:

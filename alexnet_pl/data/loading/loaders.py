@@ -79,7 +79,7 @@ class TrainLoader(EpochPosition):
     def epoch_batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of this epoch."""
         order = epoch_order(len(self.split), self.seed, self.epoch)
-        order = np.resize(order, max(len(order), self.batch_size))  # repeats images if they do not fill one batch
+        order = np.resize(order, max(len(order), self.batches * self.batch_size))  # repeats images if they are too few
         remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
