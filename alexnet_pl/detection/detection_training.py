@@ -55,8 +55,8 @@ class DetectorModule(BoxModule):
     def compute_box_loss(self, objects: WindowBatch) -> Tensor:
         if not len(objects.labels):
             return zero_loss(self.network.regressor.parameters())
-        answers = self.network.regressor(objects.features).flatten(2).float()
-        return box_loss(answers, objects.targets, objects.labels)
+        outputs = self.network.regressor(objects.features).flatten(2).float()
+        return box_loss(outputs, objects.targets, objects.labels)
 
     def pick_windows(self, scene: TrainingScene, generator: np.random.Generator) -> WindowBatch:
         """Features with gradients, targets and labels of the sampled windows of an image."""

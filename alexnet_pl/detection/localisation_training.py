@@ -21,8 +21,8 @@ class RegressorModule(BoxModule):
         if not len(batch.labels):  # a smaller batch than processes
             return zero_loss(self.parameters())
         kernel, maps = self.network.window.classifier, self.network.regressor.fc1.in_channels
-        answers = self.network.regressor(batch.features.view(-1, maps, kernel, kernel))
-        return box_loss(answers.flatten(2).float(), batch.targets, batch.labels)
+        outputs = self.network.regressor(batch.features.view(-1, maps, kernel, kernel))
+        return box_loss(outputs.flatten(2).float(), batch.targets, batch.labels)
 
     def training_step(self, batch: WindowBatch, index: int) -> Tensor:
         loss = self.check_loss(self.window_loss(batch))

@@ -63,16 +63,16 @@ def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
 
 def minimize(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, penalty: float) -> None:
     """Minimize the penalized cross-entropy by L-BFGS, changing `weight` and `bias` in place."""
-    answers = inputs.new_zeros(len(labels), len(bias)).scatter_(1, labels[:, None], 1)  # one-hot
+    targets = inputs.new_zeros(len(labels), len(bias)).scatter_(1, labels[:, None], 1)  # one-hot
     optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=ITERATIONS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
         logs = F.log_softmax(inputs @ weight.T + bias, 1)
-        excess = (logs.exp() - answers) / len(labels)
+        excess = (logs.exp() - targets) / len(labels)
         weight.grad, bias.grad = excess.T @ inputs + penalty * weight, excess.sum(0)
-        return -(logs * answers).sum() / len(labels) + penalty / 2 * weight.square().sum()
+        return -(logs * targets).sum() / len(labels) + penalty / 2 * weight.square().sum()
 
     optimizer.step(closure)  # type: ignore[arg-type]
 

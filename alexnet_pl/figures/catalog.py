@@ -75,37 +75,42 @@ def kernel_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     """Figure 4, left, from saved predictions of this checkpoint, or by running the network."""
     reader = examples.find_saved_predictions(run)
-    answers, source, split, note = saved_predictions(run, reader) if reader else new_predictions(run)
+    predictions, source, split, note = saved_predictions(run, reader) if reader else new_predictions(run)
     if not photographs:
         split, note = None, "without photographs (`photographs=false`)"
-    images = split.images(np.array([answer.number for answer in answers])) if split else None
-    right = sum(answer.best[0] == answer.label for answer in answers)
+    images = split.images(np.array([prediction.number for prediction in predictions])) if split else None
+    right = sum(prediction.best[0] == prediction.label for prediction in predictions)
     caption = (
-        f"{len(answers)} {source}, spread evenly over the classes, with the five most probable labels; the "
+        f"{len(predictions)} {source}, spread evenly over the classes, with the five most probable labels; the "
         f"correct label is orange, with a check mark. It comes first {right} times{note and f'; {note}'}."
     )
-    summary = f"{right} of {len(answers)} right{note and f'; {note}'}"
-    return FigureEntry(lambda theme: figure4.draw_bars(answers, images, run.classes, theme), caption, summary)
+    summary = f"{right} of {len(predictions)} right{note and f'; {note}'}"
+    return FigureEntry(lambda theme: figure4.draw_bars(predictions, images, run.classes, theme), caption, summary)
 
 
 def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[SavedPrediction], str, Split | None, str]:
     """Return (predictions, their origin in words, split of the images, ""), or with None and a reason as the last two
     if the split is not available."""
     dataset, views = reader.test.dataset, reader.test.views
-    answers = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
+    predictions = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
     source = f"of the {reader.rows:,} {dataset.split} images (test, {views} views)"
     try:
         if dataset.fingerprint != run.store.fingerprint:
             raise UserError("the test was on other images than those at data.root")
-        return answers, source, run.store.split(dataset.split), ""
+        return predictions, source, run.store.split(dataset.split), ""
     except UserError as error:
-        return answers, source, None, f"without photographs: {error}"
+        return predictions, source, None, f"without photographs: {error}"
 
 
 def new_predictions(run: TrainedRun) -> tuple[list[SavedPrediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
-    answers = examples.predict_images(run, split, examples.spread_over_classes(split.labels, examples.NUM_IMAGES))
-    return answers, f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)", split, ""
+    predictions = examples.predict_images(run, split, examples.spread_over_classes(split.labels, examples.NUM_IMAGES))
+    return (
+        predictions,
+        f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)",
+        split,
+        "",
+    )
 
 
 def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
@@ -160,15 +165,15 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     found = []
     with torch.inference_mode():
         for number, image in zip(numbers, whole_images(split, numbers), strict=True):
-            answer = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
+            prediction = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
             maps = confidence_maps(net, module.prepare_picture, image, options)
             label = run.classes[int(split.labels[number])]
-            found.append(MappedImage(maps, answer, run.classes[answer], label))
+            found.append(MappedImage(maps, prediction, run.classes[prediction], label))
     stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
     windows = sum(one.scores[0].numel() for one in found[0].maps)
     caption = (
         f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over the classes, at "
-        f"{len(options.scales)} scales, and the softmax output of each image's answer in every window of "
+        f"{len(options.scales)} scales, and the softmax output of each image's prediction in every window of "
         f"{net.window.window} pixels; {windows} windows of the first image."
     )
 
@@ -182,7 +187,7 @@ def offsets_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     net = overfeat_network(run)
     caption = (
         "(a) The last convolution's maps along one axis; (b), (c) max-pooled from each offset Δ; (d) the classifier, "
-        "as wide as the bar, slid over each pooled map; (e) all answers interleaved. Sizes are the network's own."
+        "as wide as the bar, slid over each pooled map; (e) all outputs interleaved. Sizes are the network's own."
     )
     return FigureEntry(lambda theme: draw_offset_pooling(net, theme), caption, f"{net.window.pool_stride} offsets")
 

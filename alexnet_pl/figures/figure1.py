@@ -18,6 +18,7 @@ from alexnet_pl.config.identity import training_signature
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.style import Theme, save_drawing
+from alexnet_pl.paper.claim import FIGURE1_ERROR
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.matching import recipe_networks
 from alexnet_pl.runs.fit_status import differences
@@ -25,7 +26,6 @@ from alexnet_pl.runs.layout import METRICS, collect_runs, read_config
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 from alexnet_pl.runs.provenance import read_sessions
 
-LINE = 25.0  # percent, as in Figure 1
 CLAIM = BY_KEY["figure1"].values["epochs_to_25"]  # "six times faster"
 VARIED = {"model.activation", "optim.lr", "trainer.max_epochs"}  # settings in which runs may differ from the recipe
 STYLES = {"relu": ("ReLU", "-"), "tanh": ("tanh", "--")}  # solid and dashed, as printed
@@ -43,7 +43,7 @@ class Figure1Run(NamedTuple):
     @property
     def epochs(self) -> float | None:
         """Epochs until the error reaches the line; None if it does not."""
-        return epochs_to(self.errors, LINE)
+        return epochs_to(self.errors, FIGURE1_ERROR)
 
 
 SEARCH_NOTE = """\
@@ -168,7 +168,7 @@ def summary_lines(best: dict[str, Group]) -> Iterator[str]:
     yield "| --- | ---: | ---: |"
     for activation, name in (("relu", "ReLU"), ("tanh", "tanh")):
         epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
-        yield f"| epochs to {LINE:g} % training error, {name} | | {format_mean_and_deviation(epochs)} |"
+        yield f"| epochs to {FIGURE1_ERROR:g} % training error, {name} | | {format_mean_and_deviation(epochs)} |"
     yield f"| how many times faster ReLUs are | {CLAIM:g} | {format_mean_and_deviation(ratios)} |"
     yield ""
     yield "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
@@ -210,7 +210,7 @@ def method_lines(best: dict[str, Group]) -> Iterator[str]:
     yield (
         "The training error of an epoch is the share of its images that the network got wrong when their minibatch "
         "came, before it learned from them; it is drawn at the epoch's end and joined by straight lines. A run ends "
-        f"with the first epoch at or below {LINE:g} %."
+        f"with the first epoch at or below {FIGURE1_ERROR:g} %."
     )
     yield ""
     for activation, group in sorted(best.items()):
@@ -233,7 +233,7 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
     """Draw training error against epochs, one line per run, and the mean epochs to 25 % of each activation."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
-    axes.axhline(LINE, color=theme.right, linewidth=0.8)
+    axes.axhline(FIGURE1_ERROR, color=theme.right, linewidth=0.8)
     for activation, (name, style) in STYLES.items():
         runs = [run for run in groups.get(activation, []) if run.errors]
         for run in runs:
@@ -241,9 +241,12 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
             epochs = range(1, len(run.errors) + 1)
             axes.plot(epochs, run.errors, style, color=theme.ink, linewidth=1, alpha=0.8, label=label)
         if epochs_to_line := [run.epochs for run in runs if run.epochs]:
-            axes.plot(mean(epochs_to_line), LINE, "o", color=theme.right, markersize=5)
+            axes.plot(mean(epochs_to_line), FIGURE1_ERROR, "o", color=theme.right, markersize=5)
             axes.annotate(
-                f"{mean(epochs_to_line):.1f} epochs", (mean(epochs_to_line), LINE), (4, 6), textcoords="offset points"
+                f"{mean(epochs_to_line):.1f} epochs",
+                (mean(epochs_to_line), FIGURE1_ERROR),
+                (4, 6),
+                textcoords="offset points",
             )
     axes.set(xlabel="Epochs", ylabel="Training error rate, %", ylim=(0, 80), xlim=(0, None))
     axes.yaxis.set_ticks([0, 25, 50, 75])

@@ -92,10 +92,10 @@ def draw_offset_pooling(net: OverFeat, theme: Theme = LIGHT) -> Figure:
         draw_cells(axes, third, y, [color] * groups, theme)
         draw_cells(axes, fourth, y, [color] * (groups - own.classifier + 1), theme)
         axes.plot([third, third + own.classifier], [y - 1.35] * 2, color=theme.ink, linewidth=2)
-    answers = [colors[i % len(colors)] for i in range(sizes.fine)]
-    draw_cells(axes, fifth, -ROW * (1 + own.pool_stride) / 2, answers, theme)
+    outputs = [colors[i % len(colors)] for i in range(sizes.fine)]
+    draw_cells(axes, fifth, -ROW * (1 + own.pool_stride) / 2, outputs, theme)
     titles = {0: f"(a) layer 5, {sizes.before} cells; (b) pooled by {own.pool}", third: "(c)", fourth: "(d)"}
-    for x, title in {**titles, fifth: f"(e) {sizes.fine} answers"}.items():
+    for x, title in {**titles, fifth: f"(e) {sizes.fine} outputs"}.items():
         axes.text(x, 0.6, title, va="bottom")
     return figure
 
