@@ -13,7 +13,7 @@ from alexnet_pl.detection.blacklist import read_image_blacklist, read_object_bla
 from alexnet_pl.detection.boxes import as_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
-from alexnet_pl.detection.mistakes import classify_detections, count_mistakes
+from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject
 
@@ -86,7 +86,7 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
         "objects": len(truths.images),
         "map": mean_average_precision(precisions),
         "average_precisions": [None if np.isnan(value) else round(100 * float(value), 2) for value in precisions],
-        "mistakes": count_mistakes(*classify_detections(top, truths)),
+        "mistakes": count_outcomes(*classify_detections(top, truths)),
     }
     if blacklisted:
         counted = average_precisions(*original, options.rule, blacklisted)

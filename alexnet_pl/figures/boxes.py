@@ -15,7 +15,7 @@ from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.box_evaluation import collect_true_boxes, concat_detections, select_most_confident
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
-from alexnet_pl.detection.mistakes import MISSED, OUTCOMES, RIGHT, classify_detections
+from alexnet_pl.detection.outcomes import MISSED, OUTCOMES, RIGHT, classify_detections
 from alexnet_pl.figures.style import LIGHT
 
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff")
@@ -96,7 +96,8 @@ def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[
         for (before, after), image in zip(rows, images, strict=True):
             some = finder.candidates(image)
             found = finder.combine(some)
-            panel(before, image, f"{len(some.labels):,} boxes, the surest {min(BEFORE, len(some.labels))} drawn")
+            best = min(BEFORE, len(some.labels))
+            panel(before, image, f"{len(some.labels):,} boxes, the {best} most confident drawn")
             add_candidates(before, some)
             drawn = min(AFTER, len(found.labels))
             panel(after, image, f"{len(found.labels):,} after {combined}, the best {drawn} drawn")

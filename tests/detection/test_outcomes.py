@@ -3,7 +3,7 @@
 import numpy as np
 
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
-from alexnet_pl.detection.mistakes import OUTCOMES, classify_detections, count_mistakes
+from alexnet_pl.detection.outcomes import OUTCOMES, classify_detections, count_outcomes
 
 
 def test_one_mistake_of_each_kind() -> None:
@@ -28,7 +28,7 @@ def test_one_mistake_of_each_kind() -> None:
     kinds, missed = classify_detections(found, truths)
     assert kinds.tolist() == [row[3] for row in rows]
     assert missed.tolist() == [False, True, True]
-    counts = count_mistakes(kinds, missed)
+    counts = count_outcomes(kinds, missed)
     assert tuple(counts) == OUTCOMES
     assert list(counts.values()) == [1, 1, 1, 2, 1, 2]
 

@@ -59,7 +59,7 @@ def classify_detection(
     return (MISPLACED if np.where(same_class, overlap, -1).max() >= BACKGROUND_IOU else BACKGROUND), None
 
 
-def count_mistakes(kinds: np.ndarray, missed: np.ndarray) -> dict[str, int]:
+def count_outcomes(kinds: np.ndarray, missed: np.ndarray) -> dict[str, int]:
     """Outcome → count, in the order of `OUTCOMES`."""
     counts = Counter(kinds.tolist())
     return {kind: int(missed.sum()) if kind == MISSED else counts[kind] for kind in OUTCOMES}
