@@ -96,9 +96,8 @@ def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[
         for (before, after), image in zip(rows, images, strict=True):
             some = finder.candidates(image)
             found = finder.combine(some)
-            panel(
-                before, image, f"{len(some.labels):,} boxes, the most confident {min(BEFORE, len(some.labels))} drawn"
-            )
+            best = min(BEFORE, len(some.labels))
+            panel(before, image, f"{len(some.labels):,} boxes, the {best} most confident drawn")
             add_candidates(before, some)
             drawn = min(AFTER, len(found.labels))
             panel(after, image, f"{len(found.labels):,} after {combined}, the best {drawn} drawn")
