@@ -5,7 +5,6 @@ import faulthandler
 import os
 import platform
 import statistics
-import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -174,7 +173,7 @@ def serve_candidate(line: Connection, limit: float, make: MakeCandidate, name: s
 @contextlib.contextmanager
 def stack_if_slow(limit: float) -> Iterator[None]:
     """Print the stacks of all threads to stderr shortly before `limit` seconds, after which this process is killed."""
-    faulthandler.dump_traceback_later(0.9 * limit, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(0.9 * limit, file=2)  # stderr
     try:
         yield
     finally:
