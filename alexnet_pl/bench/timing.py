@@ -5,7 +5,6 @@ import faulthandler
 import os
 import platform
 import statistics
-import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -173,8 +172,9 @@ def serve_candidate(line: Connection, limit: float, make: MakeCandidate, name: s
 
 @contextlib.contextmanager
 def stack_if_slow(limit: float) -> Iterator[None]:
-    """Print the stacks of all threads to stderr shortly before `limit` seconds, after which this process is killed."""
-    faulthandler.dump_traceback_later(0.9 * limit, file=sys.__stderr__)
+    """Print the stacks of all threads to stderr after half of `limit` seconds, after which this process is killed. Its
+    start-up counts too, so that nine tenths would come too late."""
+    faulthandler.dump_traceback_later(limit / 2, file=2)  # stderr
     try:
         yield
     finally:
