@@ -159,9 +159,11 @@ def test_other_caffe_networks_are_refused(tmp_path: Path, change: dict[str, Any]
         call(path)
 
 
-@pytest.mark.parametrize("share", [1000, 3])
-def test_caffemodel_of_unusual_width_is_reported_in_one_line(tmp_path: Path, share: int) -> None:
-    path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", caffe_files.random_weights(share=share))
+@pytest.mark.parametrize("kernels", [0, 1, 960])
+def test_caffemodel_with_another_number_of_kernels_is_reported_in_one_line(tmp_path: Path, kernels: int) -> None:
+    weights = caffe_files.random_weights()
+    weights["conv1"] = [np.zeros((kernels, 3, 11, 11), np.float32), np.zeros(kernels, np.float32)]
+    path = caffe_files.write_caffemodel(tmp_path / "net.caffemodel", weights)
     with pytest.raises(UserError, match=r"net.caffemodel: ") as error:
         call(path)
     assert "\n" not in str(error.value)
