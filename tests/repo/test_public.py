@@ -46,7 +46,9 @@ def test_tables_accept_one_run_or_several_as_text_or_path(tiny_run: Path) -> Non
     first, *others = [list(alexnet_pl.learning_curves(given)) for given in (tiny_run, str(tiny_run), [str(tiny_run)])]
     assert len(first) == 4
     assert others == [first, first]
-    assert {alexnet_pl.code_report(given) for given in (tiny_run, str(tiny_run), [tiny_run])} == {""}, "no codes in it"
+    assert {alexnet_pl.code_report(given) for given in (tiny_run, str(tiny_run), [tiny_run])} == {"\n"}, (
+        "no codes in it"
+    )
 
 
 def test_load_result_accepts_a_run_folder_or_a_test_folder(tiny_run: Path) -> None:
