@@ -154,7 +154,7 @@ def test_names_in_stores_and_weights_cannot_read_the_environment(
     description["fingerprint"] = compute_fingerprint(description, store)
     (store / "store.json").write_text(json.dumps(description))
     for number, recipe in enumerate((["finetune", f"transfer.weights={tiny_run}"], ["folder"])):
-        with pytest.raises(UserError, match=r"data\.name=.*not allowed"):
+        with pytest.raises(UserError, match=r"store\.json: .*name=.*up to 100 letters"):
             run(config(*recipe, f"data.root={store}", *KEYS), "fit", tmp_path / f"other{number}")
 
 
