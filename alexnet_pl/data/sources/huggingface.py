@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.parquet import read_class_names
@@ -212,6 +213,6 @@ def to_records(
 ) -> Iterator[ImageRecord]:
     for row in (SourceRow(*fields) for fields in rows):
         class_index = index[row.wnid] if row.wnid else row.label
-        path, *location = row.location
+        path, *location = tuple[Any, ...](row.location)
         place = ByteLocation(parse_path(str(path)), *location)
         yield ImageRecord(f"{split}/{name_of(row)}", -1 if class_index is None else class_index, place)
