@@ -8,7 +8,7 @@ from pathlib import Path
 from alexnet_pl.errors import UserError
 
 SPARE = 64  # files that the rest of the process opens
-ENOUGH = 1 << 16  # a soft limit that several stores of 14 million images fit in
+ENOUGH = 10_240  # a soft limit for several stores, which macOS allows too
 
 
 def allow_open_files(first: Path, shards: int) -> None:
@@ -22,6 +22,5 @@ def allow_open_files(first: Path, shards: int) -> None:
     if needed > most:
         problem = f"one of {shards:,} shards that are open at once, but this process may open only {most:,} files"
         raise UserError(f"{first}: {problem}; raise the limit with `ulimit -n {needed}`")
-    wanted = max(needed, min(most, ENOUGH))
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(needed, min(most, ENOUGH)), hard))
