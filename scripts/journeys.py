@@ -192,9 +192,9 @@ def batch_to_metric() -> Recorder:
 def run_to_row() -> Recorder:
     """`report` on the folder of a run that is described as trained and tested as a row of Table 2 asks."""
     sys.path.insert(0, str(HOME))
-    from tests.support.made_results import facts, measured
+    from tests.support.made_results import claim_test, write_test
 
-    measured(Path("runs"), "alexnet", facts("table2.cnn"), TOP1_ERROR)
+    write_test(Path("runs"), "alexnet", claim_test("table2.cnn"), TOP1_ERROR)
     recorder = Recorder(is_result)
     recorder.start()
     run_command(("report", "hydra.run.dir=report"))

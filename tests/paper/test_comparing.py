@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_results import measured, standin
+from made_results import proxy_test, write_test
 from scipy import stats
 
 from alexnet_pl.evaluation.seed_spread import Spread
@@ -20,7 +20,7 @@ COUNT = 200
 def made_tests(root: Path, names: list[str], errors: list[float]) -> list[results.TestRun]:
     """Tests whose seeds are the numbers at the end of their names."""
     for name, error in zip(names, errors, strict=True):
-        measured(root, name, standin("table2.cnn", images=COUNT), error)
+        write_test(root, name, proxy_test("table2.cnn", images=COUNT), error)
     return results.collect_tests([root])
 
 
@@ -74,9 +74,9 @@ def test_pairs_need_a_value_on_both_sides(tmp_path: Path) -> None:
     """One of the runs did not record its days of training."""
     for side, days in (("a", [3.0, 4.0, None]), ("b", [1.0, 2.5, 1.0])):
         for seed, value in enumerate(days):
-            about = standin("table2.cnn", images=COUNT)
+            about = proxy_test("table2.cnn", images=COUNT)
             about["trained"]["seconds"] = (value or 0) * 86400
-            measured(tmp_path / side, f"run{seed}", about, 40.0)
+            write_test(tmp_path / side, f"run{seed}", about, 40.0)
     found = compare_errors(*(results.collect_tests([tmp_path / side]) for side in "ab"), "days")
     assert found
     assert (found.mean, found.runs, found.basis) == (pytest.approx(1.75), 2, "runs, paired by seed")
@@ -87,8 +87,8 @@ def test_spread_is_that_of_single_networks_each_counted_once(tmp_path: Path) -> 
     values = [40.0, 41.0, 39.5, 40.5, 42.0]
     groups = [made_tests(tmp_path / str(k), [f"run{k + i}" for i in range(5)], values) for k in (0, 5)]
     for number, error in enumerate([41.0, 43.0, 42.5]):
-        measured(tmp_path / "views", f"run{number}", standin("footnote_e.center", images=COUNT), error)
-        measured(tmp_path / "ensembles", f"five{number}", standin("table2.5cnns", images=COUNT), error)
+        write_test(tmp_path / "views", f"run{number}", proxy_test("footnote_e.center", images=COUNT), error)
+        write_test(tmp_path / "ensembles", f"five{number}", proxy_test("table2.5cnns", images=COUNT), error)
     others = [results.collect_tests([tmp_path / name]) for name in ("views", "ensembles")]
     spreads = measure_spreads([*groups, *others])
     assert spreads["top1_error"] == pytest.approx((np.var(values, ddof=1), 8))
@@ -100,7 +100,7 @@ def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> 
     ten = made_tests(tmp_path / "ten", ["run1", "run2"], [40.0, 50.0])
     other = made_tests(tmp_path / "other", ["run3", "run4"], [40.0, 50.0])
     for number, error in ((1, 41.5), (2, 51.6)):
-        measured(tmp_path / "one", f"run{number}", standin("footnote_e.center", images=COUNT), error)
+        write_test(tmp_path / "one", f"run{number}", proxy_test("footnote_e.center", images=COUNT), error)
     one = results.collect_tests([tmp_path / "one"])
     bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
     assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]

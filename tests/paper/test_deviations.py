@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import measured, standin
+from made_results import proxy_test, write_test
 from scipy import stats
 
 from alexnet_pl.config import recipes
@@ -18,7 +18,7 @@ PROGRAM = [30.0, 31.5, 30.4]
 
 def changed(**changes: Any) -> dict[str, Any]:
     """Test of the main network on other images with some settings changed, such as model__norm=False."""
-    about = standin("table2.cnn")
+    about = proxy_test("table2.cnn")
     for name, value in changes.items():
         section, key = name.split("__")
         about["training"][section] = {**about["training"][section], key: value}
@@ -27,7 +27,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 def make_runs(root: Path, name: str, about: dict[str, Any], errors: list[float]) -> None:
     for seed, error in enumerate(errors):
-        measured(root, f"{name}{seed}", about, error)
+        write_test(root, f"{name}{seed}", about, error)
 
 
 def effects(root: Path) -> dict[str, DeviationEffect]:
@@ -46,7 +46,7 @@ def test_each_deviation_sets_a_key_as_the_printed_recipe_does() -> None:
 
 
 def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     worse, same = [33.0, 34.0, 33.5], [30.2, 31.2, 30.7]
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), worse)
     make_runs(tmp_path, "decay", changed(optim__decay_biases=True), same)
@@ -65,7 +65,7 @@ def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -
 
 def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> None:
     """Of ten classes, guessing misses 90 %."""
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     make_runs(tmp_path, "weights", changed(model__wide_init=False), [46.0, 45.5, 47.0])
     (effect,) = effects(tmp_path).values()
     assert effect.p < 0.01
@@ -73,7 +73,7 @@ def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> N
 
 
 def test_all_printed_settings_together_are_one_deviation(tmp_path: Path) -> None:
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     whole = {key.replace(".", "__"): value for key, value in deviations()[-1].changes.items()}
     make_runs(tmp_path, "printed", changed(**whole), [36.1, 37.4, 36.4])
     ((key, effect),) = effects(tmp_path).items()
@@ -83,7 +83,7 @@ def test_all_printed_settings_together_are_one_deviation(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("section", ["schedule", "data"])
 def test_runs_with_other_differing_settings_are_not_compared(tmp_path: Path, section: str) -> None:
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     other = changed(model__relu_after_pool1=False)
     other["training"][section] = {**other["training"][section], "batch_size": 17}
     make_runs(tmp_path, "order", other, PROGRAM)
@@ -98,7 +98,7 @@ def test_network_with_printed_settings_is_no_baseline(tmp_path: Path) -> None:
 
 
 def test_verdict_of_a_single_run_mentions_it(tmp_path: Path) -> None:
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM[:1])
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM[:1])
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), [40.0])
     (effect,) = effects(tmp_path).values()
     assert effect.verdict == "higher error than the program's, by one run", "Fisher's test, without predictions"
@@ -111,7 +111,7 @@ def test_verdict_of_a_single_run_mentions_it(tmp_path: Path) -> None:
 
 
 def test_error_table_names_the_deviation(tmp_path: Path) -> None:
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), PROGRAM)
     (results,) = group_proxies(collect_tests([tmp_path]))
     assert [one.label for one in results.errors] == ["CNN", "order in layer 1: ReLU, norm, pool"]
@@ -119,15 +119,15 @@ def test_error_table_names_the_deviation(tmp_path: Path) -> None:
 
 def test_views_without_a_row_are_named(tmp_path: Path) -> None:
     for views in ("ten", "center", "nine"):
-        make_runs(tmp_path, f"cnn-{views}", {**standin("table2.cnn"), "views": views}, PROGRAM)
-    make_runs(tmp_path, "tower", {**standin("towers"), "views": "nine"}, PROGRAM)
+        make_runs(tmp_path, f"cnn-{views}", {**proxy_test("table2.cnn"), "views": views}, PROGRAM)
+    make_runs(tmp_path, "tower", {**proxy_test("towers"), "views": "nine"}, PROGRAM)
     (results,) = group_proxies(collect_tests([tmp_path]))
     labels = {one.label for one in results.errors}
     assert labels == {"CNN", "CNN, center view", "CNN, nine views", "one GPU, half the kernels, nine views"}
 
 
 def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:
-    make_runs(tmp_path, "cnn", standin("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     make_runs(tmp_path, "tanh", changed(model__activation="tanh"), PROGRAM)
     make_runs(tmp_path, "two", changed(model__activation="tanh", model__dropout=0.25), PROGRAM)
     many = changed(model__activation="tanh", model__conv6=True, model__dropout=0.25)

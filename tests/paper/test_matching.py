@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from made_results import facts
+from made_results import claim_test
 
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
@@ -25,12 +25,12 @@ def claim_of(result: dict[str, Any]) -> str | None:
      "figure1"],
 )  # fmt: skip
 def test_test_of_the_rows_recipe_on_the_papers_images_matches(key: str) -> None:
-    assert claim_of(facts(key)) == key
+    assert claim_of(claim_test(key)) == key
 
 
 def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
-    assert claim_of(facts("table2.cnn*", way=1)) == "table2.cnn*"
-    assert claim_of(facts("table2.5cnns", way=1)) == "table2.5cnns"
+    assert claim_of(claim_test("table2.cnn*", setup=1)) == "table2.cnn*"
+    assert claim_of(claim_test("table2.5cnns", setup=1)) == "table2.5cnns"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
 )
 def test_any_difference_prevents_a_match(change: Change) -> None:
     """Includes a small folder named ilsvrc2012."""
-    found = facts("table2.cnn")
+    found = claim_test("table2.cnn")
     change(found)
     assert claim_of(found) is None
 
@@ -79,14 +79,14 @@ def test_any_difference_prevents_a_match(change: Change) -> None:
 )
 def test_half_of_fall_2009_is_at_least_four_million_images(images: int, train_images: int, is_enough: bool) -> None:
     """§7 gives the 8.9 million images of Fall 2009, but not the size of the training half."""
-    found = facts("fall2009.cnn")
+    found = claim_test("fall2009.cnn")
     found["dataset"].update(images=images, train_images=train_images)
     assert (claim_of(found) == "fall2009.cnn") == is_enough
 
 
 @pytest.mark.parametrize("images", [49_999, 50_001])
 def test_ilsvrc_images_are_counted_exactly(images: int) -> None:
-    found = facts("table2.cnn")
+    found = claim_test("table2.cnn")
     found["dataset"].update(images=images)
     assert claim_of(found) is None
 
@@ -106,7 +106,7 @@ def test_ilsvrc_images_are_counted_exactly(images: int) -> None:
     ],
 )
 def test_ensemble_of_other_members_or_tuned_weights_does_not_match(change: Change) -> None:
-    found = facts("table2.5cnns")
+    found = claim_test("table2.5cnns")
     change(found)
     assert claim_of(found) is None
 
@@ -123,14 +123,14 @@ def test_ensemble_of_other_members_or_tuned_weights_does_not_match(change: Chang
     ],
 )
 def test_lineage_must_be_pre_training_by_the_recipe(change: Change) -> None:
-    found = facts("table2.cnn*")
+    found = claim_test("table2.cnn*")
     change(found["lineage"][0])
     assert claim_of(found) is None
 
 
 @pytest.mark.parametrize(("missing", "matches"), [({}, True), ({"classes": 1}, False), ({"images": 1}, False)])
 def test_pre_training_needs_the_smallest_counts(missing: dict[str, int], matches: bool) -> None:
-    found = facts("table2.cnn*")
+    found = claim_test("table2.cnn*")
     sizes = dict(zip(("classes", "images"), MIN_PRETRAINING_SIZES["fall2011"], strict=True))
     found["lineage"][0]["store"].update({name: size - missing.get(name, 0) for name, size in sizes.items()})
     assert (claim_of(found) == "table2.cnn*") == matches

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import facts, measured, standin
+from made_results import claim_test, proxy_test, write_test
 
 from alexnet_pl.paper.mismatch import explain_mismatch
 from alexnet_pl.paper.results import collect_tests
@@ -14,7 +14,7 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def reason(root: Path, result: dict[str, Any], **more: Any) -> str:
-    measured(root, "run0", result, 20.0, **more)
+    write_test(root, "run0", result, 20.0, **more)
     (test,) = collect_tests([root])
     assert test.claim is None
     return explain_mismatch(test)
@@ -22,7 +22,7 @@ def reason(root: Path, result: dict[str, Any], **more: Any) -> str:
 
 def test_only_counts_that_are_too_small_or_wrong_are_named(tmp_path: Path) -> None:
     """Of Fall 2009, 10,184 classes and at least four million images on each side count as the paper's images."""
-    result = facts("fall2009.cnn")
+    result = claim_test("fall2009.cnn")
     result["dataset"].update(classes=10_000, images=4_450_000, train_images=3_000_000)
     assert reason(tmp_path, result, images=4_450_000) == (
         "not the images of fall2009 in the paper: 10,000 classes, not 10,184; "
@@ -66,25 +66,25 @@ def test_only_counts_that_are_too_small_or_wrong_are_named(tmp_path: Path) -> No
             lambda f: f["training"]["optim"].pop("momentum"),
             "compared with “1 CNN” (Table 2): without optim.momentum=0.9",
         ),
-        (lambda f: f.update(lineage=facts("table2.cnn*")["lineage"]), "another pre-training"),
+        (lambda f: f.update(lineage=claim_test("table2.cnn*")["lineage"]), "another pre-training"),
     ],
 )
 def test_the_first_difference_from_the_most_similar_row_is_named(tmp_path: Path, change: Change, says: str) -> None:
-    made = facts("table2.cnn")
+    made = claim_test("table2.cnn")
     change(made)
     assert says in reason(tmp_path, made)
 
 
 def test_other_data_set_is_named(tmp_path: Path) -> None:
-    assert reason(tmp_path, standin("table2.cnn")) == (
+    assert reason(tmp_path, proxy_test("table2.cnn")) == (
         "data set imagenette; the paper's rows are on ilsvrc2010, ilsvrc2012, fall2009 and cifar10"
     )
 
 
 def test_test_that_counts_nowhere_says_so(tmp_path: Path) -> None:
-    part = reason(tmp_path / "part", facts("table2.cnn"), images=1000)
+    part = reason(tmp_path / "part", claim_test("table2.cnn"), images=1000)
     assert part == "tested on 1,000 of 50,000 images (in none of the tables)"
-    unfinished = facts("table2.cnn") | {"training": None}
+    unfinished = claim_test("table2.cnn") | {"training": None}
     assert reason(tmp_path / "best", unfinished).startswith("the tested checkpoint is not checkpoints/last.ckpt of a")
     imported = unfinished | {"imported": {"file": "a.npz", "sha256": "0", "format": "caffe"}}
     assert reason(tmp_path / "other", imported) == "weights of another program (in none of the tables)"
@@ -104,11 +104,11 @@ def test_test_that_counts_nowhere_says_so(tmp_path: Path) -> None:
 def test_state_of_the_fit_is_read_from_its_file(tmp_path: Path, fit: str, says: str) -> None:
     (tmp_path / "run0").mkdir()
     (tmp_path / "run0/fit.json").write_text('{"training": {}, "store": {}, ' + fit + "}")
-    assert reason(tmp_path, facts("table2.cnn") | {"training": None}).startswith(says)
+    assert reason(tmp_path, claim_test("table2.cnn") | {"training": None}).startswith(says)
 
 
 def test_many_differences_are_counted(tmp_path: Path) -> None:
-    made = facts("table2.cnn")
+    made = claim_test("table2.cnn")
     made["training"]["model"] |= {"alpha_over_n": False, "dropout": 0.1, "spatial_norm": False, "width": 0.5}
     made["training"]["optim"]["lr"] = 0.02
     assert reason(tmp_path, made) == (
@@ -118,17 +118,17 @@ def test_many_differences_are_counted(tmp_path: Path) -> None:
 
 
 def test_averages_are_compared_with_rows_of_as_many_networks(tmp_path: Path) -> None:
-    two = facts("table2.5cnns")
+    two = claim_test("table2.5cnns")
     two["members"] = two["members"][:2]
     assert reason(tmp_path / "two", two) == "an average of 2 networks, which no row is about"
-    tuned = facts("table2.5cnns") | {"weights_tuned_on": "half"}
+    tuned = claim_test("table2.5cnns") | {"weights_tuned_on": "half"}
     assert reason(tmp_path / "tuned", tuned).startswith("weights of the average tuned on the half images")
-    twice = facts("table2.5cnns")
+    twice = claim_test("table2.5cnns")
     twice["members"][1]["seed"] = twice["members"][0]["seed"]
     assert reason(tmp_path / "twice", twice).startswith("two of the networks have the same weights")
-    other = facts("table2.5cnns")
+    other = claim_test("table2.5cnns")
     other["members"][3]["training"]["optim"]["lr"] = 0.02
     assert reason(tmp_path / "other", other) == "compared with “5 CNNs” (Table 2): optim.lr=0.02, not 0.01"
-    mixed = facts("table2.7cnns*")
+    mixed = claim_test("table2.7cnns*")
     mixed["members"][0] |= {key: mixed["members"][-1][key] for key in ("training", "lineage")}
     assert reason(tmp_path / "mixed", mixed) == "compared with “7 CNNs*” (Table 2): other numbers of each network"

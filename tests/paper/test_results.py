@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_results import measured, standin
+from made_results import proxy_test, write_test
 
 from alexnet_pl.paper import results
 
@@ -14,7 +14,7 @@ RANKS = [1, 2, 5, 6]  # rank of each image's label among the network's answers; 
 
 
 def predicted_run(root: Path) -> results.TestRun:
-    path = measured(root, "run1", standin("table2.cnn", images=len(RANKS)), 75.0, 25.0)
+    path = write_test(root, "run1", proxy_test("table2.cnn", images=len(RANKS)), 75.0, 25.0)
     best = [[0 if place == rank else place for place in range(1, 6)] for rank in RANKS]  # every label is class 0
     columns = {"image": [str(rank) for rank in RANKS], "label": [0] * len(RANKS), "best": best}
     table = pa.table(columns).replace_schema_metadata({"alexnet_pl": path.read_bytes()})
@@ -39,11 +39,11 @@ def reversed_keys(settings: dict) -> dict:
 
 
 def test_setting_order_in_a_record_does_not_matter(tmp_path: Path) -> None:
-    about = standin("table2.cnn")
-    measured(tmp_path, "run1", about, 60.0)
+    about = proxy_test("table2.cnn")
+    write_test(tmp_path, "run1", about, 60.0)
     training = reversed_keys(about["training"])
     assert json.dumps(training) != json.dumps(about["training"])
-    measured(tmp_path, "run2", about | {"training": training}, 61.0)
+    write_test(tmp_path, "run2", about | {"training": training}, 61.0)
     one, other = results.collect_tests([tmp_path])
     assert one.comparison_group == other.comparison_group
     assert one.variant == other.variant

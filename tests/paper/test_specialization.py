@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_results import facts, measured, standin
+from made_results import claim_test, proxy_test, write_test
 
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.specialization import Specialization, measure_specialization
@@ -15,7 +15,7 @@ MIXED = [0.0, 1.0, 0.1, 0.9], [1.0, 0.0, 0.9, 0.1]
 
 
 def make_run(root: Path, name: str, key: str, halves: tuple[list[float], ...], error: float = 20.0) -> Path:
-    run = measured(root, name, standin(key), error).parents[2]
+    run = write_test(root, name, proxy_test(key), error).parents[2]
     color = [share for half in halves for share in half]
     record = {"towers": len(halves), "color": color, "total": [1.0] * len(color)}
     (run / "kernels.json").write_text(json.dumps(record))
@@ -40,9 +40,9 @@ def test_runs_of_a_variant_are_measured_together(tmp_path: Path) -> None:
 
 def test_one_test_of_each_run_counts(tmp_path: Path) -> None:
     run = make_run(tmp_path, "cnn0", "table2.cnn", (GRAY, COLORED))
-    center = standin("table2.cnn") | {"views": "center"}
+    center = proxy_test("table2.cnn") | {"views": "center"}
     (tmp_path / "again").mkdir()
-    path = measured(tmp_path / "again", "cnn0", center, 22.0)
+    path = write_test(tmp_path / "again", "cnn0", center, 22.0)
     (run / "results/val-center").mkdir()
     path.rename(run / "results/val-center/result.json")
     (one,) = measure_specialization(collect_tests([tmp_path / "cnn0"]))
@@ -52,9 +52,9 @@ def test_one_test_of_each_run_counts(tmp_path: Path) -> None:
 def test_one_gpu_untrained_and_official_networks_are_left_out(tmp_path: Path) -> None:
     make_run(tmp_path, "towers0", "towers", (GRAY + COLORED,))
     make_run(tmp_path, "tanh0", "dropout", (GRAY, COLORED), error=80.0)
-    official = measured(tmp_path, "official0", facts("table2.cnn"), 40.0).parents[2]
+    official = write_test(tmp_path, "official0", claim_test("table2.cnn"), 40.0).parents[2]
     (official / "kernels.json").write_text((tmp_path / "towers0/kernels.json").read_text())
-    measured(tmp_path, "unknown0", standin("table2.cnn"), 20.0)
+    write_test(tmp_path, "unknown0", proxy_test("table2.cnn"), 20.0)
     assert by_label(tmp_path) == {}
     assert specialization_tables([]) == []
 
@@ -83,11 +83,11 @@ def test_fits_of_another_length_have_a_table_of_their_own(tmp_path: Path) -> Non
     make_run(tmp_path, "cnn0", "table2.cnn", (COLORED, GRAY))
     for name, key, section, value in (
         ("longer1", "table2.cnn", "trainer", {"max_epochs": 50}),
-        ("tuned2", "dropout", "optim", {**standin("dropout")["training"]["optim"], "lr": 0.005}),
+        ("tuned2", "dropout", "optim", {**proxy_test("dropout")["training"]["optim"], "lr": 0.005}),
     ):
-        about = standin(key)
+        about = proxy_test(key)
         about["training"][section] = value
-        run = measured(tmp_path, name, about, 20.0).parents[2]
+        run = write_test(tmp_path, name, about, 20.0).parents[2]
         (run / "kernels.json").write_bytes((tmp_path / "cnn0/kernels.json").read_bytes())
     found = measure_specialization(collect_tests([tmp_path]))
     assert [(one.label, one.dataset) for one in found] == [

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from made_results import facts, measured, standin
+from made_results import claim_test, proxy_test, write_test
 
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
@@ -22,19 +22,19 @@ def write_fit(run: Path, **fields: object) -> None:
 
 def test_runs_of_measured_rows_are_left_out(tmp_path: Path) -> None:
     for key in ("table1.cnn", "dropout", "figure1.relu"):  # the first also counts epochs and days
-        measured(tmp_path, key, facts(key), 20.0)
+        write_test(tmp_path, key, claim_test(key), 20.0)
     (tmp_path / "figure1.relu/metrics.csv").write_text("step,train/epoch_top1_error\n10,20\n")
     assert reasons(tmp_path) == {}
 
 
 def test_ablation_without_its_baseline_is_named(tmp_path: Path) -> None:
-    measured(tmp_path, "norm0", facts("norm"), 42.0)
-    measured(tmp_path, "relu", facts("figure1.relu"), 42.0)
+    write_test(tmp_path, "norm0", claim_test("norm"), 42.0)
+    write_test(tmp_path, "relu", claim_test("figure1.relu"), 42.0)
     assert reasons(tmp_path) == {
         "norm0": "a run of “no response normalization” (§4.3), but none of “1 CNN” to compare it with",
         "relu": "a run of “epochs to 25 % training error, ReLU” (Figure 1), but its files do not hold the number",
     }
-    measured(tmp_path, "cnn0", facts("table2.cnn"), 40.7)
+    write_test(tmp_path, "cnn0", claim_test("table2.cnn"), 40.7)
     assert set(reasons(tmp_path)) == {"relu"}
 
 
@@ -56,7 +56,7 @@ def test_runs_without_a_test_are_named(tmp_path: Path) -> None:
         (tmp_path / name / "results/val").mkdir(parents=True)
         (tmp_path / name / f"results/val/{name}.json").write_text("{}")
     write_fit(tmp_path / "corrupt", finished="perhaps")
-    measured(tmp_path, "tested0", standin("table2.cnn"), 20.0)
+    write_test(tmp_path, "tested0", proxy_test("table2.cnn"), 20.0)
     write_fit(tmp_path / "tested0", finished=False)
     found = reasons(tmp_path)
     assert list(found) == ["codes", "corrupt", "pretrained", "running", "tested0", "untested"]

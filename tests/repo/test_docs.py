@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from made_results import measured, standin
+from made_results import proxy_test, write_test
 from omegaconf import OmegaConf
 from pages.config_keys import OTHER_SECTIONS
 from pages.evidence import with_effects
@@ -204,10 +204,10 @@ def test_reference_has_every_command_recipe_and_key() -> None:
 
 def test_measured_effect_is_written_only_in_its_row_of_deviations(tmp_path: Path) -> None:
     for seed, (program, norm) in enumerate([(30.0, 31.0), (30.5, 31.6), (29.0, 30.0)]):
-        measured(tmp_path, f"cnn{seed}", standin("table2.cnn"), program)
-        third = standin("table2.cnn")
+        write_test(tmp_path, f"cnn{seed}", proxy_test("table2.cnn"), program)
+        third = proxy_test("table2.cnn")
         third["training"]["model"] = {**third["training"]["model"], "spatial_norm": False}
-        measured(tmp_path, f"third{seed}", third, norm)
+        write_test(tmp_path, f"third{seed}", third, norm)
     page = (ROOT / "docs/deviations.md").read_text()
     before = with_effects(page, []).splitlines()
     assert not re.search(r"points on .*measured\.md", "\n".join(before)), "cells of runs that are gone"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from damages import REMOVED, with_value
-from made_results import facts, measured, standin
+from made_results import claim_test, proxy_test, write_test
 from PIL import Image
 from running import Compose
 from scipy import stats
@@ -38,10 +38,10 @@ from alexnet_pl.reporting.tables import Table
 
 def test_runs_on_the_papers_images_fill_its_rows(tmp_path: Path) -> None:
     for number, error in enumerate([41.0, 40.2, 40.5]):
-        measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
+        write_test(tmp_path, f"cnn{number}", claim_test("table2.cnn"), error)
     for number, error in enumerate([42.0, 41.7]):
-        measured(tmp_path, f"norm{number}", facts("norm"), error)
-    measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
+        write_test(tmp_path, f"norm{number}", claim_test("norm"), error)
+    write_test(tmp_path, "five", claim_test("table2.5cnns"), 38.3, 16.6)
     rows = {row.claim.key: row.measured for row in make_rows(collect_tests([tmp_path]))}
     found = rows["table2.cnn"]["top1_error"]
     low, high = stats.t.interval(0.95, 2, loc=np.mean([41.0, 40.2, 40.5]), scale=stats.sem([41.0, 40.2, 40.5]))
@@ -57,15 +57,15 @@ def test_runs_on_the_papers_images_fill_its_rows(tmp_path: Path) -> None:
 
 def test_proxy_runs_fill_no_row_of_the_paper(tmp_path: Path) -> None:
     """Includes a small folder with the right name, part of the right images, and a result that names a claim itself."""
-    measured(tmp_path, "imagenette", standin("table2.cnn"), 20.0, claim="table2.cnn")
-    measured(tmp_path, "small", standin("table2.cnn", name="ilsvrc2012", classes=1000, images=50_000), 20.0)
-    measured(tmp_path, "part", facts("table2.cnn"), 20.0, images=1000, claim="table2.cnn")
-    short = facts("table2.cnn")
+    write_test(tmp_path, "imagenette", proxy_test("table2.cnn"), 20.0, claim="table2.cnn")
+    write_test(tmp_path, "small", proxy_test("table2.cnn", name="ilsvrc2012", classes=1000, images=50_000), 20.0)
+    write_test(tmp_path, "part", claim_test("table2.cnn"), 20.0, images=1000, claim="table2.cnn")
+    short = claim_test("table2.cnn")
     short["training"]["trainer"]["max_epochs"] = 2
-    measured(tmp_path, "short", short, 20.0, claim="table2.cnn")
-    unfinished = facts("table2.cnn")
+    write_test(tmp_path, "short", short, 20.0, claim="table2.cnn")
+    unfinished = claim_test("table2.cnn")
     unfinished["training"] = None
-    measured(tmp_path, "unfinished", unfinished, 20.0, claim="table2.cnn")
+    write_test(tmp_path, "unfinished", unfinished, 20.0, claim="table2.cnn")
     tests = collect_tests([tmp_path])
     assert len(tests) == 5
     assert not any(row.measured for row in make_rows(tests) if row.claim.data)
@@ -76,14 +76,14 @@ def test_proxy_runs_fill_no_row_of_the_paper(tmp_path: Path) -> None:
 def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     base = [20.0, 21.0, 20.5]
     for number, error in enumerate(base):
-        measured(tmp_path, f"cnn{number}", standin("table2.cnn"), error)
+        write_test(tmp_path, f"cnn{number}", proxy_test("table2.cnn"), error)
     worse, same = [24.0, 24.5, 25.0], [20.2, 21.3, 19.9]
     dead = [44.0, 44.0, 47.1]  # guessing among ten classes has 90 % errors; half of that is 45
     for key, errors in {"norm": worse, "overlap": same, "towers": [e - 4 for e in base], "dropout": dead}.items():
         for number, error in enumerate(errors):
-            measured(tmp_path, f"{key}{number}", standin(key), error)
-    measured(tmp_path, "five", standin("table2.5cnns"), 15.0)
-    measured(tmp_path, "other", standin("table2.cnn", fingerprint="1"), 90.0)
+            write_test(tmp_path, f"{key}{number}", proxy_test(key), error)
+    write_test(tmp_path, "five", proxy_test("table2.5cnns"), 15.0)
+    write_test(tmp_path, "other", proxy_test("table2.cnn", fingerprint="1"), 90.0)
     first, second = group_proxies(collect_tests([tmp_path]))
     found = {one.claim.key: one for one in first.comparisons}
     assert set(found) == {"table2.5cnns", "norm", "overlap", "towers", "dropout"}
@@ -111,8 +111,8 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
 
 
 def test_damaged_predictions_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    measured(tmp_path, "norm0", standin("norm"), 25.0)
-    path = measured(tmp_path, "cnn0", standin("table2.cnn"), 20.0).with_name("probabilities.parquet")
+    write_test(tmp_path, "norm0", proxy_test("norm"), 25.0)
+    path = write_test(tmp_path, "cnn0", proxy_test("table2.cnn"), 20.0).with_name("probabilities.parquet")
     path.write_bytes(b"PAR1")
     (results,) = group_proxies(collect_tests([tmp_path]))
     assert [one.ours["top1_error"].basis for one in results.comparisons] == ["images"], "not paired by image"
@@ -120,31 +120,31 @@ def test_damaged_predictions_are_named_and_left_out(tmp_path: Path, capsys: pyte
 
 
 def test_tuned_rates_are_compared_and_several_rates_of_a_variant_are_not(tmp_path: Path) -> None:
-    tuned = standin("dropout")
+    tuned = proxy_test("dropout")
     tuned["training"]["optim"] = {**tuned["training"]["optim"], "lr": 0.005}
     for seed, (program, without) in enumerate([(20.0, 25.0), (21.0, 26.5)]):
-        measured(tmp_path, f"cnn{seed}", standin("table2.cnn"), program)
-        measured(tmp_path, f"dropout{seed}", tuned, without)
+        write_test(tmp_path, f"cnn{seed}", proxy_test("table2.cnn"), program)
+        write_test(tmp_path, f"dropout{seed}", tuned, without)
     (results,) = group_proxies(collect_tests([tmp_path]))
     assert [one.ours["top1_error"].mean for one in results.comparisons] == [5.25]
-    measured(tmp_path, "other0", standin("dropout"), 30.0)
+    write_test(tmp_path, "other0", proxy_test("dropout"), 30.0)
     first, second = sorted(group_proxies(collect_tests([tmp_path])), key=lambda one: len(one.comparisons))
     assert not first.comparisons
     assert [one.ours["top1_error"].mean for one in second.comparisons] == [9.5], "at the rate of the full network alone"
 
 
 def test_runs_of_another_length_are_not_compared(tmp_path: Path) -> None:
-    longer = standin("norm")
+    longer = proxy_test("norm")
     longer["training"]["trainer"]["max_epochs"] = 50
-    measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
-    measured(tmp_path, "norm", longer, 15.0)
+    write_test(tmp_path, "cnn", proxy_test("table2.cnn"), 20.0)
+    write_test(tmp_path, "norm", longer, 15.0)
     assert not any(one.comparisons for one in group_proxies(collect_tests([tmp_path])))
 
 
 def test_top_5_errors_are_left_out_for_five_classes_or_fewer(tmp_path: Path) -> None:
     for key, error in {"table2.cnn": 20.0, "norm": 25.0}.items():
-        measured(tmp_path, key.replace(".", "_"), standin(key, classes=5, name="five"), error, 0.0)
-        measured(tmp_path, key.replace(".", "_") + "_six", standin(key, classes=6, name="six"), error, 1.5)
+        write_test(tmp_path, key.replace(".", "_"), proxy_test(key, classes=5, name="five"), error, 0.0)
+        write_test(tmp_path, key.replace(".", "_") + "_six", proxy_test(key, classes=6, name="six"), error, 1.5)
     tests = collect_tests([tmp_path])
     five, six = group_proxies(tests)
     (errors, compared), with_top5 = proxy_tables(five), proxy_tables(six)
@@ -163,20 +163,25 @@ def test_top_5_errors_are_left_out_for_five_classes_or_fewer(tmp_path: Path) -> 
 
 
 def test_groups_on_one_data_set_are_headed_by_what_distinguishes_them(tmp_path: Path) -> None:
-    biases, decay, longer, rate = standin("table2.cnn"), standin("table2.cnn"), standin("norm"), standin("table2.cnn")
+    biases, decay, longer, rate = (
+        proxy_test("table2.cnn"),
+        proxy_test("table2.cnn"),
+        proxy_test("norm"),
+        proxy_test("table2.cnn"),
+    )
     biases["training"]["optim"] = {**biases["training"]["optim"], "bias_lr_scale": 1.0}
     decay["training"]["optim"] = {**decay["training"]["optim"], "weight_decay": 0.0}
     longer["training"]["trainer"] = {"max_epochs": 50}
     rate["training"]["optim"] = {**rate["training"]["optim"], "lr": 0.5}
-    measured(tmp_path, "cnn", standin("table2.cnn"), 20.0)
-    measured(tmp_path, "norm", standin("norm"), 21.0)
+    write_test(tmp_path, "cnn", proxy_test("table2.cnn"), 20.0)
+    write_test(tmp_path, "norm", proxy_test("norm"), 21.0)
     assert [one.name for one in group_proxies(collect_tests([tmp_path]))] == ["imagenette"]
     for name, about in {"biases": biases, "decay": decay, "longer": longer, "rate": rate}.items():
-        measured(tmp_path, name, about, 15.0)
-    measured(tmp_path, "elsewhere", standin("table2.cnn", name="other"), 20.0)
-    mixed = standin("table2.5cnns")
+        write_test(tmp_path, name, about, 15.0)
+    write_test(tmp_path, "elsewhere", proxy_test("table2.cnn", name="other"), 20.0)
+    mixed = proxy_test("table2.5cnns")
     mixed["members"][1]["training"]["trainer"] = {"max_epochs": 50}
-    measured(tmp_path, "mixed", mixed, 15.0)
+    write_test(tmp_path, "mixed", mixed, 15.0)
     groups = group_proxies(collect_tests([tmp_path]))
     assert sorted(one.name for one in groups) == [
         "imagenette, 5 epochs, optim.weight_decay=0.0005, optim.lr=0.01",
@@ -193,7 +198,7 @@ def test_groups_on_one_data_set_are_headed_by_what_distinguishes_them(tmp_path: 
 
 
 def test_copied_test_counts_once(tmp_path: Path) -> None:
-    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    path = write_test(tmp_path, "a", claim_test("table2.cnn"), 40.0)
     copied = tmp_path / "b/results/val-ten/result.json"
     copied.parent.mkdir(parents=True)
     copied.write_text(path.read_text())
@@ -201,7 +206,7 @@ def test_copied_test_counts_once(tmp_path: Path) -> None:
 
 
 def test_corrupt_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    path = write_test(tmp_path, "a", claim_test("table2.cnn"), 40.0)
     for content in ("{", "[]", '{"dataset": {}}'):
         path.write_text(content)
         assert collect_tests([tmp_path]) == []
@@ -225,14 +230,14 @@ def test_corrupt_result_is_named_and_left_out(tmp_path: Path, capsys: pytest.Cap
 def test_run_with_an_incomplete_record_is_left_out(
     tmp_path: Path, keys: tuple[str, ...], value: Any, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    path = write_test(tmp_path, "a", claim_test("table2.cnn"), 40.0)
     path.write_text(json.dumps(with_value(json.loads(path.read_text()), keys, value)))
     assert collect_tests([tmp_path]) == []
     assert re.search(rf"a/results/val-ten/result.json: corrupt.*{says}", capsys.readouterr().err)
 
 
 def test_run_with_a_corrupt_log_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = measured(tmp_path, "a", facts("table2.cnn"), 40.0)
+    path = write_test(tmp_path, "a", claim_test("table2.cnn"), 40.0)
     (path.parents[2] / "metrics.csv").write_text("step,train/epoch_top1_error\none,50\n2,40\n")
     assert collect_tests([tmp_path]) == []
     assert "skipped: " in (told := capsys.readouterr().err)
@@ -260,7 +265,7 @@ def test_costs_are_epochs_times_images_of_all_networks_including_pre_training() 
 
 def test_epochs_until_a_training_error_are_read_from_the_log(tmp_path: Path) -> None:
     """A run has 40 % errors after its second epoch and 20 % after its third: 25 % is reached at three quarters."""
-    path = measured(tmp_path, "relu0", facts("figure1.relu"), 30.0)
+    path = write_test(tmp_path, "relu0", claim_test("figure1.relu"), 30.0)
     (test,) = collect_tests([tmp_path])
     assert test.metric_value("epochs_to_25") is None
     log = path.parents[2] / "metrics.csv"
@@ -272,25 +277,25 @@ def test_epochs_until_a_training_error_are_read_from_the_log(tmp_path: Path) -> 
 
 def test_repetitions_of_one_seed_count_once(tmp_path: Path) -> None:
     for name, error in {"a0": 41.0, "b0": 41.0, "c0": 41.3, "d1": 40.0}.items():
-        measured(tmp_path, name, facts("table2.cnn"), error)
+        write_test(tmp_path, name, claim_test("table2.cnn"), error)
     found = {row.claim.key: row.measured for row in make_rows(collect_tests([tmp_path]))}["table2.cnn"]["top1_error"]
     assert (found.mean, found.runs) == (pytest.approx(40.5), 2)
 
 
 def test_ensembles_that_share_a_network_count_once(tmp_path: Path) -> None:
     for name, first, error in (("a", 0, 38.0), ("b", 4, 39.0), ("c", 5, 40.0)):
-        made = facts("table2.5cnns")
+        made = claim_test("table2.5cnns")
         for number, member in enumerate(made["members"], first):
             member.update(seed=number, checkpoint={"sha256": f"file {number}", "weights": f"weights {number}"})
         made["checkpoint"]["sha256"] = name
-        measured(tmp_path, name, made, error)
+        write_test(tmp_path, name, made, error)
     found = {row.claim.key: row.measured for row in make_rows(collect_tests([tmp_path]))}["table2.5cnns"]["top1_error"]
     assert (found.mean, found.runs) == (pytest.approx(39.0), 2), "seeds 0 to 4 and 5 to 9"
 
 
 def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> None:
-    measured(tmp_path, "equal", standin("table2.5cnns"), 15.0)
-    measured(tmp_path, "tuned", standin("table2.5cnns"), 5.0, weights_tuned_on="same")
+    write_test(tmp_path, "equal", proxy_test("table2.5cnns"), 15.0)
+    write_test(tmp_path, "tuned", proxy_test("table2.5cnns"), 5.0, weights_tuned_on="same")
     (found,) = group_proxies(collect_tests([tmp_path]))
     assert {one.label: one.values["top1_error"].mean for one in found.errors} == {
         "5 CNNs": 15.0,
@@ -345,10 +350,10 @@ def test_all_output_formats_agree(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for number, error in enumerate([41.0, 40.2, 40.5]):
-        measured(tmp_path / "runs", f"cnn{number}", facts("table2.cnn"), error)
+        write_test(tmp_path / "runs", f"cnn{number}", claim_test("table2.cnn"), error)
     for number, error in enumerate([20.0, 21.0]):
-        measured(tmp_path / "runs", f"other{number}", standin("table2.cnn"), error)
-        measured(tmp_path / "runs", f"norm{number}", standin("norm"), error + 9)
+        write_test(tmp_path / "runs", f"other{number}", proxy_test("table2.cnn"), error)
+        write_test(tmp_path / "runs", f"norm{number}", proxy_test("norm"), error + 9)
     report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
     printed = capsys.readouterr().out
     out = {path.name: path for path in (tmp_path / "out").iterdir()}
@@ -380,8 +385,8 @@ def test_all_output_formats_agree(
 
 def test_tables_state_what_each_interval_is_over(tmp_path: Path) -> None:
     for number, error in enumerate([41.0, 40.2]):
-        measured(tmp_path, f"cnn{number}", facts("table2.cnn"), error)
-    measured(tmp_path, "five", facts("table2.5cnns"), 38.3, 16.6)
+        write_test(tmp_path, f"cnn{number}", claim_test("table2.cnn"), error)
+    write_test(tmp_path, "five", claim_test("table2.5cnns"), 38.3, 16.6)
     parts = paper_tables(make_rows(collect_tests([tmp_path])))
     shown = {cells[0]: cells[6] for part in parts for cells in part.rows if not cells[2].startswith("top-5")}
     assert (shown["1 CNN"], shown["5 CNNs"]) == ("2 runs", "images of 1 run")
@@ -389,7 +394,7 @@ def test_tables_state_what_each_interval_is_over(tmp_path: Path) -> None:
 
 
 def test_rows_name_the_metric_of_each_value(tmp_path: Path) -> None:
-    measured(tmp_path, "cnn0", facts("table2.cnn"), 41.0, 18.5)
+    write_test(tmp_path, "cnn0", claim_test("table2.cnn"), 41.0, 18.5)
     lines = [cells for part in paper_tables(make_rows(collect_tests([tmp_path]))) for cells in part.rows]
     assert [cells[:6] for cells in lines if cells[0] == "1 CNN"] == [
         ["1 CNN", "Table 2", "top-1 error, %", "40.7", "41.00 (40.57 to 41.43)", "+0.30"],

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from made_results import facts, measured, standin
+from made_results import claim_test, proxy_test, write_test
 from running import Compose
 
 from alexnet_pl.commands.report import report
@@ -19,16 +19,16 @@ def printed(
     """Output of `report` on a run of Table 2, two proxy runs and a short run, on a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
-    short = facts("table2.cnn")
+    short = claim_test("table2.cnn")
     short["training"]["trainer"]["max_epochs"] = 2
     made = {
-        "cnn0": (facts("table2.cnn"), 40.6),
-        "nette0": (standin("table2.cnn"), 20.0),
-        "norm0": (standin("norm"), 22.0),
+        "cnn0": (claim_test("table2.cnn"), 40.6),
+        "nette0": (proxy_test("table2.cnn"), 20.0),
+        "norm0": (proxy_test("norm"), 22.0),
         "short0": (short, 55.0),
     }
     for name, (about, error) in made.items():
-        measured(tmp_path / "runs", name, about, error, 18.1)
+        write_test(tmp_path / "runs", name, about, error, 18.1)
     report(config("_base", "report.runs=runs"), tmp_path / "out")
     return capsys.readouterr().out
 

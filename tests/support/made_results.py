@@ -45,10 +45,10 @@ def network(number: int, wanted: matching.RecipeNetwork) -> dict[str, Any]:
     }
 
 
-def facts(key: str, way: int = 0) -> dict[str, Any]:
+def claim_test(key: str, setup: int = 0) -> dict[str, Any]:
     """Test description that matches the claim."""
     claim = BY_KEY[key]
-    name, overrides = claim.recipes[way]
+    name, overrides = claim.recipes[setup]
     wanted = matching.recipe_networks(name, overrides)
     common = {"dataset": images(str(claim.data)), "views": claim.views}
     made = [network(number, one) for number, one in enumerate(wanted)]
@@ -56,7 +56,7 @@ def facts(key: str, way: int = 0) -> dict[str, Any]:
     return copy.deepcopy(common | (made[0] if len(made) == 1 else ensemble))
 
 
-def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
+def write_test(root: Path, name: str, about: dict[str, Any], top1: float, top5: float = 18.0, **more: Any) -> Path:
     """Create a run folder with a test that has these errors."""
     about = copy.deepcopy(about)
     about["checkpoint"] = {"file": "last.ckpt", "sha256": name, "step": 1}
@@ -78,9 +78,9 @@ def measured(root: Path, name: str, about: dict[str, Any], top1: float, top5: fl
     return path
 
 
-def standin(key: str, **dataset: Any) -> dict[str, Any]:
+def proxy_test(key: str, **dataset: Any) -> dict[str, Any]:
     """Test description of a claim's network on other images."""
-    found = facts(key)
+    found = claim_test(key)
     found["dataset"] |= {
         "name": "imagenette",
         "split": "val",

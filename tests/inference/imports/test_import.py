@@ -10,7 +10,7 @@ import cuda_convnet_net
 import numpy as np
 import pytest
 import torch
-from made_results import facts
+from made_results import claim_test
 from python2_pickle import OldStyle, dumps
 from running import Compose, run
 
@@ -88,7 +88,7 @@ def test_fit_does_not_resume_from_imported_weights(weights: Path, store: Path, t
 
 
 def test_imported_weights_match_no_row_of_the_paper() -> None:
-    found = facts("table2.cnn")
+    found = claim_test("table2.cnn")
     assert matching_claim(parse_record(found, TestDescription)) == "table2.cnn"
     found["imported"] = {"file": "91.1", "sha256": "0" * 64, "format": "cuda_convnet"}
     assert matching_claim(parse_record(found, TestDescription)) is None
