@@ -31,6 +31,7 @@ WARMUP_STEPS = 6  # untimed steps: compilation, graph capture, first use of memo
 TRACED_BATCHES, UNTRACED_BATCHES = 20, 5  # those before the traced ones, while the profiler attaches, do not count
 TRACE = "trace.json"
 STEPS = {"cuda": 10_009, "cpu": 24}  # timed steps; on a GPU an epoch of ILSVRC-2012
+LONGEST = 75.0  # seconds after which a fit ends early, on a slow GPU
 NO_WORK = ("Memcpy HtoD", "Memcpy DtoH", "ProfilerStep")  # beginnings of names of events on a GPU
 
 
@@ -91,6 +92,8 @@ class FitTimer(L.Callback):
             if self.shares is not None:
                 self.shares.seconds.clear()
             self.began, self.since, self.meter = time.perf_counter(), trainer.global_step, EnergyMeter()
+        elif self.meter and time.perf_counter() - self.began > LONGEST:
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         synchronize(pl_module.device)

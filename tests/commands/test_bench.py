@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -146,6 +147,15 @@ def test_nested_time_counts_for_the_caller() -> None:
     assert end_to_end.percent_shares({"forward": 3.0, "update": 1.0, "checkpoints": 0.5}, 5.0) == pytest.approx(
         {"forward": 60.0, "update": 20.0, "checkpoints": 10.0, "outside": 20.0}
     )
+
+
+def test_fit_on_a_slow_machine_ends_after_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, module = [0.0], SimpleNamespace(device=torch.device("cpu"))
+    monkeypatch.setattr(end_to_end.time, "perf_counter", lambda: now[0])
+    trainer, timer = SimpleNamespace(global_step=end_to_end.WARMUP_STEPS, should_stop=False), end_to_end.FitTimer(None)
+    for now[0], stops in ((100.0, False), (175.0, False), (175.1, True)):
+        timer.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
+        assert trainer.should_stop is stops
 
 
 def test_targets_compare_only_measured_candidates() -> None:
