@@ -5,7 +5,6 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
