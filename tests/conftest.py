@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from running import TRAIN, VAL, Compose, last, offline, run
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 from alexnet_pl.config import recipes
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -101,7 +101,7 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     for command in ("fit", "test", "features"):
         cfg.command, cfg.ckpt_path = command, None if command == "fit" else str(folder / "checkpoints/last.ckpt")
-        registry.run(cfg, folder)
+        dispatch.run(cfg, folder)
     return folder
 
 
@@ -141,7 +141,7 @@ def call(command: str, cfg: DictConfig, folder: Path) -> float | None:
     """Run a command on a composed config, as the command line does."""
     cfg = cfg.copy()
     cfg.command = command
-    return registry.run(cfg, folder)
+    return dispatch.run(cfg, folder)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl import __version__
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.next_command import suggest_next
@@ -129,7 +129,7 @@ def text_for(argv: list[str]) -> str | None:
 def start(argv: list[str]) -> None:
     command = registry.COMMANDS.get(argv[0])
     if command and command.takes == "runs":
-        folders = registry.run_on_folders(command, argv[1:])
+        folders = dispatch.run_on_folders(command, argv[1:])
         return suggest_next(command, folders[0])
     sys.argv[1:] = to_hydra(argv)
     check_slurm(sys.argv)
@@ -225,7 +225,7 @@ def run(cfg: DictConfig) -> float | None:
             elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again
                 pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
             check_config(cfg)
-            found = registry.run(cfg, folder)
+            found = dispatch.run(cfg, folder)
             if sweep:
                 add_job(cfg.command, list(job.overrides.task), cfg.objective, found, folder)
             else:

@@ -6,7 +6,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.registry import Command, kind_of
+from alexnet_pl.commands.dispatch import kind_of
+from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.console import shorten_path, suggest

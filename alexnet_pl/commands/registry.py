@@ -5,16 +5,9 @@ imported when called, so that `--help` imports neither torch nor Lightning.
 """
 
 import difflib
-import importlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from omegaconf import DictConfig
-
-from alexnet_pl.commands.typed_overrides import check_store, check_typed_store
-from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 
 HOME = "alexnet_pl.commands"
@@ -266,55 +259,3 @@ def find(name: str) -> Command:
         meant = f"did you mean {near[0]}?" if near else f"one of {', '.join(COMMANDS)}"
         raise UserError(f"{name}: no such command; {meant}")
     return COMMANDS[name]
-
-
-def load(target: str) -> Callable[..., Any]:
-    module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)
-
-
-def run(cfg: DictConfig, folder: Path) -> float | None:
-    """Run `cfg.command`. Returns the objective of a sweep if the command measures it."""
-    command = find(cfg.command)
-    if command.first_process_only and not is_first_process():
-        print(f"{command.name}: runs on the first process only", flush=True)
-        return None
-    if "data" not in command.keys or kind_of(cfg) == "codes":
-        check_typed_store(cfg)
-    target = load(target_of(command, cfg))
-    if command.uses_trainer:
-        return load(f"{HOME}.trainer:run_with_trainer")(target, cfg, folder)
-    return target(cfg, folder)
-
-
-def kind_of(cfg: DictConfig) -> str:
-    """Section that only code or box recipes have; "" for a classifier's recipe."""
-    return next((section for section in ("codes", "boxes") if section in cfg), "")
-
-
-def target_of(command: Command, cfg: DictConfig) -> str:
-    """Target of a command for the kind of recipe. Raises UserError if the command does not support it."""
-    kind = kind_of(cfg)
-    if not command.uses_trainer:
-        return command.target
-    if not kind and not command.target:
-        raise UserError(f"{command.name}: needs a run of a box recipe, such as fit -c configs/overfeat_detect.yaml")
-    if not kind:
-        return command.target
-    if kind not in command.targets_by_kind:
-        able = ", ".join(name for name, one in COMMANDS.items() if kind in one.targets_by_kind)
-        raise UserError(f"{command.name}: not for {kind}, only {able}")
-    return command.targets_by_kind[kind]
-
-
-def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
-    """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders. Raises
-    UserError if `data.root` is given and is no store, whether the command opens it for these runs or not."""
-    from alexnet_pl.commands import options
-
-    folders, given = options.split_words(command.name, words, command.operands)
-    chosen = options.read_options(given, getattr(options, command.options))
-    if root := getattr(chosen, "root", None):
-        check_store(root)
-    load(command.target)(folders, chosen)
-    return folders

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 from alexnet_pl.commands.evaluate import earlier_error, finished_test
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import quote_value
@@ -29,7 +29,7 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
                 words = [f"++command={stage.command}", f"ckpt_path={quote_value(stage.ckpt_path)}"]
                 words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
                 pin_argv_for_ddp_ranks(words, isolated_config(folder))
-            objective = registry.run(stage, folder)
+            objective = dispatch.run(stage, folder)
     return objective
 
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from alexnet_pl import load
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -27,7 +27,7 @@ from alexnet_pl.inference.weights import Weights, WeightsInfo, read_weights, wri
 
 
 def export(*words: object) -> None:
-    registry.run_on_folders(registry.find("export"), [str(word) for word in words])
+    dispatch.run_on_folders(registry.find("export"), [str(word) for word in words])
 
 
 def images(run: Path, count: int) -> torch.Tensor:
@@ -176,7 +176,7 @@ def prepare_store(words: list[str]) -> str:
     """Prepare with the recipe `folder`; return the fingerprint."""
     cfg = compose("folder", words)
     cfg.command = "prepare"
-    registry.run(cfg, Path(cfg.data.root).parent / "run")
+    dispatch.run(cfg, Path(cfg.data.root).parent / "run")
     return Store(cfg.data.root).fingerprint
 
 

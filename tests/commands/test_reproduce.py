@@ -16,7 +16,7 @@ import pytest
 import torch
 from running import Compose
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -178,7 +178,7 @@ def test_mistake_is_named_before_any_stage_starts(
 ) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(UserError, match=says):
-        registry.run(compose(f"{name}.yaml", words), tmp_path)
+        dispatch.run(compose(f"{name}.yaml", words), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} <= {"metrics.csv"}
 
 
@@ -206,7 +206,7 @@ def test_repeated_sweep_reuses_its_folders(folder: Path) -> None:
 def test_run_with_other_settings_is_not_continued(config: Compose, tiny: list[str], tmp_path: Path) -> None:
     few = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "model.num_classes=null"]
     cfg = config("imagenette", *tiny, *few, "ckpt_path=auto")
-    registry.run(cfg, tmp_path)
+    dispatch.run(cfg, tmp_path)
     cfg.optim.lr, cfg.ckpt_path = 0.02, "auto"
     with pytest.raises(UserError, match=r"optim.lr: the run in .* was started with other values"):
-        registry.run(cfg, tmp_path)
+        dispatch.run(cfg, tmp_path)

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from running import Compose
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -49,7 +49,7 @@ def test_command_that_reads_no_images_refuses_a_path_that_is_no_store(
     recipe: str, words: list[str], prefix: str, typed: Compose, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=AWAY):
-        registry.run(typed(recipe, *words, f"{prefix}data.root=/away/store"), tmp_path)
+        dispatch.run(typed(recipe, *words, f"{prefix}data.root=/away/store"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -62,11 +62,11 @@ def test_store_or_a_recipes_own_path_is_accepted(typed: Compose, tiny_store: Pat
     """The store of a run may have been moved; `report` and `predict` need none."""
     (tmp_path / "runs").mkdir()
     runs = f"report.runs={tmp_path / 'runs'}"
-    registry.run(typed("demo", "command=report", runs, f"data.root={tiny_store}"), tmp_path / "a")
+    dispatch.run(typed("demo", "command=report", runs, f"data.root={tiny_store}"), tmp_path / "a")
     assert (tmp_path / "a/report.md").is_file()
     cfg = typed("demo", "command=report", runs)
     cfg.data.root = "/away/store"
-    registry.run(cfg, tmp_path / "b")
+    dispatch.run(cfg, tmp_path / "b")
     assert (tmp_path / "b/report.md").is_file()
 
 
@@ -79,7 +79,7 @@ def test_command_on_a_run_folder_refuses_a_path_that_is_no_store(
     run = shutil.copytree(tiny_run, tmp_path / "run")
     before = sorted(run.rglob("*"))
     with pytest.raises(UserError, match=says):
-        registry.run_on_folders(command, [str(run), "data.root=/away/store"])
+        dispatch.run_on_folders(command, [str(run), "data.root=/away/store"])
     assert sorted(run.rglob("*")) == before
 
 
@@ -88,5 +88,5 @@ def test_export_refuses_a_store_of_other_images(tiny_run: Path, tmp_path: Path) 
     prepare(synthetic.list_synthetic(16, 16), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
     words = [str(tiny_run), f"out={tmp_path / 'out'}", f"data.root={tmp_path / 'other'}"]
     with pytest.raises(UserError, match=r"^data.root: .* holds other images \(\w{12}\) than the run's"):
-        registry.run_on_folders(registry.find("export"), words)
+        dispatch.run_on_folders(registry.find("export"), words)
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save
 
 from alexnet_pl.cli import main
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
@@ -47,7 +47,7 @@ def test_commands_on_run_folders_do_not_write_through_links(run: Path, tmp_path:
     (run / "checkpoints/last.ckpt").write_bytes(b"")
     words = [str(run), "port=7999"] if name == "page" else [str(run)]
     with pytest.raises(UserError, match="outside of the run folder"):
-        registry.run_on_folders(registry.COMMANDS[name], words)
+        dispatch.run_on_folders(registry.COMMANDS[name], words)
     assert canary.read_text() == "kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["precious.md", "run"]
 

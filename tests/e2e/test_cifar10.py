@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from running import Compose
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trained_run import load_module
@@ -27,7 +27,7 @@ def fit(config: Compose, name: str, folder: Path, store: Path, *overrides: str, 
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")  # as Hydra does
     cfg.ckpt_path = str(ckpt) if ckpt else None
-    registry.run(cfg, folder)
+    dispatch.run(cfg, folder)
     return folder
 
 
@@ -105,7 +105,7 @@ def test_test_uses_nine_views(config: Compose, cifar_store: Path, tmp_path: Path
     run = fit(config, "cifar10_13pct", tmp_path / "run", cifar_store, *LOCAL, "optim.lr=0.01")
     cfg = config("cifar10_13pct", f"data.root={cifar_store}", "data.batch_size=32", "trainer.precision=32-true")
     cfg.command, cfg.ckpt_path = "test", str(run / "checkpoints/last.ckpt")
-    registry.run(cfg, run)
+    dispatch.run(cfg, run)
     result = json.loads((run / "result.json").read_text())
     assert (result["views"], result["images"], result["dataset"]["split"]) == ("nine", 100, "test")
 

@@ -7,7 +7,7 @@ import pytest
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from running import Compose
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_module
@@ -103,7 +103,7 @@ def test_single_process_commands_run_on_rank_0_only(
     monkeypatch.setenv("RANK", "1")
     cfg = config("demo")
     cfg.command = command
-    assert registry.run(cfg, tmp_path) is None
+    assert dispatch.run(cfg, tmp_path) is None
     assert capsys.readouterr().out == (f"{command}: runs on the first process only\n")
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from running import check_words
 
 from alexnet_pl.cli.main import main
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.figures import find_runs
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.integrity import compute_fingerprint
@@ -39,7 +39,7 @@ from alexnet_pl.models.other_alexnets import CaffeAlexNet
 
 
 def command(words: list[str]) -> None:
-    registry.run_on_folders(registry.find("figures"), words)
+    dispatch.run_on_folders(registry.find("figures"), words)
 
 
 @pytest.fixture

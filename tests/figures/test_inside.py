@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from running import check_words
 
-from alexnet_pl.commands import figures, registry
+from alexnet_pl.commands import dispatch, figures, registry
 from alexnet_pl.commands.options import FigureOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -77,7 +77,7 @@ def test_missing_input_is_reported_in_one_line(
     for name, value in {"SEARCHED": 12, "UNITS": 1, "PATCHES": 2}.items():
         monkeypatch.setattr(inside, name, value)
     words = [str(run.folder), "inside=true", f"out={tmp_path / 'out'}"]
-    registry.run_on_folders(registry.find("figures"), words)
+    dispatch.run_on_folders(registry.find("figures"), words)
     said = capsys.readouterr().out
     assert "captum: not installed; pip install 'alexnet_pl[inside]'" in said
     assert (tmp_path / "out/units-dark.png").is_file()

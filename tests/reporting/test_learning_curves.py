@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.reporting.learning_curves import learning_curves
 
@@ -19,7 +19,7 @@ METRICS = """step,train/images_per_second,train/loss,val/top1_error,val/top5_err
 
 
 def curves(words: list[str]) -> None:
-    registry.run_on_folders(registry.find("curves"), words)
+    dispatch.run_on_folders(registry.find("curves"), words)
 
 
 def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:

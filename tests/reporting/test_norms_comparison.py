@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.paper import matching
 
@@ -36,7 +36,7 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
     write_run(tmp_path / "b/3", True, 3, 99.0)
     write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=470)
     write_run(tmp_path / "b/one_step", False, 0, 90.0, epochs=470, finished=False)
-    registry.run_on_folders(registry.find("curves"), [str(tmp_path / "a"), str(tmp_path / "b"), "norms=true"])
+    dispatch.run_on_folders(registry.find("curves"), [str(tmp_path / "a"), str(tmp_path / "b"), "norms=true"])
     said = capsys.readouterr().out
     assert said.startswith("# 13 % to 11 %")
     tenth = "all images after 30 epochs, rates divided by ten with epochs 46 and 47"
@@ -69,7 +69,7 @@ def test_step_limited_runs_and_runs_with_other_settings_are_separate(
         path = write_run(tmp_path / name, False, 0, error, epochs=470)
         training = {**network.training, "optim": {**network.training["optim"], **optim}}
         path.write_text(json.dumps({**json.loads(path.read_text()), "trained": trained, "training": training}))
-    registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+    dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
     said = capsys.readouterr().out
     rows = dict(
         zip(re.findall(r"^\d.* epochs.*:$", said, re.M), re.findall(r"^\| 0 \| (\S+) ", said, re.M), strict=True)
@@ -88,7 +88,7 @@ def test_runs_of_different_precisions_are_in_different_tables(
         write_run(tmp_path / f"run{seed}", False, seed, 13.0 + seed, epochs=470)
         session = {"time": "now", "command": "fit", "argv": [], "precision": precision}
         (tmp_path / f"run{seed}/provenance.json").write_text(json.dumps({"sessions": [session]}))
-    registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+    dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
     tables = re.split(r"^470 epochs.*nine views, (.*):$", capsys.readouterr().out, flags=re.M)
     seeds = {
         name: re.findall(r"^\| (\d) ", table, re.M) for name, table in zip(tables[1::2], tables[2::2], strict=True)
@@ -100,4 +100,4 @@ def test_folders_without_matching_runs_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "a", False, 0, 14.0)
     (tmp_path / "a/results/test-nine/result.json").unlink()
     with pytest.raises(UserError, match="no finished and tested run of cifar10_13pct or cifar10_11pct in"):
-        registry.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+        dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 
 Compose = Callable[..., DictConfig]
 TRAIN, VAL = 96, 40  # images of the tiny store; 40 is not a multiple of its batches of 16
@@ -74,7 +74,7 @@ def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, *
     for key, value in keys.items():
         OmegaConf.update(cfg, key, value)
     try:
-        return registry.run(cfg, folder)
+        return dispatch.run(cfg, folder)
     finally:
         if wandb := sys.modules.get("wandb"):  # not on a GPU machine that has only what `bench gpu` needs
             wandb.finish()

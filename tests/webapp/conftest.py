@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch
 from alexnet_pl.config.recipes import SHIPPED
 
 
@@ -16,7 +16,7 @@ def do(words: list[str], recipe: str, folder: Path) -> None:
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     if cfg.command == "fit":
         OmegaConf.save(cfg, folder / ".hydra/config.yaml")
-    registry.run(cfg, folder)
+    dispatch.run(cfg, folder)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from photographs import drawn, save_png
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import app
 
@@ -40,7 +40,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 )
 def test_wrong_argument_is_reported_in_one_line(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=rf"^{re.escape(says)}"):
-        registry.run_on_folders(registry.find("page"), words)
+        dispatch.run_on_folders(registry.find("page"), words)
 
 
 @pytest.mark.parametrize("word", ["ckpt_path=best", "codes=runs/codes/one"])
@@ -48,7 +48,7 @@ def test_options_that_a_box_run_lacks_are_refused(word: str, tmp_path: Path) -> 
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra/config.yaml").write_text("command: fit\nboxes: {task: detect}\n")
     with pytest.raises(UserError, match=r"^page: a run of boxes is opened with its last checkpoint and has no codes"):
-        registry.run_on_folders(registry.find("page"), [str(tmp_path), "port=7861", word])
+        dispatch.run_on_folders(registry.find("page"), [str(tmp_path), "port=7861", word])
 
 
 def test_occupied_port_is_reported_in_one_line() -> None:
@@ -57,7 +57,7 @@ def test_occupied_port_is_reported_in_one_line() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"^cannot listen on 127.0.0.1:{port} .*choose another port=NUMBER"):
-            registry.run_on_folders(registry.find("page"), ["run", f"port={port}"])
+            dispatch.run_on_folders(registry.find("page"), ["run", f"port={port}"])
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ IMAGES_PER_WORKER = 2048
 class StoreSettings(NamedTuple):
     """Settings of a store. `how`: filter, crop and so on, saved as `settings` in store.json; `shard`: images
     per file; `workers`: number of processes, None for a number that suits the machine;
-    `allow_incomplete`: accept other numbers of images than expected."""
+    `allow_incomplete`: accept other numbers of images than expected, and many that cannot be read."""
 
     name: str
     size: int
@@ -59,7 +59,7 @@ class PrepareOptions:
     objects: minimum and maximum number of objects in a synthetic scene.
     part: "2/8" prepares the second of eight parts of the shards.
     workers: number of processes; by default cores + 1, or 1 for few images.
-    allow_incomplete: accept a copy with missing files or images.
+    allow_incomplete: accept a copy with missing files or images, or with many that cannot be read.
 
     Raises ValueError, naming the key, for a value out of range.
     """

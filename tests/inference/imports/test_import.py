@@ -14,7 +14,7 @@ from made_results import claim_test
 from python2_pickle import OldStyle, dumps
 from running import Compose, run
 
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -27,7 +27,7 @@ MEAN = "mean=123,117,104"
 
 
 def call(*words: object) -> None:
-    registry.run_on_folders(registry.find("import"), list(map(str, words)))
+    dispatch.run_on_folders(registry.find("import"), list(map(str, words)))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_run_folder_is_tested_and_records_the_origin(
     assert result["imported"]["file"] == "bvlc_alexnet.caffemodel"
     assert (result["claim"], result["training"], result["seed"], result["finished"]) == (None, None, None, False)
     assert "weights of bvlc_alexnet.caffemodel (caffe)" in capsys.readouterr().out
-    registry.run_on_folders(registry.find("export"), [str(out)])
+    dispatch.run_on_folders(registry.find("export"), [str(out)])
     card = (out / "export/README.md").read_text()
     assert "# AlexNet, weights of Caffe's bvlc_alexnet" in card
     assert sha256(weights) in card

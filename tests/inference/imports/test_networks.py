@@ -15,7 +15,7 @@ from python2_pickle import OldStyle, dumps
 from torch import Tensor, nn
 
 from alexnet_pl import load
-from alexnet_pl.commands import registry
+from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.inference.imports.caffe import read_caffe
 from alexnet_pl.inference.trained_network import TrainedNetwork
 
@@ -38,7 +38,7 @@ def pictures() -> Tensor:
 
 def imported(file: Path, *words: object) -> TrainedNetwork:
     out = file.parent / "imported"
-    registry.run_on_folders(registry.find("import"), [str(file), f"out={out}", *map(str, words)])
+    dispatch.run_on_folders(registry.find("import"), [str(file), f"out={out}", *map(str, words)])
     return load(out, "center")
 
 

@@ -87,7 +87,7 @@ def test_layer_at_rate_0_has_update_ratio_0() -> None:
 
 
 def test_learning_rates_are_logged_at_epoch_start(config: Compose, tiny: list[str], tmp_path: Any) -> None:
-    from alexnet_pl.commands.registry import run
+    from alexnet_pl.commands.dispatch import run
 
     cfg: DictConfig = config("imagenette", *tiny)
     tmp_path.mkdir(exist_ok=True)
