@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl import runtime
 from alexnet_pl.bench.gpu_curves import CURVE, GRACE
-from alexnet_pl.bench.timing import STOP_SECONDS, stack_if_slow
+from alexnet_pl.bench.timing import STOP_SECONDS, describe_error, stack_if_slow
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.files import JsonObject, write_json
 
@@ -71,10 +71,6 @@ def measure_or_describe(measure: MeasureSlice, cfg: DictConfig, folder: Path) ->
         return measure(cfg, folder)
     except Exception as error:
         return {"error": describe_error(error), "traceback": traceback.format_exc()}
-
-
-def describe_error(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def is_measured(path: Path) -> bool:

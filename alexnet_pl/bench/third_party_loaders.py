@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from alexnet_pl.bench.timing import BatchStream
+from alexnet_pl.bench.timing import BatchStream, describe_error
 from alexnet_pl.data.store.raw import RawReader
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
@@ -41,7 +41,7 @@ def unavailable_reason(module: str, flow: BatchStream) -> str:
     except ModuleNotFoundError as error:
         return "not installed" if module.startswith(str(error.name)) else f"needs {error.name}"
     except Exception as error:  # third-party code may raise anything
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return describe_error(error)
     return ""
 
 

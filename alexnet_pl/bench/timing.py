@@ -167,7 +167,12 @@ def serve_candidate(line: Connection, limit: float, make: MakeCandidate, name: s
             line.send(seconds)
     except Exception as error:
         traceback.print_exc()
-        line.send(f"{type(error).__name__}: {error}".splitlines()[0])
+        line.send(describe_error(error))
+
+
+def describe_error(error: Exception) -> str:
+    """Type and first line of an error, for a JSON file."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 @contextlib.contextmanager

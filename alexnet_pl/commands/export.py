@@ -1,6 +1,5 @@
 """`export`: write a run's network for other programs, with a model card, and verify the written file."""
 
-import json
 import os
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import read_record, to_json
+from alexnet_pl.files import read_record, to_json, write_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import FIRST_LINES, model_card
 from alexnet_pl.inference.trained_network import build_network
@@ -54,7 +53,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         partial.replace(out / name)
     finally:
         partial.unlink(missing_ok=True)
-    (out / CONFIG).write_text(json.dumps(to_json(weights.info), indent=1) + "\n")
+    write_json(out / CONFIG, to_json(weights.info))
     known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
     source = options.publish or out.resolve().name
     (out / CARD).write_text(model_card(weights.info, run, source, known, options.format))

@@ -1,7 +1,6 @@
 """`features` and `retrieve`: fc7 features of a split, and nearest images by them (§7.1, Figure 4 right)."""
 
 import csv
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.experiment.trained_run import resizing_filter
+from alexnet_pl.files import write_json
 from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
@@ -80,7 +80,7 @@ def query_images(cfg: DictConfig, index: ImageIndex) -> tuple[list[str], np.ndar
     paths = predict.find_images(cfg.predict.images)
     names, embedded, not_read = [], [], {}
     module = index.extractor.module
-    how = resizing_filter(module, cfg)
+    how = resizing_filter(module.filter, cfg)
     for start in range(0, len(paths), predict.BATCH):
         batch = paths[start : start + predict.BATCH]
         readable, squares, unreadable = predict.read_squares(batch, module.augment.size, how)
@@ -131,7 +131,7 @@ def write_neighbors(
         "queries_per_second": neighbors.queries_per_second,
         "threads": torch.get_num_threads(),
     }
-    (folder / "retrieval.json").write_text(json.dumps({**metadata, **speed}, indent=1) + "\n")
+    write_json(folder / "retrieval.json", {**metadata, **speed})
     return path
 
 

@@ -4,7 +4,6 @@ All runs of configs/cifar10.yaml share Figure 1 and its page (figure1.py). Every
 and SVG files, light and dark, and a page that shows them, RUN/figures.md.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from alexnet_pl.figures.catalog import figures_of
 from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
+from alexnet_pl.files import write_json
 from alexnet_pl.reporting.learning_curves import distinguish
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs
 
@@ -87,7 +87,7 @@ def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -
             continue
         save_drawing(picture.drawing, out / name)
         if picture.data is not None:
-            (out / f"{name}.json").write_text(json.dumps(picture.data, indent=1) + "\n")
+            write_json(out / f"{name}.json", picture.data)
         print(f"{title}: {picture.summary}", flush=True)
         drawn[name] = (title, picture.caption)
     if not drawn:

@@ -19,7 +19,8 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
     module = trained_run.load_module(cfg.ckpt_path, module)
-    rows, unread = predict_module.predict(module, paths, trained_run.resizing_filter(module, cfg), runtime.device(cfg))
+    how = trained_run.resizing_filter(module.filter, cfg)
+    rows, unread = predict_module.predict(module, paths, how, runtime.device(cfg))
     if not rows:
         path, reason = next(iter(unread.items()))
         raise UserError(f"predict.images: none of {len(unread)} could be read; {path}: {reason}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, to_json
@@ -56,9 +57,7 @@ class BoxModule(L.LightningModule):
         return {"optimizer": adam, "lr_scheduler": schedule}
 
     def on_fit_start(self) -> None:
-        batch, world = self.trainer.datamodule.batch_size, self.trainer.world_size  # type: ignore[attr-defined]
-        if batch % world:
-            raise UserError(f"data.batch_size={batch} does not divide by {world} devices")
+        check_batch_size(self.trainer.datamodule.batch_size, self.trainer.world_size)  # type: ignore[attr-defined]
 
     def check_loss(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.detection.finder import PredictedBoxes
-from alexnet_pl.files import JsonObject
+from alexnet_pl.files import JsonObject, write_json
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 
@@ -40,7 +40,7 @@ def write_boxes(folder: Path, images: Sequence[tuple[str, PredictedBoxes]], clas
     """Write detections.json, detections.csv and detections.coco.json. Returns the path of the CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for name, boxes in images for row in box_rows(name, boxes, classes)]
-    (folder / "detections.json").write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(folder / "detections.json", rows)
     coco = [row for name, found in images for row in coco_rows(name, found)]
     (folder / "detections.coco.json").write_text(json.dumps(coco) + "\n")
     path = folder / "detections.csv"

@@ -1,7 +1,6 @@
 """Predict the most probable classes of the user's own images, with the views of §5.1."""
 
 import csv
-import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.table import Table
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_json
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
@@ -102,7 +102,7 @@ def row(module: Classifier, path: Path, probabilities: list[float], indices: lis
 
 def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
     """Write predictions.json, and predictions.csv with one line per image and label. Returns the path of the latter."""
-    (folder / "predictions.json").write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(folder / "predictions.json", rows)
     path = folder / "predictions.csv"
     with path.open("w", newline="", errors="backslashreplace") as file:
         writer = csv.writer(file)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -112,9 +112,10 @@ def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> 
     return cfg
 
 
-def resizing_filter(module: Classifier, cfg: DictConfig) -> str:
-    """Filter with which the user's images become squares: that of the training images, else `prepare.filter`."""
-    return module.filter or (cfg.get("prepare") or {}).get("filter", "bilinear")
+def resizing_filter(recorded: str, cfg: Mapping[str, Any] | DictConfig) -> str:
+    """Filter with which the user's images become squares: that of the training images, if a checkpoint has `recorded`
+    it, else `prepare.filter` of the run's config."""
+    return recorded or str((cfg.get("prepare") or {}).get("filter", "bilinear"))
 
 
 def load_module(path: str, module: Classifier) -> Classifier:

@@ -105,12 +105,8 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
 def new_predictions(run: TrainedRun) -> tuple[list[SavedPrediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
     predictions = examples.predict_images(run, split, examples.spread_over_classes(split.labels, examples.NUM_IMAGES))
-    return (
-        predictions,
-        f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)",
-        split,
-        "",
-    )
+    source = f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)"
+    return predictions, source, split, ""
 
 
 def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:

@@ -68,7 +68,7 @@ def one_image_a_class(run: TrainedRun, count: int) -> Tensor:
 def read_pictures(run: TrainedRun, pictures: str) -> Tensor:
     """Read the user's images: (N, 3, size, size) uint8. Raises UserError if one cannot be read."""
     paths = find_images(pictures, "pictures")[:SHOWN_PICTURES]
-    _, squares, unread = read_squares(paths, run.module.augment.size, resizing_filter(run.module, run.cfg))
+    _, squares, unread = read_squares(paths, run.module.augment.size, resizing_filter(run.module.filter, run.cfg))
     for path, reason in unread.items():
         raise UserError(f"pictures: {path}: {reason}")
     return squares

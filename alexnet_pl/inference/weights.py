@@ -16,6 +16,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
+from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import Count, parse_record, sha256, to_json
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
@@ -77,11 +78,10 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     store = parse_record(metadata.get("store", {}), DatasetInfo)
-    prepared = (read_config(run).get("prepare") or {}) if run else {}
     info = WeightsInfo(
         metadata["switches"],
         metadata["classes"],
-        metadata.get("filter") or str(prepared.get("filter", "bilinear")),
+        resizing_filter(metadata.get("filter", ""), read_config(run) if run else {}),
         content["global_step"],
         store,
         read_result_of(run, checkpoint) if run else None,

@@ -60,7 +60,7 @@ def extract_features(
 
 
 def whole_features(directory: Path) -> Features | None:
-    """Features in a folder; None if they do not exist or are damaged."""
+    """Features in a folder; None if they do not exist or are corrupt."""
     try:
         features = Features(directory)
         _ = features.names

@@ -58,7 +58,7 @@ class DemoService:
 
     def read(self, data: bytes) -> Tensor:
         """Decode an image file: (1, 3, size, size) uint8. Raises ValueError, with the reason, if it is not an image."""
-        how = trained_run.resizing_filter(self.module, self.cfg)
+        how = trained_run.resizing_filter(self.module.filter, self.cfg)
         return resize_center_crop(decode(data)[0], self.module.augment.size, how)[None]
 
     def answer(self, image: Tensor) -> Answer:

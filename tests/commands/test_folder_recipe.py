@@ -118,7 +118,7 @@ def test_images_are_resized_with_the_filter_of_the_training_images(
     alone = shutil.copy(last, tmp_path / "alone.ckpt")
     opened = TrainedRun(out)
     assert [*filters, load(out).weights_info.filter, load(alone).weights_info.filter] == ["bicubic"] * 3
-    assert resizing_filter(opened.module, opened.cfg) == "bicubic"
+    assert resizing_filter(opened.module.filter, opened.cfg) == "bicubic"
     older = torch.load(last, weights_only=True)
     del older["alexnet_pl"]["filter"]
     torch.save(older, last)

@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
-from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader
+from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader, check_batch_size
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.prepare.options import PrepareOptions
@@ -132,8 +132,7 @@ class ImageStore(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         world = image_share(self.trainer)[1] if self.trainer else 1
-        if self.batch_size % world:
-            raise UserError(f"data.batch_size={self.batch_size} does not divide by {world} devices")
+        check_batch_size(self.batch_size, world)
         if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
             print(f"data.batch_size={self.batch_size}: {count} training images; a batch takes some again", flush=True)
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:

@@ -11,6 +11,7 @@ from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions, ba
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.errors import UserError
 
 
 class EpochPosition:
@@ -128,6 +129,12 @@ class EvalLoader:
         batches = (self.indices[start : start + self.batch_size] for start in starts)
         for images, labels in self.pipeline(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
+
+
+def check_batch_size(batch_size: int, world: int) -> None:
+    """Raise UserError unless all processes have the same number of a batch's images."""
+    if batch_size % world:
+        raise UserError(f"data.batch_size={batch_size} does not divide by {world} devices")
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from alexnet_pl.data.archives.tar import (
 )
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.data.sources.text_files import read_text
 from alexnet_pl.errors import UserError
 
 HELD_OUT = 0.5
@@ -45,9 +46,9 @@ def find_archives(source: Path) -> list[Path]:
 
 
 def check_synset_archive(path: Path) -> None:
-    first = (
-        [] if WNID.match(path.name) else [member.path for member in islice(list_members(whole_archive(path)), FIRST)]
-    )
+    if WNID.match(path.name):
+        return
+    first = [member.path for member in islice(list_members(whole_archive(path)), FIRST)]
     if first and not any(WNID.match(Path(name).name) and name.endswith(".tar") for name in first):
         problem = f"begins with {first[0]}, not with archives of synsets (n########.tar)"
         raise UserError(f"prepare.source: {path} {problem}; unpack it, and give the folder")
@@ -84,10 +85,7 @@ def filter_synsets(
 
 def read_synsets(path: Path) -> set[str]:
     """Read the wnids of a list, one per line. Raises UserError if it cannot be read."""
-    try:
-        wanted = set(path.read_text().split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"prepare.synsets: {path}: cannot be read ({error})") from error
+    wanted = set(read_text(path, "prepare.synsets").split())
     if invalid := sorted(word for word in wanted if not WNID.fullmatch(word)):
         raise UserError(f"prepare.synsets: {path}: {invalid[0]!r} is not a wnid; give one per line, such as n01440764")
     return wanted
