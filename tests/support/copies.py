@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+from tf_examples import write_records
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -192,6 +194,80 @@ def parquet(root: Path) -> Path:
     return root
 
 
+def arrow(root: Path) -> Path:
+    """imagenet-1k-train-00000-of-00002.arrow …: the stream that `datasets` keeps in its cache."""
+    pa = pytest.importorskip("pyarrow")
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    features = {"label": {"names": [dict(SYNSETS.values())[wnid] for wnid in WNIDS], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = pa.schema([("image", kind), ("label", pa.int64())], metadata)
+    root.mkdir()
+    for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+        for number in range(2):
+            part = [{"image": {"bytes": d, "path": p}, "label": label} for d, p, label in rows(split)[number::2]]
+            with pa.ipc.new_stream(root / f"imagenet-1k-{name}-{number:05d}-of-00002.arrow", schema) as writer:
+                for first in range(0, len(part), 2):
+                    writer.write_batch(pa.RecordBatch.from_pylist(part[first : first + 2], schema))
+    return root
+
+
+def tfrecords(root: Path) -> Path:
+    """train/train-00000-of-00002 …: the form of TensorFlow's and NVIDIA's scripts, numbered from 1."""
+    for split, name in (("train", "train"), ("val", "validation")):
+        for number in range(2):
+            part = rows(split)[number::2]
+            examples = [
+                {
+                    "image/height": 20,
+                    "image/object/bbox/xmin": 0.5,
+                    "image/class/label": label + 1,
+                    "image/class/synset": WNIDS[label].encode(),
+                    "image/encoded": data,
+                    "image/filename": re.sub("_n[0-9]{8}.JPEG", ".JPEG", path).encode(),
+                }
+                for data, path, label in part
+            ]
+            write_records(root / name / f"{name}-{number:05d}-of-00002", examples)
+    return root
+
+
+def tensorflow_datasets(root: Path) -> Path:
+    """5.1.0/imagenet2012-train.tfrecord-00000-of-00002 …, labels from 0, −1 in test."""
+    for split, name in (("train", "train"), ("val", "validation"), ("test", "test")):
+        for number in range(2):
+            examples = [
+                {"file_name": re.sub("_n[0-9]{8}.JPEG", ".JPEG", path).encode(), "image": data, "label": label}
+                for data, path, label in rows(split)[number::2]
+            ]
+            write_records(root / "5.1.0" / f"imagenet2012-{name}.tfrecord-{number:05d}-of-00002", examples)
+    return root
+
+
+def folder_files() -> tuple[Files, Files]:
+    """Images of train/ and of val/ in class folders."""
+    train = {f"{wnid}/{name}": data for wnid, files in train_images().items() for name, data in files.items()}
+    images = zip(TRUTH, numbered(2012, "val", 5).items(), strict=True)
+    return train, {f"{SYNSETS[truth][0]}/{name}": data for truth, (name, data) in images}
+
+
+def folder_tgz(root: Path) -> Path:
+    """imagenette2.tgz: train/ and val/ in a folder, and a list before them."""
+    train, val = folder_files()
+    files = {"imagenette2/noisy.csv": b"path\n"} | {f"imagenette2/train/{n}": d for n, d in train.items()}
+    files |= {f"imagenette2/val/{n}": d for n, d in val.items()}
+    return write(root, {"imagenette2.tgz": gzip.compress(tar(files))})
+
+
+def folder_archives(root: Path) -> Path:
+    """train.tar with the class folders themselves, and val.zip with a folder around them."""
+    train, val = folder_files()
+    write(root, {"train.tar": tar(train)})
+    with zipfile.ZipFile(root / "val.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in val.items():
+            archive.writestr(f"val/{name}", data)
+    return root
+
+
 def packed(root: Path) -> Path:
     """Hugging Face's older form: train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz."""
     root.mkdir()
@@ -278,6 +354,11 @@ FORMS = {
     "Kaggle's tar.gz": kaggle_tar,
     "Parquet": parquet,
     "Hugging Face's tar.gz": packed,
+    "Hugging Face's cache": arrow,
+    "TFRecord": tfrecords,
+    "TensorFlow Datasets": tensorflow_datasets,
+    "class folders in an archive": folder_tgz,
+    "class folders in two archives": folder_archives,
     "WebDataset": shards,
     "tiny-ImageNet": tiny_imagenet,
     "tiny-ImageNet's zip": tiny_imagenet_zip,

@@ -1,11 +1,11 @@
 """Parquet files of images, read one row group at a time."""
 
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.data.archives.arrow import check_image_column, class_names
 from alexnet_pl.data.archives.remote import is_remote, open_binary
 from alexnet_pl.errors import UserError, reason
 
@@ -26,9 +26,7 @@ def read_labels(path: Path) -> Iterator[tuple[str | None, int | None]]:
     """Read (image path, label) of every row, without the images. Raises UserError if there is no image column."""
     file = open_parquet(path)
     fields = set(file.schema_arrow.names)
-    image_type = file.schema_arrow.field("image").type if "image" in fields else None
-    if image_type is None or {"bytes", "path"} - {image_type.field(i).name for i in range(image_type.num_fields)}:
-        raise UserError(f"prepare.source: {path} has no column `image` with fields `bytes` and `path`")
+    check_image_column(path, file.schema_arrow)
     for group in range(file.num_row_groups):
         columns = ["image.path", *(["label"] if "label" in fields else [])]
         for row in read_group(path, file, group, columns).to_pylist():
@@ -37,12 +35,7 @@ def read_labels(path: Path) -> Iterator[tuple[str | None, int | None]]:
 
 def read_class_names(path: Path) -> list[str]:
     """Read the class names that `datasets` stores in the file's metadata; [] if another program wrote the file."""
-    metadata = open_parquet(path).schema_arrow.metadata or {}
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return list(features["label"]["names"])
-    except (KeyError, ValueError, TypeError):
-        return []
+    return class_names(open_parquet(path).schema_arrow)
 
 
 def read_row(path: Path, row: int) -> bytes:

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
+from alexnet_pl.data.sources.archived_folders import SUFFIXES, find_folder_archives, read_archived_folders
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.cifar10 import find_batches, find_batches_archive, read_cifar
+from alexnet_pl.data.sources.class_names import add_class_names
 from alexnet_pl.data.sources.huggingface import (
+    find_arrow_files,
     find_packed,
     find_shards,
     find_tables,
+    read_arrow_files,
     read_packed,
     read_shards,
     read_tables,
@@ -22,6 +25,7 @@ from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
 from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
+from alexnet_pl.data.sources.tfrecords import find_tfrecords, read_tfrecords
 from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
 from alexnet_pl.data.sources.voc import find_voc, read_voc
 from alexnet_pl.errors import UserError
@@ -50,6 +54,18 @@ def read_source(
     """
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
+    form, listing = detect(source, names, synsets, val_share, allow_incomplete, first_pixel)
+    return form, add_class_names(source, listing)
+
+
+def detect(
+    source: Path,
+    names: Mapping[str, str],
+    synsets: Path | None,
+    val_share: float | None,
+    allow_incomplete: bool,
+    first_pixel: int | None,
+) -> tuple[str, DatasetListing]:
     share = HELD_OUT if val_share is None else val_share
     if known := read_boxed(source, share, first_pixel) or read_published(source, allow_incomplete, val_share):
         return known
@@ -57,10 +73,14 @@ def read_source(
     is_packed = source.is_file() or not (source / "train").is_dir()  # archives beside class folders are of other images
     if is_packed and (archive := find_batches_archive(source)):
         return CIFAR10, read_cifar(archive)
+    if source.is_file() and (archives := find_folder_archives(source)):
+        return "class folders in an archive", read_archived_folders(source, archives, val_share)
     if source.is_file() or (is_packed and find_archives(source)):
         return ARCHIVES, read_synset_archives(source, synsets, share)
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards, allow_incomplete, val_share)
+    if is_packed and (archives := find_folder_archives(source)):
+        return "class folders in archives", read_archived_folders(source, archives, val_share)
     if not has_class_folders(source) and (lists := find_lists(source)):
         return "images with split lists", read_lists(source, lists, names, val_share)
     return "class folders", read_folders(source, names, val_share)
@@ -81,6 +101,10 @@ def read_published(source: Path, allow_incomplete: bool, val_share: float | None
         return "Hugging Face's Parquet files", read_tables(tables, allow_incomplete, val_share)
     if packed := find_packed(source):
         return "Hugging Face's archives", read_packed(packed, allow_incomplete, val_share)
+    if arrow := find_arrow_files(source):
+        return "Hugging Face's Arrow files", read_arrow_files(arrow, allow_incomplete, val_share)
+    if records := find_tfrecords(source):
+        return "TFRecord files", read_tfrecords(records, allow_incomplete, val_share)
     return None
 
 
@@ -88,7 +112,7 @@ def check_devkit_present(source: Path) -> None:
     """Raise UserError for ILSVRC archives without their devkit, and for a file that is no archive."""
     if archives := sorted(source.glob("ILSVRC20*.tar")):
         raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
-    if source.is_file() and not source.name.endswith((".tar", *GZIP_SUFFIXES)):
+    if source.is_file() and not source.name.endswith(SUFFIXES):
         raise UserError(f"prepare.source: {source} is not a known archive; give the folder that holds the images")
 
 

@@ -98,7 +98,7 @@ def read_kaggle(path: Path) -> DatasetListing:
 def find_kaggle_classes(copy: KaggleCopy, truth: Mapping[str, str]) -> list[tuple[str, str]]:
     """Classes as (wnid, words), sorted by wnid; without the mapping, (wnid, wnid) from the solution."""
     if copy.mapping is None:
-        note = f"without {MAPPING}: the classes are those of {SOLUTION}, named by their WordNet ids"
+        note = f"without {MAPPING}: the classes are those of {SOLUTION}"
         print(f"{copy.path}: {note}", file=sys.stderr, flush=True)
         return [(wnid, wnid) for wnid in sorted(set(truth.values()))]
     return parse_mapping(copy.mapping)

@@ -1,4 +1,4 @@
-"""Images of a Parquet file, an archive or a WebDataset shard, and their names."""
+"""Images of a Parquet or Arrow file, an archive or a WebDataset shard, and their names."""
 
 import json
 from array import array
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet_pl.data.archives.arrow import read_images
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.parquet import read_labels
 from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
@@ -107,6 +108,13 @@ def read_table_rows(path: Path) -> Iterator[SourceRow]:
         check_label(path, f"label of row {number}", label)
         file_path = name or f"{path.stem}-{number:06d}.JPEG"
         yield SourceRow(file_path, find_wnid(file_path), label, ByteLocation(path, number, None, "parquet"))
+
+
+def read_arrow_rows(path: Path) -> Iterator[SourceRow]:
+    for number, image in enumerate(read_images(path)):
+        check_label(path, f"label of row {number}", image.label)
+        file_path = image.path or f"{path.stem}-{number:06d}.JPEG"
+        yield SourceRow(file_path, find_wnid(file_path), image.label, ByteLocation(path, image.start, image.size))
 
 
 def check_label(path: Path, where: str, label: Any) -> None:

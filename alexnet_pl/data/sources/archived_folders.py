@@ -1,0 +1,154 @@
+"""Class folders within tar or zip archives, such as Imagenette's imagenette2-320.tgz, read without unpacking them.
+
+one archive        [folder/]train/<class>/*, [folder/]val/<class>/*, perhaps [folder/]test/*
+                       or, without splits, [folder/]<class>/*
+    one per split      train.tar, val.tar: [folder/]<class>/*
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.remote import parse_path
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, Member, is_desktop_file, list_members, whole_archive
+from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
+from alexnet_pl.data.sources.disk_list import DiskList
+from alexnet_pl.data.sources.image_folder import INNER, describe_difference, is_image, offer_val_share
+from alexnet_pl.data.sources.name_split import split_by_name
+from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
+from alexnet_pl.errors import UserError
+
+SUFFIXES = (".tar", *GZIP_SUFFIXES, ".zip")
+FIRST = 64  # members that show whether an archive has class folders; lists may come first
+SPLIT_FOLDER = re.compile(r"(?:.*[-_])?(train|validation|valid|val|test)")
+
+
+class ArchivedImage(NamedTuple):
+    """Image in an archive. `split`: "" if neither its path nor the archive's name gives it; `folder`: its class, "" for
+    an image directly in the folder of a split; `root`: path of the folder that holds the splits or classes."""
+
+    split: str
+    folder: str
+    name: str
+    root: str
+    location: ByteLocation
+
+
+def find_folder_archives(source: Path) -> list[Path]:
+    """Find archives whose first images lie in class folders: `source` itself, or those in it."""
+    paths = [source] if source.is_file() else sorted(source.iterdir())
+    named = [path for path in paths if path.name.endswith(SUFFIXES) and not is_desktop_file(path.name)]
+    return [path for path in named if has_class_folder(path)]
+
+
+def has_class_folder(path: Path) -> bool:
+    first = (PurePosixPath(member.path) for member in islice(list_archive(path), FIRST))
+    folders = {image.parent for image in first if is_image(Path(image.name)) and image.parent.name}
+    return any(not split_of(folder.name) for folder in folders)
+
+
+def list_archive(path: Path) -> Iterator[Member]:
+    if path.suffix != ".zip":
+        return list_members(whole_archive(path))
+    files = list_zip_members(path, lambda name: not is_desktop_file(PurePosixPath(name).name))
+    return (Member(PurePosixPath(file.name).name, zip_location(path, file), file.name) for file in files)
+
+
+def read_archived_folders(source: Path, archives: list[Path], val_share: float | None = None) -> DatasetListing:
+    """List the archives into a temporary file.
+
+    `val_share`: fraction of the images that becomes `val` if there are none for validation.
+    Raises UserError if the splits differ in their classes, or if an image is in no class folder.
+    """
+    passed_over: PassedOver = {}
+    images = DiskList(image for path in archives for image in list_images(path, passed_over))
+    classes_of_split = find_classes(source, images)
+    training = "train" if "train" in classes_of_split else ""
+    check_splits(source, classes_of_split, training, val_share)
+    classes = sorted(classes_of_split[training])
+    index = {name: label for label, name in enumerate(classes)}
+    records = {s: LazyRecords(partial(list_records, images, s, index)) for s in ("train", "val", "test")}
+    splits = {split: lazy for split, lazy in records.items() if split in classes_of_split}
+    readable = [(name, name) for name in classes]
+    if "val" in splits:
+        return DatasetListing(readable, splits, passed_over=passed_over)
+    parts = split_by_name(partial(list_records, images, training, index), val_share or 0)
+    return DatasetListing(readable, splits | parts, held_out=val_share, passed_over=passed_over)
+
+
+def list_images(path: Path, passed_over: PassedOver) -> Iterator[ArchivedImage]:
+    others = passed_over.setdefault(path, Counter())
+    named = SPLIT.search(path.name)
+    for member in list_archive(path):
+        if is_image(Path(member.name)):
+            yield locate_image(member, SPLITS[named[1]] if named else "")
+        else:
+            others[Path(member.name).suffix.lower()] += 1
+
+
+def locate_image(member: Member, split: str) -> ArchivedImage:
+    """Find the split and class of an image from its path. `split`: that of the archive's name, if any."""
+    *folders, name = PurePosixPath(member.path).parts
+    if folders[-1:] == [INNER] and len(folders) > 1:
+        del folders[-1]
+    if folders and (own := split_of(folders[-1])):  # without labels
+        return ArchivedImage(own, "", f"{folders[-1]}/{name}", "/".join(folders[:-1]), member.location)
+    prefix, root = f"{split}/" if split else "", folders[:-1]
+    if root and (own := split_of(root[-1])):
+        split, prefix, root = own, f"{root[-1]}/", root[:-1]
+    folder = folders[-1] if folders else ""
+    return ArchivedImage(split, folder, f"{prefix}{folder}/{name}", "/".join(root), member.location)
+
+
+def split_of(folder: str) -> str:
+    match = SPLIT_FOLDER.fullmatch(folder)
+    return SPLITS[match[1]] if match else ""
+
+
+def find_classes(source: Path, images: DiskList) -> dict[str, set[str]]:
+    """Names of the class folders of each split, "" if there are no splits.
+
+    Raises UserError if an image is in no class folder, or if the folders lie in more than one place.
+    """
+    classes: dict[str, set[str]] = {}
+    roots: dict[str, tuple[str, str]] = {}
+    for split, folder, name, root, *_ in images:
+        if not folder and split != "test":
+            raise UserError(f"prepare.source: {source}: {name} is in no class folder")
+        classes.setdefault(split, set())
+        classes[split] |= {folder} if folder else set()
+        roots.setdefault(split, (root, name))
+        if roots[split][0] != root:
+            raise UserError(
+                f"prepare.source: {source}: class folders lie in several places ({roots[split][1]} and {name}); "
+                "unpack one of them, and give the folder that holds train/ and val/"
+            )
+    return classes
+
+
+def check_splits(source: Path, classes: dict[str, set[str]], training: str, val_share: float | None) -> None:
+    """Raise UserError if there are images within and without splits, a split is missing, or its classes differ."""
+    if "" in classes and len(classes) > 1:
+        unsplit = ", ".join(sorted(classes[""])[:3])
+        raise UserError(f"prepare.source: {source}: {unsplit} lies beside {', '.join(filter(None, sorted(classes)))}")
+    if training not in classes:
+        raise UserError(f"prepare.source: {source}: no training images, only {', '.join(classes) or 'none'}")
+    if "val" not in classes and val_share is None:
+        raise UserError(f"prepare.source: {source}: no validation images; {offer_val_share('each class')}")
+    for split, names in classes.items():
+        if names and names != classes[training]:
+            difference = describe_difference(source, split, sorted(classes[training]), dict.fromkeys(names, source))
+            raise UserError(f"prepare.source: {difference}")
+
+
+def list_records(images: DiskList, wanted: str, index: dict[str, int]) -> Iterator[ImageRecord]:
+    for split, folder, name, _, (path, *location) in images:
+        if split == wanted:
+            where: tuple[Any, ...] = tuple(location)
+            yield ImageRecord(name, index.get(folder, -1), ByteLocation(parse_path(path), *where))

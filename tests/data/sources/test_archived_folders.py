@@ -1,0 +1,65 @@
+"""Class folders within archives: the store of the unpacked tree, every layout, and what is refused."""
+
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from copies import Files, folder_files, folder_tgz, photo, shades, store, tar, write
+
+from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.errors import UserError
+
+
+def names_and_labels(source: DatasetListing) -> dict[str, list[tuple[str, int]]]:
+    return {split: sorted((r.name, r.label) for r in records) for split, records in source.splits.items()}
+
+
+def test_same_names_as_of_the_unpacked_tree(tmp_path: Path) -> None:
+    copy = folder_tgz(tmp_path / "packed")
+    with tarfile.open(copy / "imagenette2.tgz") as archive:
+        archive.extractall(tmp_path / "tree", filter="data")
+    unpacked = read_source(tmp_path / "tree/imagenette2", {})[1]
+    for place in (copy, copy / "imagenette2.tgz"):
+        assert names_and_labels(read_source(place, {})[1]) == names_and_labels(unpacked)
+
+
+def test_class_folders_without_splits_are_split_by_name(tmp_path: Path) -> None:
+    files: Files = {f"101_ObjectCategories/{c}/image_{i:04d}.jpg": photo(i) for c in "ab" for i in range(40)}
+    path = write(tmp_path / "packed", {"101_ObjectCategories.tar": tar(files)}) / "101_ObjectCategories.tar"
+    write(tmp_path / "tree", {name.partition("/")[2]: data for name, data in files.items()})
+    assert names_and_labels(read_source(path, {}, val_share=0.3)[1]) == names_and_labels(
+        read_source(tmp_path / "tree", {}, val_share=0.3)[1]
+    )
+    with pytest.raises(UserError, match=r"no validation images; prepare.val_share=0.1 holds out a tenth of each class"):
+        read_source(path, {})
+
+
+def test_images_folders_and_unlabelled_test_images(tmp_path: Path) -> None:
+    places = [f"{split}/{name}/images" for split in ("train", "val") for name in "ab"]
+    files: Files = {f"{place}/{i}.jpg": photo(20 * i) for place in places for i in (1, 2)}
+    files |= {"test/images/9.jpg": photo(90), "__MACOSX/train/a/._1.jpg": b"x"}
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    found = store(tmp_path / "archive.zip", tmp_path / "store")
+    assert shades(found, "train") == [(20, "a"), (20, "b"), (40, "a"), (40, "b")]
+    assert shades(found, "test") == [(90, "-")]
+
+
+def refused(tmp_path: Path, files: Files) -> str:
+    with pytest.raises(UserError) as error:
+        read_source(write(tmp_path, {"x.tar": tar(files)}) / "x.tar", {})
+    return str(error.value)
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    train, val = folder_files()
+    both: Files = {f"train/{name}": data for name, data in train.items()} | {f"val/{n}": d for n, d in val.items()}
+    more = {"val/n07000000/1.JPEG": photo(1)}
+    assert "x.tar/val has n07000000, unlike" in refused(tmp_path, both | more)
+    assert "train/7.JPEG is in no class folder" in refused(tmp_path, both | {"train/7.JPEG": photo(1)})
+    assert "class folders lie in several places" in refused(tmp_path, both | {"b/train/n01000001/1.JPEG": photo(1)})
+    assert "n01000001 lies beside train, val" in refused(tmp_path, both | {"n01000001/1.JPEG": photo(1)})
+    assert "no training images, only val" in refused(tmp_path, {f"val/{n}": d for n, d in val.items()})
