@@ -19,6 +19,7 @@ from alexnet_pl.bench.timing import (
 )
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.claim import IMAGES_PER_EPOCH
 
@@ -33,6 +34,10 @@ WINDOW = TimingWindow()
 def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
     """Measure all parts; returns JSON. The profiler's trace, if enabled, is written to `folder`."""
     silence_library_logs()
+    if (name := cfg.model.get("name", "alexnet")) != "alexnet":
+        raise UserError(
+            f"model.name={name}: bench measures AlexNet's steps; give a recipe of it, such as -c ilsvrc2012"
+        )
     host, source = describe_machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
     measured: JsonObject = {
         "suite": "train",

@@ -25,6 +25,7 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
         name: quote_for_sweep([*group.overrides, *subruns.inherited_overrides()]) for name, group in groups.items()
     }
     for name, group in groups.items():
+        subruns.check_named_recipe(f"ensemble.groups.{name}.recipe", group.recipe)
         if not any(word.lstrip("+").startswith("data.root=") for word in words[name]):
             schema.store_root(compose(group.recipe))  # refused before the jobs of a sweep start
     for name, group in groups.items():

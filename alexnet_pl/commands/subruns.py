@@ -44,23 +44,24 @@ def run_cli(*words: str) -> None:
         raise SystemExit(code if code > 0 else 128 - code)
 
 
-def check_named_recipe(recipe: str) -> None:
-    """Raise UserError if a run folder's config, not the user, names a recipe file: recipes can configure Hydra."""
+def check_named_recipe(key: str, recipe: str) -> None:
+    """Raise UserError if a run folder's config, not the user, names a recipe file at `key`: recipes can configure
+    Hydra."""
     if recipe in recipe_names() or not HydraConfig.initialized():
         return
     job = HydraConfig.get()
-    typed = any(word.startswith("transfer.pretrain_recipe=") for word in typed_overrides())
+    typed = any(word.lstrip("+").startswith(f"{key}=") for word in typed_overrides())
     if job.job.config_name == RUN_CONFIG_NAME and not typed:
         raise UserError(
-            f"transfer.pretrain_recipe={recipe}: named by a run folder, which may only name shipped recipes; if it "
-            f"is yours, add transfer.pretrain_recipe={recipe}"
+            f"{key}={recipe}: named by a run folder, which may only name shipped recipes; if it is yours, add "
+            f"{key}={recipe}"
         )
 
 
 def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
     """Train the network of `transfer.pretrain_recipe`, unless it is finished. Returns its checkpoint."""
     assert transfer.pretrain_recipe
-    check_named_recipe(transfer.pretrain_recipe)
+    check_named_recipe("transfer.pretrain_recipe", transfer.pretrain_recipe)
     run = folder / PRETRAINED
     composed = compose(transfer.pretrain_recipe, transfer.overrides)
     name = composed.data.name

@@ -5,11 +5,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
+from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config, walk_nodes
 from alexnet_pl.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -75,12 +76,17 @@ def compose(name: str, overrides: Iterable[str] = (), with_hydra: bool = False) 
         GlobalHydra.instance().hydra = held
 
 
-GUARDED = ("job_logging", "hydra_logging", "callbacks", "job.env_set")
-"""Nodes of Hydra that write files, call code or set environment variables before a command runs."""
+GUARDED = ("job_logging", "hydra_logging", "callbacks", "job.env_set", "mode")
+"""Nodes of Hydra that write files, call code, set environment variables or start a sweep before a command runs."""
+PLUGINS = re.compile(
+    r"(hydra_plugins|hydra\._internal\.core_plugins)[\w.]*\.\w+(Launcher|Sweeper)|optuna\.samplers\.\w+"
+)
+"""Classes that `_target_` may name: the launchers and sweepers that `defaults` choose."""
 
 
 def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
-    """Raise UserError if a user's recipe, composed with overrides, changes a node in `GUARDED` in any way.
+    """Raise UserError if a user's recipe, composed with overrides, names code to call or changes a node in `GUARDED` in
+    any way.
 
     Overrides of these nodes on the command line are allowed, since they are the user's own.
     """
@@ -92,17 +98,34 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
             return
         composed = compose(str(recipe), [word for word in words if "," not in word], with_hydra=True)  # without sweeps
     shipped_base = compose(str(SHIPPED / "_base.yaml"), with_hydra=True)
+    found, own = (OmegaConf.to_container(one.hydra, resolve=False) for one in (composed, shipped_base))
     for node in GUARDED:
-        found, own = (
-            OmegaConf.to_container(OmegaConf.select(one.hydra, node), resolve=False) for one in (composed, shipped_base)
-        )
-        if found != own:
+        if find_node(found, node) != find_node(own, node):
             raise UserError(f"{recipe}: it sets hydra.{node}, which is not allowed in a recipe")
+    check_targets(recipe, composed)
+
+
+def find_node(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def check_targets(recipe: Path, composed: DictConfig) -> None:
+    """Raise UserError if a composed recipe names code other than `PLUGINS`, which Hydra's sweepers would call, or makes
+    nodes out of text."""
+    for key, value in walk_nodes(OmegaConf.to_container(composed, resolve=False)):
+        is_target = key.split(".")[-1] == "_target_"
+        if is_target and not (key.startswith("hydra.") and PLUGINS.fullmatch(str(value))):
+            raise UserError(f"{recipe}: {key}={value}: a recipe must not name code to call")
+        if isinstance(value, str) and key.startswith("hydra.") and re.search(r"oc\.(create|decode)", value):
+            raise UserError(f"{recipe}: {key}={value}: not allowed in a recipe")
 
 
 PATHS = (
     "data.root", "prepare.source", "prepare.synsets", "bench.output", "report.output", "predict.images", "ckpt_path",
-    "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes",
+    "transfer.weights", "hydra.run.dir", "hydra.sweep.dir", "codes.features", "retrieval.codes", "test.data",
+    "test.labels", "report.runs", "prepare.boxes", "detect.blacklist",
 )  # fmt: skip
 STORES = "transfer.data_roots."  # these keys are paths too
 # keys that recipes or older run folders may lack

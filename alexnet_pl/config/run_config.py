@@ -36,6 +36,8 @@ OPENING = (
 CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 MOST_DEEP = 50  # maximum depth of a config, usually about five
 WRITES = (("bench", "output"), ("report", "output"), ("prepare", "repair"))
+NESTED_KEY = re.compile(r"variant|\w+(\.\w+)+")  # overrides within a config set single keys, no sections
+NOT_NESTED = ("hydra", "prepare", "predict", "bench", "report")
 
 
 def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
@@ -211,7 +213,7 @@ def check_included(path: Path, above: tuple[Path, ...]) -> None:
         raise UserError(f"{above[-1]}: its defaults lead back to {path.name}: endless recursion")
     config = read_yaml(path, MAX_ALIASES)
     check_recipe_keys(config, str(path))
-    for key, _ in walk_nodes({key: value for key, value in config.items() if key != "hydra"}):
+    for key, _ in walk_nodes(config):
         if key.split(".")[-1] in ("_target_", "()"):
             raise UserError(f"{path}: {key}: a recipe must not name code to call")
     for other in included_recipes(path.parent, config.get("defaults")):
@@ -230,10 +232,14 @@ def included_recipes(folder: Path, defaults: Any) -> Iterator[Path]:
 
 
 def check_nested_overrides(words: Any, where: str) -> None:
-    """Raise UserError if overrides within a config set keys of Hydra, since they become words of a command line."""
+    """Raise UserError if overrides within a config set more than single keys of a network and its training, since they
+    become words of a command line."""
     if words is not None and not isinstance(words, list | ListConfig):
         raise UserError(f"{where}={words}: a list of words key=value")
-    for word in words or ():
-        key = str(word).lstrip("+~")
-        if str(word).startswith("-") or "=" not in str(word) or re.split(r"[./=@:]", key)[0] == "hydra":
-            raise UserError(f"{where}: {word}: expected key=value with a key of the recipe")
+    for word in map(str, words or ()):
+        key, _, value = word.lstrip("+~").partition("=")
+        section = key.partition(".")[0]
+        if not NESTED_KEY.fullmatch(key) or "=" not in word or section in NOT_NESTED:
+            raise UserError(f"{where}: {word}: expected key=value with a key of the network or its training")
+        if key in ("variant", "transfer.pretrain_recipe") and not re.fullmatch(r"\w+", value):
+            raise UserError(f"{where}: {word}: only a name that is shipped")

@@ -13,6 +13,7 @@ footer is written last and the file is renamed after it, so a truncated file is 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,6 +114,8 @@ class PredictionFile:
             with pq.ParquetFile(path, memory_map=True) as file:
                 footer = migrate_record(json.loads((file.metadata.metadata or {})[b"alexnet_pl"]))
                 self.test = parse_record(footer, TestDescription)
+                if not re.fullmatch(r"\w*", self.test.dataset.split):  # part of a path
+                    raise ValueError(f"dataset.split: {self.test.dataset.split!r} is no name")
                 self.rows: int = file.metadata.num_rows
                 columns = set(file.schema_arrow.names)
                 self.has_probabilities = "probabilities" in columns
@@ -120,7 +123,7 @@ class PredictionFile:
                     raise KeyError("image, label, best")
         except FileNotFoundError as error:
             raise UserError(f"{path}: does not exist; `test` writes it") from error
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: corrupt or not written by `test` ({reason(error)}); test again") from error
 
     def labels(self) -> np.ndarray:

@@ -75,4 +75,4 @@ def overrides(training: Settings) -> Iterator[tuple[str, str]]:
     sections = {"augment": {"crop": settings.pop("crop")}, **settings, "schedule": {"name": kind, f"{kind}": schedule}}
     for path, value in leaves(sections):
         name = ".".join(map(str, path))
-        yield name, f"{value} epochs" if name == EPOCHS else format_override(name, value)
+        yield name, f"{value} epochs" if name == EPOCHS and value else format_override(name, value)

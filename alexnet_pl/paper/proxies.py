@@ -210,13 +210,14 @@ def compare_with_baseline(
 def describe_conditions(test: TestRun) -> str:
     """Images, store, crop and epochs of a test, in words for the note below a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
-    epochs = max(training["trainer"]["max_epochs"] for training in settings)
+    limits = [training["trainer"]["max_epochs"] for training in settings]
+    length = "any number of epochs" if None in limits else f"at most {max(limits)} epochs"
     width = settings[0].get("model", {}).get("width", 1)
     networks = "" if width == 1 else f"{width:g} times the paper's width, "
     return (
         f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
         f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), {networks}"
-        f"crops of {settings[0]['augment']['crop']} pixels, at most {epochs} epochs"
+        f"crops of {settings[0]['augment']['crop']} pixels, {length}"
     )
 
 

@@ -52,8 +52,8 @@ class TestRun:
             sections = [training.get(name) for name in ("model", "data", "augment", "optim", "schedule", "trainer")]
             if not all(isinstance(section, dict) for section in sections):
                 raise UserError(f"{self.path}: corrupt (training: a section is missing); test the run again")
-            for section, key in (("augment", "crop"), ("trainer", "max_epochs")):
-                if not isinstance(training[section].get(key), int):
+            for section, key, kind in (("augment", "crop", int), ("trainer", "max_epochs", int | None)):
+                if not isinstance(training[section].get(key), kind):
                     raise UserError(f"{self.path}: corrupt (training.{section}.{key}); test the run again")
 
     @cached_property
@@ -173,7 +173,8 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
                 print(f"skipped: {error}", file=sys.stderr)
                 continue
             result = test.result
-            key = (result.checkpoint.network, result.dataset.fingerprint, result.dataset.split, result.views)
+            dataset, tuned = result.dataset, result.weights_tuned_on or ""
+            key = (result.checkpoint.network, dataset.fingerprint, dataset.split, result.views, tuned)
             tests.setdefault(key, test)
     return list(tests.values())
 

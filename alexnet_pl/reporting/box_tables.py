@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from alexnet_pl.detection.outcomes import OUTCOMES
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
+from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
 from alexnet_pl.runs import fit_status
 
@@ -28,28 +29,11 @@ LOCALISER_HEADER = [
     "learned from",
     "seeds",
 ]
-LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
 DETECTOR_HEADER = ["negatives and test", "mAP, %", *OUTCOMES, "learned from", "seeds"]
 
 BoxTests = list[JsonObject]
 """Contents of boxes.json, with `images_seen`: images or windows in training, including repetitions, 0 if not known; and
 `folder`: the run folder."""
-
-
-def read_box_test(path: Path) -> JsonObject:
-    try:
-        test = json.loads(path.read_text())
-        _ = (
-            test["dataset"]["fingerprint"],
-            test["boxes"]["task"],
-            test["detect"]["scales"],
-            test["model"],
-            test["finished"],
-        )
-        _ = test["map"] if test["task"] == "detect" else test["loc_error"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: corrupt, or not a test of boxes ({reason(error)}); test again") from error
-    return test
 
 
 def collect_box_tests(roots: Iterable[Path]) -> BoxTests:

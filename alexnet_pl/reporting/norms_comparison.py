@@ -45,9 +45,9 @@ def read_cifar_test(test: TestRun) -> CifarTest | None:
     result, training = test.result, test.result.training
     if not training or training["model"].get("name") != "local" or not (result.finished and test.is_complete):
         return None
-    if "norm" not in training["model"]:  # of another version
-        return None
     epochs = training["trainer"]["max_epochs"] if result.trained.epochs is None else result.trained.epochs
+    if "norm" not in training["model"] or epochs is None:  # of another version
+        return None
     return CifarTest(
         training["model"]["norm"],
         epochs,

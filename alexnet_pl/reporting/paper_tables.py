@@ -8,11 +8,13 @@ from statistics import median
 
 from omegaconf import DictConfig, ListConfig
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.box_claims import REPORTED_BY_OTHERS, TEST_SERVER
 from alexnet_pl.paper.claim import ALEXNET, Claim
+from alexnet_pl.paper.matching import recipe_networks
 from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
@@ -145,10 +147,22 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
 def missing_cells(command: str, claims: Sequence[Claim], rate: float | None) -> list[str]:
     """Cells of a command and the claims whose values it measures."""
     images = count_training_images(claims[0])
-    known = rate and claims[0].paper == ALEXNET  # the rate was measured with AlexNet
+    known = rate and trains_alexnet(claims[0])  # with which the rate was measured
     hours = f"{images / rate / 3600:,.0f} hours" if rate and known else "hours not known"
     labels = "; ".join(f"{claim.label} ({claim.section})" for claim in claims)
     return [labels, command, f"{images / 1e6:,.0f} million images", hours]
+
+
+def trains_alexnet(claim: Claim) -> bool:
+    """Whether a claim's networks are the paper's, on its image size."""
+    if claim.paper != ALEXNET:
+        return False
+    return all(is_full_size(network.training) for network in recipe_networks(str(claim.recipe), claim.overrides))
+
+
+def is_full_size(training: Settings) -> bool:
+    name, width = training["model"].get("name", "alexnet"), training["model"].get("width", 1)
+    return name == "alexnet" and width == 1 and training["augment"]["crop"] == 224
 
 
 def measured_throughput(roots: Sequence[Path]) -> float | None:
@@ -159,12 +173,12 @@ def measured_throughput(roots: Sequence[Path]) -> float | None:
 
 
 def logged_throughput(run: Path) -> float | None:
-    """Training images per second of a run; None unless it ran on this machine with crops of 224 pixels."""
+    """Training images per second of a run; None unless it ran on this machine with the paper's network and crops."""
     try:
         same_machine = all(session.host == platform.node() for session in read_sessions(run))
         fit = read_fit_status(run)
-        paper_size = fit is not None and fit.training["augment"]["crop"] == 224
-        return metrics_log.images_per_second(run) if same_machine and paper_size else None
+        same_network = fit is not None and is_full_size(fit.training)
+        return metrics_log.images_per_second(run) if same_machine and same_network else None
     except (UserError, OSError, ValueError, KeyError):
         return None
 

@@ -65,5 +65,8 @@ def test_bench_prepare_measures_a_complete_store(
 def test_missing_photographs_and_unknown_suite_are_named(config: Compose, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^prepare.source: no images in .*"):
         call("bench", config("ilsvrc2012", "bench.suite=prepare", f"prepare.source={tmp_path}"), tmp_path)
+    for recipe in ("cifar10", "overfeat_fast"):
+        with pytest.raises(UserError, match=r"^model.name=\w+: bench measures AlexNet's steps; "):
+            call("bench", config(recipe, "bench.suite=train"), tmp_path)
     with pytest.raises(UserError, match=r"^bench sleep: one of train, prepare"):
         call("bench", config("ilsvrc2012", "bench.suite=sleep"), tmp_path)

@@ -396,6 +396,16 @@ def test_full_disk_is_reported_in_one_line_and_other_errors_with_a_traceback(
     assert said[2].endswith("Input/output error; check the disk, or the server of the file system, then try again")
 
 
+def test_every_key_of_a_path_takes_a_home_folder_and_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    monkeypatch.setenv("HOME", "/home/me")
+    for key in ("test.data", "test.labels", "report.runs", "prepare.boxes", "detect.blacklist", "data.root"):
+        words = to_hydra(["fit", "-c", "demo", f"{key}=~/a (b), c"])
+        (parsed,) = OverridesParser.create().parse_overrides([next(word for word in words if key in word)])
+        assert parsed.value() == "/home/me/a (b), c"
+
+
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])
 def test_paths_may_contain_hydra_syntax(path: str, tmp_path: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -154,6 +154,18 @@ CALL = {"x": {"_target_": "os.system", "command": "echo"}}
         ({"mine": {"defaults": [{"hydra/job": "y"}]}, "hydra/job/y": {"env_set": {"A": "b"}}}, "job.env_set"),
         ({"mine": {"defaults": [{"override hydra/job_logging": "y"}]}, "hydra/job_logging/y": LOGGING}, "job_logging"),
         ({"mine": {"hydra": {"searchpath": ["file:///x"]}}}, "searchpath"),
+        ({"mine": {"hydra": {"mode": "MULTIRUN"}}}, "mode"),
+        ({"mine": {"hydra": {"sweeper": {"params": {"+x": CALL}}}}}, "sweeper.params.+x.x._target_"),
+        ({"mine": {"defaults": [{"override hydra/sweeper": "y"}]}, "hydra/sweeper/y": CALL}, "x._target_"),
+        (
+            {
+                "mine": {"defaults": [{"a": "y"}, {"override hydra/sweeper": "${a}"}]},
+                "hydra/sweeper/y": CALL,
+                "a/y": {},
+            },
+            "sweeper.x._target_",
+        ),
+        ({"mine": {"hydra": {"sweeper": {"params": "${oc.create:{a: 1}}"}}}}, "sweeper.params"),
     ],
 )
 def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, files: dict[str, Any], named: str) -> None:
@@ -163,7 +175,7 @@ def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, files
         above = {"defaults": ["_base", *content.get("defaults", []), "_self_"]} if name == "mine" else {}
         (tmp_path / f"{name}.yaml").write_text(header + yaml.safe_dump(content | above))
     words = ["-m", "seed=1,2"] if named == "callbacks" else ["seed=1"]
-    with pytest.raises(UserError, match=rf"mine\.yaml: .*hydra\.{named}"):
+    with pytest.raises(UserError, match=rf"mine\.yaml: .*hydra\.{named}|y\.yaml: {named}"):
         to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), *words])
 
 
@@ -179,10 +191,16 @@ def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "word", ["hydra.job_logging.x=1", "++hydra.run.dir=/x", "--config-dir=/x", "hydra/callbacks=x", "x"]
-)
+    "word",
+    [
+        "hydra.job_logging.x=1", "++hydra.run.dir=/x", "--config-dir=/x", "hydra/callbacks=x", "x", "command=dashboard",
+        "ckpt_path=runs/good/last.ckpt", "+report.output=/x", "prepare.repair=true", "bench.output=/x", "bench={a: 1}",
+        "transfer.pretrain_recipe=stranger/evil.yaml", "variant=../../evil", "logger=wandb", "optim.lr",
+    ],
+)  # fmt: skip
 def test_overrides_in_a_config_must_be_recipe_keys(word: str) -> None:
-    check_nested_overrides(["optim.lr=0.1", "++trainer.max_epochs=3"], "transfer.overrides")
+    allowed = ["optim.lr=0.1", "++trainer.max_epochs=3", "variant=as_printed", "transfer.pretrain_recipe=ilsvrc2010"]
+    check_nested_overrides(allowed, "transfer.overrides")
     for words in ([word], word, True, {"a": 1}):
         with pytest.raises(UserError, match=r"transfer.overrides"):
             check_nested_overrides(words, "transfer.overrides")

@@ -1,5 +1,6 @@
 """predictions.parquet: round trip, incomplete files, bounded memory."""
 
+import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,21 @@ def test_foreign_file_is_refused(tmp_path: Path) -> None:
         PredictionFile(tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"away.parquet: does not exist; `test` writes it"):
         PredictionFile(tmp_path / "away.parquet")
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [{"schema": "x"}, {"training": [1]}, {"dataset": {"name": "a", "split": "../../up"}}, []],
+)
+def test_footer_of_another_form_is_named(footer: object, tmp_path: Path) -> None:
+    """The split becomes part of a path."""
+    path = write(tmp_path / "p.parquet", [block(3)])
+    table = pq.read_table(path)
+    own = json.loads(pq.ParquetFile(path).metadata.metadata[b"alexnet_pl"])
+    changed = {**own, **footer} if isinstance(footer, dict) else footer
+    pq.write_table(table.replace_schema_metadata({"alexnet_pl": json.dumps(changed)}), path)
+    with pytest.raises(UserError, match=r"p.parquet: corrupt or not written by `test` .*; test again"):
+        PredictionFile(path)
 
 
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:

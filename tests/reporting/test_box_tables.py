@@ -134,6 +134,10 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
         "unknown": json.dumps(unknown),
         "open": json.dumps(make_test(finished=False)),
         "bad": '{"task": "localise"}',
+        "split": json.dumps(make_test(dataset__split=None)),
+        "images": json.dumps(make_test(images=None)),
+        "error": json.dumps(make_test(error="30.5")),
+        "mistakes": json.dumps(make_test(task="detect", map=12.0)),
     }.items():
         folder = tmp_path / name / "results/val"
         folder.mkdir(parents=True)
@@ -141,8 +145,15 @@ def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytes
     (test,) = collect_box_tests([tmp_path])
     assert test["folder"] == tmp_path / "good"
     errors = capsys.readouterr().err
-    assert "bad/results/val/boxes.json" in errors
-    assert "unknown/results/val/boxes.json" in errors
+    keys = ("dataset.split", "images", "loc_error", "mistakes")
+    names = {
+        "unknown": "finished",
+        "bad": "dataset",
+        **dict(zip(("split", "images", "error", "mistakes"), keys, strict=True)),
+    }
+    lines = {Path(line.split(": ")[1]).parents[2].name: line for line in errors.splitlines()}
+    assert lines.keys() == names.keys()
+    assert all(f"({key}: " in lines[name] for name, key in names.items())
 
 
 def test_missing_rows_have_their_commands() -> None:

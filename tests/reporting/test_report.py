@@ -26,12 +26,13 @@ from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import count_neurons
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
-from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.distinguishing import distinguish_groups
+from alexnet_pl.paper.proxies import describe_conditions, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting import chart, tables
 from alexnet_pl.reporting.measured_page import provenance_table
-from alexnet_pl.reporting.paper_tables import measured_throughput, missing_rows, paper_tables
+from alexnet_pl.reporting.paper_tables import measured_throughput, missing_cells, missing_rows, paper_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
 from alexnet_pl.reporting.tables import Table
 
@@ -303,9 +304,10 @@ def test_tuned_ensembles_are_not_pooled_with_equal_weights(tmp_path: Path) -> No
     }
 
 
-def write_log(run: Path, host: str, crop: int, rates: list[float]) -> None:
+def write_log(run: Path, host: str, crop: int, rates: list[float], width: float = 1.0) -> None:
     run.mkdir(parents=True)
-    fit = {"finished": False, "training": {"augment": {"crop": crop}}, "store": {}, "changed": False}
+    training = {"augment": {"crop": crop}, "model": {"width": width}}
+    fit = {"finished": False, "training": training, "store": {}, "changed": False}
     (run / "fit.json").write_text(json.dumps(fit))
     session = {"time": "2026-01-01", "host": host, "command": "fit", "argv": [], "packages": {}, "machine": "cpu"}
     (run / "provenance.json").write_text(json.dumps({"sessions": [session]}))
@@ -316,9 +318,35 @@ def test_hours_use_what_runs_logged_on_this_machine(tmp_path: Path) -> None:
     assert measured_throughput([tmp_path]) is None
     write_log(tmp_path / "elsewhere", "another machine", 224, [9000.0])
     write_log(tmp_path / "small", platform.node(), 96, [9000.0])
+    write_log(tmp_path / "narrow", platform.node(), 224, [9000.0], width=0.25)
     assert measured_throughput([tmp_path]) is None
     write_log(tmp_path / "one", platform.node(), 224, [4000.0, 5000.0, 6000.0])
     assert measured_throughput([tmp_path]) == 5000
+
+
+def test_hours_are_known_for_rows_with_the_papers_network_alone() -> None:
+    hours = {key: missing_cells("", [BY_KEY[key]], 100.0)[-1] for key in ("table2.cnn", "cifar.13pct")}
+    assert hours["cifar.13pct"] == "hours not known"
+    assert hours["table2.cnn"] == f"{count_training_images(BY_KEY['table2.cnn']) / 100 / 3600:,.0f} hours"
+
+
+def test_tuned_and_equal_weights_of_the_same_members_are_two_results(tmp_path: Path) -> None:
+    path = write_test(tmp_path, "equal", proxy_test("table2.5cnns"), 12.0)
+    tuned = json.loads(path.read_text()) | {"top1_error": 10.0, "weights_tuned_on": "half"}
+    other = tmp_path / "tuned" / path.relative_to(tmp_path / "equal")
+    other.parent.mkdir(parents=True)
+    other.write_text(json.dumps(tuned))
+    assert sorted(test.result.top1_error for test in collect_tests([tmp_path])) == [10.0, 12.0]
+
+
+def test_fit_without_a_limit_of_epochs_is_reported(tmp_path: Path) -> None:
+    """Such as one of `trainer.max_steps`."""
+    made = proxy_test("table2.cnn")
+    made["training"]["trainer"]["max_epochs"] = None
+    write_test(tmp_path, "run", made, 40.0)
+    (test,) = collect_tests([tmp_path])
+    assert describe_conditions(test).endswith("any number of epochs")
+    assert distinguish_groups([[test]]) == [""]
 
 
 def test_wide_tables_fit_80_columns_without_losing_text(

@@ -1,0 +1,71 @@
+"""boxes.json: the keys of a test of localisation or detection (OverFeat §4 and §5) that tables use, and their types."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alexnet_pl.detection.outcomes import OUTCOMES
+from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import JsonObject, parse_record, parse_value
+
+LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
+
+
+@dataclass(frozen=True)
+class BoxDataset:
+    name: str
+    fingerprint: str
+    split: str
+    images: int
+    train_images: int
+
+
+@dataclass(frozen=True)
+class BoxTraining:
+    task: str
+    per_class: bool
+    random_negatives: int
+    hard_negatives: int
+
+
+@dataclass(frozen=True)
+class BoxSearch:
+    scales: list[int]
+    positions: str
+    combine: str
+    score: str
+    weight: str
+    least_score: float
+    zoom: float | None
+
+
+@dataclass(frozen=True)
+class BoxTestRecord:
+    """`seed`: None if the checkpoint does not say it."""
+
+    task: str
+    dataset: BoxDataset
+    images: int
+    model: dict[str, Any]
+    window: int
+    finished: bool
+    boxes: BoxTraining
+    detect: BoxSearch
+    seed: int | None = None
+
+
+def read_box_test(path: Path) -> JsonObject:
+    """Read a boxes.json. Raises UserError, naming the file and the key, if it is corrupt."""
+    try:
+        test = json.loads(path.read_text())
+        parse_record(test, BoxTestRecord)
+        numbers = LOCALISER_METRICS if test["task"] == "localise" else ("map",)
+        for name in numbers:
+            parse_value(test.get(name), float, name)
+        if test["task"] != "localise":
+            for name in OUTCOMES:
+                parse_value(parse_value(test.get("mistakes"), dict, "mistakes").get(name), int, f"mistakes.{name}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: corrupt, or not a test of boxes ({reason(error)}); test again") from error
+    return {"seed": None, **test}
