@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_value
@@ -31,6 +32,7 @@ from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rat
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
+    check_staged_rates(cfg)
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg)):
         return None
     if cfg.ckpt_path:
@@ -39,6 +41,14 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         start_from(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)
+
+
+def check_staged_rates(cfg: DictConfig) -> None:
+    """Raise UserError for rates besides those of `schedule.name=staged`, which would have no effect."""
+    typed = any(word.startswith("optim.lr=") for word in typed_overrides())
+    if cfg.schedule.name == "staged" and (typed or options.make_transfer_options(cfg).rates):
+        key = "optim.lr" if typed else "transfer.rates"
+        raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
 
 
 def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
@@ -75,8 +85,6 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
         earlier = open_earlier_network(transfer.weights)
         carry_over(module.net, earlier, transfer.layers)
         module.lineage = earlier.lineage
-    if transfer.rates and cfg.schedule.name == "staged":
-        raise UserError("transfer.rates: schedule.name=staged sets every rate itself; set them there")
     module.rate_scales = learning_rate_scales(module.net, transfer)
     freeze_layers(module.net, module.rate_scales)
 
