@@ -9,7 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.network_of_weights import take_network_of_weights
+from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
@@ -29,7 +29,7 @@ def run_with_trainer(
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
-    take_network_of_weights(cfg, folder)
+    fill_in(cfg, folder)
     try:
         with run_lock(folder, cfg.command):
             return command(cfg, folder)
