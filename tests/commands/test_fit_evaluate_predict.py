@@ -324,6 +324,8 @@ def test_fit_does_not_resume_from_weights_only(cfg: DictConfig, tmp_path: Path) 
 def test_finished_fit_says_so_when_resumed(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path)
+    record = json.loads((tmp_path / "fit.json").read_text())
+    (tmp_path / "fit.json").write_text(json.dumps({**record, "changed": True, "changed_settings": ["optim.lr"]}))
     capsys.readouterr()
     run(cfg, "fit", tmp_path, last(tmp_path))
     assert "training already finished (1 epoch, 6 steps); a larger trainer.max_epochs continues it" in (
@@ -332,6 +334,7 @@ def test_finished_fit_says_so_when_resumed(cfg: DictConfig, tmp_path: Path, caps
     status = read_fit_status(tmp_path)
     assert status
     assert (status.finished, status.steps) == (True, 6)
+    assert (status.changed, status.changed_settings) == (True, ["optim.lr"]), "what fit.json said stays"
 
 
 def test_changed_rate_of_a_resumed_fit_applies(
@@ -346,6 +349,9 @@ def test_changed_rate_of_a_resumed_fit_applies(
     rates = [row["lr-MomentumSGD/conv1.weight"] for row in table(tmp_path / "metrics.csv")]
     assert [float(rate) for rate in rates if rate] == pytest.approx([10 * cfg.optim.lr, cfg.optim.lr])
     assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == ["optim.lr"]
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)  # a new network in the same folder
+    assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == []
 
 
 def test_checkpoint_keeps_its_settings_in_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
