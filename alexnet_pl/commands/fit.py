@@ -45,8 +45,9 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 def check_staged_rates(cfg: DictConfig) -> None:
     """Raise UserError for rates besides those of `schedule.name=staged`, which would have no effect."""
+    transfer = options.make_transfer_options(cfg)
     typed = any(word.startswith("optim.lr=") for word in typed_overrides())
-    if cfg.schedule.name == "staged" and (typed or options.make_transfer_options(cfg).rates):
+    if cfg.schedule.name == "staged" and (typed or transfer.rates):
         key = "optim.lr" if typed else "transfer.rates"
         raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
 

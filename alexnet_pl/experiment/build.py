@@ -110,6 +110,8 @@ def scaled_optim(cfg: DictConfig) -> Settings:
         raise UserError(f"optim.scale_rate_from_batch={base}: a number of images, at least 1, or null")
     if cfg.schedule.name == "staged":
         raise UserError("optim.scale_rate_from_batch: schedule.name=staged sets every rate itself; scale them there")
+    if not isinstance(section.get("lr"), int | float):
+        raise UserError(f"optim.lr={section.get('lr')}: a number, to scale by optim.scale_rate_from_batch")
     rate = section["lr"] * cfg.data.batch_size / base
     if cfg.command == "fit" and is_first_process():
         factor = f"{cfg.data.batch_size}/{base}"
