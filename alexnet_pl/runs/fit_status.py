@@ -142,15 +142,22 @@ def changed_settings(before: Settings, now: Settings) -> list[str]:
     return [key for key in differences(before, now) if key != "trainer.max_epochs"]
 
 
-def resume_point(run: Path, training: Settings) -> tuple[bool, Path | None]:
+def resume_point(run: Path, training: Settings, fingerprint: str = "") -> tuple[bool, Path | None]:
     """State of a run for `ckpt_path=auto`: (whether the fit is finished, the checkpoint to resume from).
 
-    Raises UserError if the folder holds a run with other settings.
+    Raises UserError if the folder holds a run with other settings, or on other images than those of the store with this
+    `fingerprint`; "": not known.
     """
     status, last = read_fit_status(run), run / LAST
     if status and (keys := changed_settings(status.training, training)):
         raise UserError(
             f"{', '.join(keys)}: the run in {run} was started with other values; choose another hydra.run.dir"
+        )
+    started = status.store.fingerprint if status else ""
+    if started and fingerprint not in ("", started):
+        raise UserError(
+            f"data.root: the run in {run} was started with other images ({started[:12]}) than this store's "
+            f"({fingerprint[:12]}); give that store or choose another hydra.run.dir"
         )
     finished = status is not None and status.finished and status.training == training and last.is_file()
     return finished, last if last.is_file() else None

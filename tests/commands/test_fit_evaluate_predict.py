@@ -385,6 +385,35 @@ def test_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> 
         run(cfg, "fit", tmp_path / "run", last(tmp_path / "run"))
 
 
+def test_repeated_reproduce_refuses_another_store_or_seed(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name of the folder has neither: the run counted as finished. The same images elsewhere are the same."""
+    cfg.trainer.max_epochs, cfg.test.views, here = 1, "center", cfg.data.root
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
+    run(cfg, "reproduce", tmp_path / "run")
+    cfg.data.root = str(shutil.copytree(here, tmp_path / "moved"))
+    capsys.readouterr()
+    run(cfg, "reproduce", tmp_path / "run")
+    assert capsys.readouterr().out.count("already ") == 2
+    read_image = partial(synthetic.read_drawn, size=72)
+    prepare(synthetic.list_synthetic(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
+    for root, seed, says in ((tmp_path / "other", 0, "data.root: the run in .* other images"), (here, 1, "seed=1: ")):
+        cfg.data.root, cfg.seed = str(root), seed
+        with pytest.raises(UserError, match=f"^{says}"):
+            run(cfg, "reproduce", tmp_path / "run")
+
+
+def test_test_of_another_store_does_not_count(cfg: DictConfig, tiny_run: Path, tmp_path: Path) -> None:
+    cfg.test.views, cfg.ckpt_path = "center", str(last(tiny_run))
+    assert evaluate.finished_test(cfg, tiny_run) == tiny_run / "results/val-center"
+    read_image = partial(synthetic.read_drawn, size=72)
+    prepare(synthetic.list_synthetic(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
+    cfg.data.root = str(tmp_path / "other")
+    assert evaluate.finished_test(cfg, tiny_run) is None
+
+
 def test_result_records_the_training_images_and_seed(cfg: DictConfig, tmp_path: Path) -> None:
     """The recorded seed is that of the training, whatever the seed of the test."""
     cfg.seed = 3

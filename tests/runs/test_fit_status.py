@@ -1,6 +1,7 @@
 """fit.json: whether a fit is finished and whether it may resume."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def test_auto_starts_resumes_or_skips(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"optim.lr: the run in .* was started with other values"):
         fit_status.resume_point(tmp_path, with_("optim", lr=0.1))
+
+
+def test_auto_refuses_other_images_than_those_of_the_run(tmp_path: Path) -> None:
+    """A run that did not record its images, or whose store is not known, is continued as before."""
+    fit_status.start_fit(tmp_path, TRAINING, replace(STORE, fingerprint="a" * 64))
+    checkpoint = last(tmp_path)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "schedule")
+    for same in ("", "a" * 64):
+        assert fit_status.resume_point(tmp_path, TRAINING, same) == (True, checkpoint)
+    with pytest.raises(UserError, match=r"data.root: .* with other images \(a{12}\) than this store's \(b{12}\)"):
+        fit_status.resume_point(tmp_path, TRAINING, "b" * 64)
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert fit_status.resume_point(tmp_path, TRAINING, "b" * 64) == (False, checkpoint)
 
 
 def test_changed_settings_are_recorded_except_max_epochs(tmp_path: Path) -> None:
