@@ -51,7 +51,10 @@ def read_record(
     Raises UserError, naming the file and the field, and giving `advice`.
     """
     content = read_checked(path, record, advice)
-    return parse_record(migrate(content) if migrate else content, record)
+    try:
+        return parse_record(migrate(content) if migrate else content, record)
+    except ValueError as error:
+        raise corrupt_record(path, error, advice) from error
 
 
 def read_checked(path: Path, record: type, advice: str) -> JsonObject:
@@ -64,8 +67,12 @@ def read_checked(path: Path, record: type, advice: str) -> JsonObject:
         content = json.loads(path.read_text(encoding="utf-8"))
         parse_record(content, record)
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: corrupt or not written by this package ({error}); {advice}") from error
+        raise corrupt_record(path, error, advice) from error
     return content
+
+
+def corrupt_record(path: Path, error: Exception, advice: str) -> UserError:
+    return UserError(f"{path}: corrupt or not written by this package ({error}); {advice}")
 
 
 def parse_record(content: Any, record: type[Record], prefix: str = "") -> Record:

@@ -27,6 +27,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
 
 SWEEP = ("-m", "--multirun")
+FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")  # a run folder that the user gives
 SUITE = "bench.suite"  # key set by the word after `bench`
 
 
@@ -138,7 +139,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
 
 def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
     """Add the fixed run folder of a command that resumes when repeated, unless the user gives a folder."""
-    if not command.stable_run_dir or any(word.startswith("hydra.") for word in overrides):
+    if not command.stable_run_dir or any(word.lstrip("+").startswith(FOLDERS) for word in overrides):
         return overrides
     if command.default_recipe:
         return [*overrides, f"hydra.run.dir=runs/{command.name}", "hydra.output_subdir=null"]

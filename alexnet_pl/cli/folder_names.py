@@ -11,12 +11,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from alexnet_pl.commands.registry import find
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.recipes import STORES, quote_value
 
 NOT_IN_FOLDER_NAME = (
     "data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.", "distributed.",
-    "hydra", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.precision",
-    "command=", "ckpt_path=", STORES,
+    "hydra", "command=", "ckpt_path=", STORES, *(f"trainer.{key}=" for key in HARDWARE),
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.box_test import test
-from alexnet_pl.commands.fit import fit_to_end, is_finished, pin_start_for_ddp_ranks
+from alexnet_pl.commands.fit import fit_to_end, is_finished, pin_start_for_ddp_ranks, store_fingerprint
 from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message
@@ -16,7 +16,7 @@ from alexnet_pl.training.callbacks.records import FitRecord
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg)):
+    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg), store_fingerprint(cfg)):
         return None
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_boxes(cfg, folder)

@@ -88,8 +88,8 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
 
 
 def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
-    """Results folder of the test requested by `cfg` if this checkpoint was tested completely, else None; None also for
-    a test on other images or labels."""
+    """Results folder of the test requested by `cfg` if this checkpoint was tested completely on this store, else None;
+    None also for a test on other images or labels (`test.data`, `test.labels`)."""
     section = make_test_section(cfg)
     if section.data or section.labels:
         return None
@@ -102,6 +102,7 @@ def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     tests = [reader.test, read_result(result)] if split.labeled else [reader.test]
     file_hash = sha256(Path(cfg.ckpt_path))
     same = all(test.checkpoint.sha256 == file_hash for test in tests)
+    same &= all(test.dataset.fingerprint in ("", data.store.fingerprint) for test in tests)
     return results if same and reader.rows == len(split) else None
 
 

@@ -9,17 +9,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_value
+from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.data.archives.remote import is_remote
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
@@ -31,7 +35,8 @@ from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rat
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg)):
+    check_staged_rates(cfg)
+    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg), store_fingerprint(cfg)):
         return None
     if cfg.ckpt_path:
         check_trained_here(cfg.ckpt_path)
@@ -41,9 +46,30 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     return train(cfg, folder)
 
 
-def is_finished(cfg: DictConfig, folder: Path, training: Settings) -> bool:
-    """For `ckpt_path=auto`: whether the fit is finished. If not, set `cfg.ckpt_path` to the checkpoint to resume."""
-    finished, last = fit_status.resume_point(folder, training)
+def check_staged_rates(cfg: DictConfig) -> None:
+    """Raise UserError for rates besides those of `schedule.name=staged`, which would have no effect."""
+    transfer = options.make_transfer_options(cfg)
+    typed = any(word.startswith("optim.lr=") for word in typed_overrides())
+    if cfg.schedule.name == "staged" and (typed or transfer.rates):
+        key = "optim.lr" if typed else "transfer.rates"
+        raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
+
+
+def store_fingerprint(cfg: DictConfig) -> str:
+    """Fingerprint of the store at `data.root`; "" if it does not exist, since a finished fit does not need it."""
+    root = store_root(cfg)
+    return Store(root).fingerprint if is_remote(root) or Path(root).exists() else ""
+
+
+def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: str = "") -> bool:
+    """For `ckpt_path=auto`: whether the fit is finished. If not, set `cfg.ckpt_path` to the checkpoint to resume.
+
+    Raises UserError if the folder holds the fit of another network: with other settings, seed or images (`fingerprint`
+    of their store).
+    """
+    finished, last = fit_status.resume_point(folder, training, fingerprint)
+    if last:
+        check_same_course(read_checkpoint(last), identity.resume_signature(cfg))
     if finished:
         print_message("training already finished", folder)
     else:
@@ -75,8 +101,6 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
         earlier = open_earlier_network(transfer.weights)
         carry_over(module.net, earlier, transfer.layers)
         module.lineage = earlier.lineage
-    if transfer.rates and cfg.schedule.name == "staged":
-        raise UserError("transfer.rates: schedule.name=staged sets every rate itself; set them there")
     module.rate_scales = learning_rate_scales(module.net, transfer)
     freeze_layers(module.net, module.rate_scales)
 

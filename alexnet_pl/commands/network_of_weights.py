@@ -1,14 +1,17 @@
-"""`transfer.network=weights`: fine-tune with the architecture of the weights, and the name and classes of the store.
+"""Keys that a recipe leaves open. `transfer.network=weights`: fine-tune with the architecture of the weights, and the
+name and classes of the store; `transfer.layers=null`: all layers but the last; `data.name=null`: the store's name.
 
 These keys are set in the config before a command reads it, and saved in the run folder's config.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.commands.dispatch import kind_of
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_transfer_options
@@ -23,14 +26,33 @@ from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import CONFIG, LAST
 
-FILLED_IN = ("model", "augment", "transfer.layers", "data.size", "data.name")
+OF_WEIGHTS = ("model", "augment", "data.size", "data.name")  # keys that `transfer.network=weights` sets
+
+
+def fill_in(cfg: DictConfig, folder: Path) -> None:
+    """Set the keys that the recipe leaves open, and save them in the run folder's config. Raises UserError if weights
+    and store do not match."""
+    may_be_null = ("data.name",) if kind_of(cfg) else ("transfer.layers", "data.name")
+    keys = [key for key in may_be_null if is_null(cfg, key)]
+    if OmegaConf.select(cfg, "transfer.network") == "weights":
+        take_network_of_weights(cfg, folder)
+        keys += OF_WEIGHTS
+    elif "data.name" in keys:
+        cfg.data.name = Store(store_root(cfg)).name
+    if "transfer.layers" in keys:
+        cfg.transfer.layers = learned_layers(make_meta_net(cfg))[:-1]
+    if keys and cfg.command == "fit" and is_first_process():
+        save_filled_in(cfg, folder / CONFIG, keys)
+
+
+def is_null(cfg: DictConfig, key: str) -> bool:
+    """Whether a key is null, and neither missing nor left out."""
+    section, _, name = key.partition(".")
+    return name in cfg.get(section, {}) and cfg[section][name] is None
 
 
 def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
-    """Set the keys in `FILLED_IN`, from the run's own checkpoint if it has one. Without `transfer.network=weights`,
-    only set the store's name if the recipe has none. Raises UserError if weights and store do not match."""
-    if OmegaConf.select(cfg, "transfer.network") != "weights":
-        return take_store_name(cfg, folder)
+    """Set the keys in `OF_WEIGHTS`, from the run's own checkpoint if it has one."""
     checkpoint = own_checkpoint(cfg, folder)
     architecture = read_checkpoint(checkpoint)["alexnet_pl"]["switches"] if checkpoint else architecture_of_weights(cfg)
     check_literal(architecture, "transfer.weights")
@@ -40,19 +62,6 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
         cfg[section] = {**values, **command_line_values(section)}
     if not OmegaConf.is_missing(cfg.data, "root"):
         take_store(cfg)
-    if cfg.transfer.layers is None:
-        cfg.transfer.layers = learned_layers(make_meta_net(cfg))[:-1]
-    if cfg.command == "fit" and is_first_process():
-        save_filled_in(cfg, folder / CONFIG)
-
-
-def take_store_name(cfg: DictConfig, folder: Path) -> None:
-    """Set `data.name`, if it is null, to the name of the store at `data.root`."""
-    if OmegaConf.is_missing(cfg.data, "name") or cfg.data.name is not None:
-        return
-    cfg.data.name = Store(store_root(cfg)).name
-    if cfg.command == "fit" and is_first_process():
-        save_filled_in(cfg, folder / CONFIG)
 
 
 def architecture_of_weights(cfg: DictConfig) -> Settings:
@@ -94,12 +103,12 @@ def make_meta_net(cfg: DictConfig) -> Any:
         return make_named_net({**cfg.model, "num_classes": cfg.model.num_classes or 1}, cfg.augment.crop)
 
 
-def save_filled_in(cfg: DictConfig, path: Path) -> None:
-    """Save the filled-in keys in the run folder's config, for later commands."""
+def save_filled_in(cfg: DictConfig, path: Path, keys: Iterable[str]) -> None:
+    """Save the filled-in `keys` in the run folder's config, for later commands."""
     if not path.is_file():
         return
     config = OmegaConf.load(path)
-    for key in FILLED_IN:
+    for key in keys:
         OmegaConf.update(config, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     OmegaConf.save(config, partial)

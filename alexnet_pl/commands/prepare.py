@@ -109,6 +109,3 @@ def size_of(manifest: dict[str, Any]) -> str:
 def format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
-
-
-COMMANDS = {"prepare": prepare, "verify": verify}

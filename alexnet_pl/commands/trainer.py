@@ -9,11 +9,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.network_of_weights import take_network_of_weights
+from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.runs.checkpoint import check_trained_here, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.training.strategies import peers
 
@@ -29,7 +29,7 @@ def run_with_trainer(
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
-    take_network_of_weights(cfg, folder)
+    fill_in(cfg, folder)
     try:
         with run_lock(folder, cfg.command):
             return command(cfg, folder)
@@ -54,8 +54,6 @@ def check_checkpoint(cfg: DictConfig) -> None:
         checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
     ):
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
-    began = checkpoint["alexnet_pl"].get("course", {}) if cfg.command == "fit" else {}
-    for name, (key, value) in identity.resume_signature(cfg).items():
-        if name in began and began[name] != value:
-            raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")
+    if cfg.command == "fit":
+        check_same_course(checkpoint, identity.resume_signature(cfg))
     rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)

@@ -115,7 +115,8 @@ def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
 
 
 def migrate(config: dict[str, Any]) -> dict[str, Any]:
-    """Config with new keys and values; unchanged if it has them already."""
+    """Config with new keys and values; unchanged if it has them already. Raises ValueError, naming the section, if it
+    is a single value."""
     new: dict[str, Any] = {}
     for path, value in leaves(config):
         if (now := new_path(path)) is not None:
@@ -156,8 +157,10 @@ def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple
 
 
 def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
-    for name in path[:-1]:
+    for depth, name in enumerate(path[:-1], 1):
         config = config.setdefault(name, {})
+        if not isinstance(config, dict):
+            raise ValueError(f"{'.'.join(map(str, path[:depth]))}: expected a section of keys, not {str(config)[:40]}")
     config[path[-1]] = value
 
 

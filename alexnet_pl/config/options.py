@@ -216,10 +216,11 @@ class TransferOptions:
             raise ValueError(f"freeze={self.freeze}: {ALL} alone, or the names of layers")
         if self.needs_weights and not self.weights:
             raise ValueError(f"weights is required: pass transfer.weights={SOURCES}")
-        if bool(self.layers or self.needs_weights) != bool(self.weights or self.pretrain_recipe):
+        copies = self.layers is None or bool(self.layers) or self.network == "weights"
+        if copies != bool(self.weights or self.pretrain_recipe):
             raise ValueError(
                 f"weights or pretrain_recipe is required with transfer.layers: pass transfer.weights={SOURCES}"
-                if self.layers
+                if copies
                 else "layers is empty, so nothing would be copied; name layers, such as transfer.layers=conv1,conv2, "
                 "or use the recipe finetune"
             )

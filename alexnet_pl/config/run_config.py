@@ -67,7 +67,7 @@ def write_copy(path: Path, text: str) -> Path:
 
 def read_own_keys(path: Path) -> dict[str, Any]:
     """Known sections of a run's config; others are dropped and named on stderr."""
-    config = migrate(read_yaml(path))
+    config = migrate_file(path)
     if dropped := [str(key) for key in config if key not in KNOWN]:
         print(f"alexnet_pl: {path}: ignored unknown keys: {', '.join(dropped)}", file=sys.stderr)
     own = {key: value for key, value in config.items() if key in KNOWN}
@@ -82,6 +82,13 @@ def read_own_keys(path: Path) -> dict[str, Any]:
         if isinstance(value, str) and not holds_keys_alone(value):
             raise UserError(f"{path}: {key}: {value[:40]}: a run's config may only interpolate ${{key}}")
     return own
+
+
+def migrate_file(path: Path) -> dict[str, Any]:
+    try:
+        return migrate(read_yaml(path))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def holds_keys_alone(text: str) -> bool:

@@ -13,7 +13,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.config import migration
 from alexnet_pl.config.run_config import check_nested_overrides
-from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SECTIONS, VALUES
+from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SCHEDULES, SECTIONS, VALUES
 from alexnet_pl.errors import UserError, reason
 
 Instance = TypeVar("Instance")
@@ -86,15 +86,44 @@ def check_config(cfg: DictConfig) -> None:
     for name in SECTIONS:
         if name in cfg:
             check_is_section(cfg[name], name)
-    for name, subsection in (cfg.get("schedule") or {}).items():
-        if name != "name" and subsection is not None:
-            check_is_section(subsection, f"schedule.{name}")
+    check_required(cfg)
+    if "schedule" in cfg:
+        check_schedule(cfg)
     check_finite(whole, "")
     for name, section in READ_BY_KEY.items():
         instantiate(section, cfg.get(name) or {}, name)
     check_values(cfg)
     check_nested_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     check_groups(cfg)
+
+
+FITTED = ("data", "model", "augment", "optim", "schedule", "trainer", "transfer", "transfer.layers")
+"""Sections and keys that the fit of a classifier reads as a mapping; `~key` leaves one out."""
+
+
+def check_required(cfg: DictConfig) -> None:
+    if cfg.get("command") not in ("fit", "reproduce") or any(kind in cfg for kind in ("codes", "boxes")):
+        return
+    for key in FITTED:
+        section, _, name = key.partition(".")
+        if section not in cfg or (name and name not in cfg[section]):
+            raise UserError(f"{key}: missing; {cfg.command} needs it")
+
+
+def check_schedule(cfg: DictConfig) -> None:
+    """Check the names in section `schedule`; its parts are checked when the chosen one is made."""
+    schedule_name(cfg)
+    check_keys(cfg.schedule, ("name", *SCHEDULES, "lr_by_activation"), "schedule")
+    for name, section in cfg.schedule.items():
+        if name != "name" and section is not None:
+            check_is_section(section, f"schedule.{name}")
+
+
+def schedule_name(cfg: DictConfig) -> str:
+    """`schedule.name`. Raises UserError unless there is such a schedule."""
+    if (name := cfg.schedule.get("name")) not in SCHEDULES:
+        raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
+    return name
 
 
 def check_values(cfg: DictConfig) -> None:

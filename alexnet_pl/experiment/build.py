@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_distributed_options, make_monitor_options, make_test_section
-from alexnet_pl.config.schema import check_keys, instantiate, store_root
+from alexnet_pl.config.schema import check_keys, instantiate, schedule_name, store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.datamodule import ImageStore
@@ -50,7 +50,8 @@ from alexnet_pl.training.classifier import Classifier, Net
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
-from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
+from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule
+from alexnet_pl.training.transfer import check_layers
 
 NETS = {
     "alexnet": AlexNet,
@@ -60,7 +61,7 @@ NETS = {
     "caffe": CaffeAlexNet,
     "torchvision": TorchvisionAlexNet,
 }
-SCHEDULES = {
+SCHEDULES: dict[str, type[Schedule]] = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
     "steps": StepSchedule,
@@ -109,6 +110,8 @@ def scaled_optim(cfg: DictConfig) -> Settings:
         raise UserError(f"optim.scale_rate_from_batch={base}: a number of images, at least 1, or null")
     if cfg.schedule.name == "staged":
         raise UserError("optim.scale_rate_from_batch: schedule.name=staged sets every rate itself; scale them there")
+    if not isinstance(section.get("lr"), int | float):
+        raise UserError(f"optim.lr={section.get('lr')}: a number, to scale by optim.scale_rate_from_batch")
     rate = section["lr"] * cfg.data.batch_size / base
     if cfg.command == "fit" and is_first_process():
         factor = f"{cfg.data.batch_size}/{base}"
@@ -124,7 +127,7 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
     """Build the network `model.name`, AlexNet by default, from its arguments, the other keys of the section."""
     section = dict(model)
     name = section.pop("name", "alexnet")
-    if name not in NETS:
+    if not isinstance(name, str) or name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
     make = partial(instantiate, NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
     with torch.device("meta"):
@@ -146,13 +149,17 @@ def make_performance(cfg: DictConfig) -> Performance:
     return instantiate(Performance, cfg.performance, "performance")
 
 
-def make_schedule(cfg: DictConfig) -> Callback:
-    section = dict(cfg.schedule)
-    name = section.pop("name")
-    if name not in SCHEDULES:
-        raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
+def make_schedule(cfg: DictConfig) -> Schedule:
+    name = schedule_name(cfg)
     given = {"bias_lr_scale": cfg.optim.bias_lr_scale} if name == "staged" else {}
-    return instantiate(SCHEDULES[name], OmegaConf.create(section.get(name) or {}), f"schedule.{name}", **given)
+    return instantiate(SCHEDULES[name], cfg.schedule.get(name) or {}, f"schedule.{name}", **given)
+
+
+def check_staged_layers(cfg: DictConfig, net: Net) -> None:
+    """Raise UserError if `schedule.name=staged` names a layer that the network lacks."""
+    if isinstance(schedule := make_schedule(cfg), StagedSchedule):
+        for key, layers in schedule.layers().items():
+            check_layers(net, layers, f"schedule.staged.{key}")
 
 
 def set_num_classes(cfg: DictConfig) -> None:
@@ -230,6 +237,8 @@ def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[C
     module = make_module(cfg)
     if not other_classes:
         data.check_num_classes(module.net.num_classes)
+    if cfg.command == "fit":
+        check_staged_layers(cfg, module.net)
     check_compatible(cfg.ckpt_path, module.architecture)
     return module, data
 

@@ -122,6 +122,15 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
                 )
 
 
+def check_same_course(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
+    """Raise UserError, naming the key, if a fit cannot continue a checkpoint with these `settings`
+    (`resume_signature`). Older checkpoints lack some."""
+    began = checkpoint["alexnet_pl"].get("course", {})
+    for name, (key, value) in settings.items():
+        if name in began and began[name] != value:
+            raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")
+
+
 def checkpoint_step(cfg: DictConfig) -> int:
     """`global_step` of the checkpoint at `cfg.ckpt_path`."""
     return read_checkpoint(cfg.ckpt_path)["global_step"]

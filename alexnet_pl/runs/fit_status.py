@@ -13,7 +13,7 @@ from typing import Any
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate, migrate_record
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, NonNegative, read_record, to_json, write_json
+from alexnet_pl.files import Count, NonNegative, parse_record, read_record, to_json, write_json
 from alexnet_pl.runs.layout import FIT, LAST
 from alexnet_pl.runs.records import DatasetInfo, Schema
 
@@ -39,6 +39,16 @@ class FitStatus:
     images: Count | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitState:
+    """State of the callback `FitRecord` in a checkpoint, which outlives fit.json."""
+
+    training: Settings
+    changed_settings: list[str]
+    seconds: NonNegative
+    joules: dict[str, NonNegative] = field(default_factory=dict)  # missing in older checkpoints
+
+
 def read_fit_status(run: Path) -> FitStatus | None:
     """Read fit.json; None if it does not exist. Raises UserError if it is corrupt."""
     path = run / FIT
@@ -47,13 +57,16 @@ def read_fit_status(run: Path) -> FitStatus | None:
     return read_record(path, FitStatus, "remove it and fit again with ckpt_path=last", migrate_record)
 
 
-def start_fit(run: Path, training: Settings, store: DatasetInfo, changed: list[str] | None = None) -> FitStatus:
+def start_fit(
+    run: Path, training: Settings, store: DatasetInfo, changed: list[str] | None = None, *, resumed: bool = False
+) -> FitStatus:
     """Write fit.json when a fit starts or is resumed, and return its content.
 
     `training`: settings that decide the network, besides images and seed; `store`: images trained on; `changed`: keys
-    whose values differed when the checkpoint in use was trained, in addition to those named in fit.json.
+    whose values differed when the checkpoint in use was trained, in addition to those named in fit.json; `resumed`:
+    whether a checkpoint is in use, without which an earlier fit.json describes another network.
     """
-    before = read_fit_status(run)
+    before = read_fit_status(run) if resumed else None
     differing = changed_settings(before.training, training) if before else []
     earlier = before.changed_settings if before else []
     keys: list[str] = sorted({*earlier, *(changed or []), *differing})
@@ -93,7 +106,7 @@ def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
     """Content of fit.json if the checkpoint at `path` is the last one of a finished run, else None.
 
     `checkpoint`: content of the file. If it contains settings, as newer ones do, they must equal those in fit.json;
-    settings that it lists as changed count as changed.
+    settings that it lists as changed count as changed. Raises UserError if they are corrupt.
     """
     if path.parts[-2:] != Path(LAST).parts:
         return None
@@ -103,9 +116,13 @@ def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
     saved = checkpoint.get("callbacks", {}).get("FitRecord")
     if saved is None:
         return status
-    changed = bool(saved["changed_settings"]) or status.changed
-    same = not changed_settings(migrate(saved["training"]), status.training)
-    return replace(status, changed=changed) if same else None
+    try:
+        state = parse_record(saved, FitState)
+        trained = migrate(state.training)
+    except ValueError as error:
+        raise UserError(f"{path}: its FitRecord is corrupt ({error}); use another checkpoint") from error
+    same = not changed_settings(trained, status.training)
+    return replace(status, changed=bool(state.changed_settings) or status.changed) if same else None
 
 
 def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
@@ -125,15 +142,22 @@ def changed_settings(before: Settings, now: Settings) -> list[str]:
     return [key for key in differences(before, now) if key != "trainer.max_epochs"]
 
 
-def resume_point(run: Path, training: Settings) -> tuple[bool, Path | None]:
+def resume_point(run: Path, training: Settings, fingerprint: str = "") -> tuple[bool, Path | None]:
     """State of a run for `ckpt_path=auto`: (whether the fit is finished, the checkpoint to resume from).
 
-    Raises UserError if the folder holds a run with other settings.
+    Raises UserError if the folder holds a run with other settings, or on other images than those of the store with this
+    `fingerprint`; "": not known.
     """
     status, last = read_fit_status(run), run / LAST
     if status and (keys := changed_settings(status.training, training)):
         raise UserError(
             f"{', '.join(keys)}: the run in {run} was started with other values; choose another hydra.run.dir"
+        )
+    started = status.store.fingerprint if status else ""
+    if started and fingerprint not in ("", started):
+        raise UserError(
+            f"data.root: the run in {run} was started with other images ({started[:12]}) than this store's "
+            f"({fingerprint[:12]}); give that store or choose another hydra.run.dir"
         )
     finished = status is not None and status.finished and status.training == training and last.is_file()
     return finished, last if last.is_file() else None

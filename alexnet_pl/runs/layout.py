@@ -51,11 +51,32 @@ def read_config(folder: Path) -> DictConfig:
 
 
 def latest_checkpoint(runs: Path, which: str) -> Path:
-    """Newest `which`.ckpt below `runs`. Skips the link `latest`, which points to one of the runs."""
-    found = sorted(runs.resolve().glob(f"**/{CHECKPOINTS}/{which}.ckpt"), key=lambda path: path.stat().st_mtime)
+    """`which`.ckpt of the run folder `runs`, or else of the newest run below `runs`.
+
+    Skips runs within a run, which are other networks (the pre-trained one, members of an ensemble), and the link
+    `latest`, which points to one of the runs.
+    """
+    root, file = runs.resolve(), f"{CHECKPOINTS}/{which}.ckpt"
+    if is_run(root):
+        return own_checkpoint(runs, file)
+    found = [path for path in root.glob(f"**/{file}") if not is_within_run(path.parents[1], root)]
     if not found:
         raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
-    return found[-1]
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def own_checkpoint(run: Path, file: str) -> Path:
+    path = run.resolve() / file
+    if path.is_file():
+        return path
+    pretrained = (run / PRETRAINED).is_dir()
+    advice = f"fit {run} ckpt_path=auto hydra.run.dir={run}" if pretrained else "fit first, or name a file"
+    raise UserError(f"ckpt_path={path.stem}: {run} has no {file}; {advice}")
+
+
+def is_within_run(folder: Path, root: Path) -> bool:
+    """Whether a folder above `folder`, up to `root`, is a run folder."""
+    return any(is_run(parent) for parent in folder.parents if parent.is_relative_to(root))
 
 
 def link_latest(folder: Path) -> None:
@@ -63,9 +84,9 @@ def link_latest(folder: Path) -> None:
     run, root = folder.resolve(), ROOT.resolve()
     if root not in run.parents or run.parent == root or not is_run(run):
         return
-    above = list(run.parents)[: len(run.relative_to(root).parts) - 1]  # parent folders without runs/ itself
-    if not any(is_run(parent) for parent in above):
-        replace_link(above[-1] / LATEST, run)
+    recipe = root / run.relative_to(root).parts[0]
+    if not is_within_run(run, recipe):
+        replace_link(recipe / LATEST, run)
 
 
 def replace_link(link: Path, target: Path) -> None:

@@ -1,9 +1,12 @@
 """Learning rate schedules by epoch (§6, §7): the epochs at which the authors changed settings by hand."""
 
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import lightning as L
 
+from alexnet_pl.config.options import ALL
+from alexnet_pl.files import NonNegative, parse_record
 from alexnet_pl.training.schedules import FIRST_LAYER, Schedule, optimizer_groups
 
 
@@ -85,6 +88,24 @@ class StepSchedule(Schedule):
                 group["lr"] = group["initial_lr"] / self.divide_by**drops
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Rates from `epoch` on, by layer, and color noise; None: unchanged."""
+
+    epoch: NonNegative
+    weights: dict[str, NonNegative] = field(default_factory=dict)
+    biases: dict[str, NonNegative] = field(default_factory=dict)
+    noise: NonNegative | None = None
+
+
+def parse_stage(given: Any, where: str) -> Stage:
+    """Raises ValueError, naming the key, if it is unknown or its value has another type or is negative."""
+    stage, known = parse_record(given, Stage, f"{where}."), [one.name for one in fields(Stage)]
+    if unknown := [key for key in given if key not in known]:
+        raise ValueError(f"{where}.{unknown[0]}: unknown key; one of {', '.join(known)}")
+    return stage
+
+
 class StagedSchedule(Schedule):
     """Rates by layer and epoch, as the authors set them by hand when fine-tuning (§7).
 
@@ -93,39 +114,45 @@ class StagedSchedule(Schedule):
     that no stage mentions use `bias_lr_scale` times the rate of their weights. `noise`: color noise from this stage
     on.
 
-    Raises ValueError for unknown keys, or if the first stage does not start at epoch 1 with `weights.all`.
+    Raises ValueError for unknown keys and wrong values, or if the first stage does not start at epoch 1 with
+    `weights.all`.
     """
 
     def __init__(self, stages: list[Any], bias_lr_scale: float = 2.0) -> None:
-        known = {"epoch", "weights", "biases", "noise"}
-        for number, stage in enumerate(stages):
-            if unknown := sorted(set(stage) - known):
-                raise ValueError(f"stages[{number}].{unknown[0]}: unknown key; one of {', '.join(sorted(known))}")
-        epochs = [stage.get("epoch", 0) for stage in stages]
-        if not stages or epochs[0] != 1 or epochs != sorted(epochs) or "all" not in stages[0].get("weights", {}):
+        self.stages = [parse_stage(stage, f"stages[{number}]") for number, stage in enumerate(stages)]
+        self.bias_lr_scale = bias_lr_scale
+        epochs = [stage.epoch for stage in self.stages]
+        if not epochs or epochs[0] != 1 or epochs != sorted(epochs) or ALL not in self.stages[0].weights:
             raise ValueError("stages: the first is from epoch 1 and has weights.all, the others follow in order")
-        self.stages, self.bias_lr_scale = stages, bias_lr_scale
+
+    def layers(self) -> dict[str, list[str]]:
+        """Layers that the stages name, by key."""
+        return {
+            f"stages[{number}].{kind}": [layer for layer in getattr(stage, kind) if layer != ALL]
+            for number, stage in enumerate(self.stages)
+            for kind in ("weights", "biases")
+        }
 
     def rates(self, position: float) -> tuple[dict[str, float], dict[str, float], float | None]:
         """(weights, biases, noise) at `position`, epochs from 1; rates by layer, with "all" for the other layers."""
         by_kind: dict[str, dict[str, float]] = {"weights": {}, "biases": {}}
         noise = None
         for stage in self.stages:
-            if stage["epoch"] > position:
+            if stage.epoch > position:
                 break
             for kind, rates in by_kind.items():
-                new = stage.get(kind) or {}
-                by_kind[kind] = dict(new) if "all" in new else {**rates, **new}
-            noise = stage.get("noise", noise)
+                new = getattr(stage, kind)
+                by_kind[kind] = dict(new) if ALL in new else {**rates, **new}
+            noise = noise if stage.noise is None else stage.noise
         return by_kind["weights"], by_kind["biases"], noise
 
     def rate(self, name: str, weights: dict[str, float], biases: dict[str, float]) -> float:
         """Learning rate of the group `name` (`conv1.weight`, …)."""
         layer, _, kind = name.partition(".")
-        weight = weights.get(layer, weights["all"])
+        weight = weights.get(layer, weights[ALL])
         if kind == "weight":
             return weight
-        return biases.get(layer, biases.get("all", weight * self.bias_lr_scale))
+        return biases.get(layer, biases.get(ALL, weight * self.bias_lr_scale))
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Set the rates at the start of the epoch, before they are logged."""

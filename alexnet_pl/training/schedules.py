@@ -6,6 +6,7 @@ import lightning as L
 from torch.optim import Optimizer
 
 FIRST_LAYER = "conv1."
+MONITORS = ("val/top1_error", "val/top5_error", "val/loss")
 
 
 class Schedule(L.Callback):
@@ -56,8 +57,12 @@ class PlateauSchedule(Schedule):
         times: int = 3,
         freeze_conv1: bool = True,
     ) -> None:
+        if monitor not in MONITORS:
+            raise ValueError(f"monitor={monitor}: one of {', '.join(MONITORS)}")
         if patience < 1 or times < 0:
             raise ValueError(f"patience={patience}, times={times}: at least 1, and not negative")
+        if min_delta < 0:
+            raise ValueError(f"min_delta={min_delta}: not negative")
         self.monitor, self.patience, self.min_delta, self.times = monitor, patience, min_delta, times
         self.freeze_conv1 = freeze_conv1
         self.best, self.validations_without_improvement, self.num_drops, self.done = float("inf"), 0, 0, False

@@ -26,6 +26,7 @@ from alexnet_pl.cli.folder_names import folder_name, job_folder
 from alexnet_pl.commands import options, registry
 from alexnet_pl.commands.help import command_help
 from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.recipes import SHIPPED, allow_new_key, compose, find_recipe, recipe_names
 from alexnet_pl.config.run_config import KNOWN, isolated_config
 from alexnet_pl.errors import UserError
@@ -130,6 +131,24 @@ def test_run_folder_as_recipe_continues_in_that_folder(tmp_path: Path) -> None:
     assert words[:2] == [f"--config-path={isolated_config(run).parent}", "--config-name=config"]
     assert f"ckpt_path='{last}'" in words
     assert f"hydra.run.dir='{run}'" in words
+
+
+def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path: Path) -> None:
+    """Its pre-training was interrupted, so the newest last.ckpt is that of another network."""
+    run = make_run(tmp_path / "runs/mine/a")
+    make_run(run / "pretrained")
+    checkpoint(run / "pretrained", "last", age=1)
+    for words in (["fit", "runs/mine/a"], ["predict", "runs/mine/a"]):
+        with pytest.raises(UserError, match=r"ckpt_path=last: .*/a has no checkpoints/last.ckpt; fit .*ckpt_path=auto"):
+            to_hydra(words)
+    with pytest.raises(UserError, match=r"ckpt_path=last: no run under runs/mine has a last.ckpt"):
+        latest_checkpoint(Path("runs/mine"), "last")
+    own = checkpoint(run, "last", age=9)
+    assert latest_checkpoint(Path("runs/mine/a"), "last") == own
+    assert latest_checkpoint(Path("runs/mine"), "last") == own
+    checkpoint(make_run(tmp_path / "runs/mine/b/members/cnns/seed1"), "last", age=0)
+    make_run(tmp_path / "runs/mine/b")
+    assert latest_checkpoint(Path("runs/mine"), "last") == own, "a member of an ensemble"
 
 
 @pytest.mark.parametrize(
@@ -439,6 +458,12 @@ def test_reproduce_uses_a_stable_folder_per_network() -> None:
         "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
     ]
     assert folder_of([*words, "hydra.run.dir=mine"]) == ["hydra.run.dir='mine'"]
+    on_gpus = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=5", "trainer.devices=[${hydra:job.num}]"]
+    assert folder_of(["ensemble", "-c", "ensemble_5cnns", *on_gpus]) == [
+        "hydra.run.dir='runs/ensemble_5cnns/ensemble/as-shipped'"
+    ]
+    assert folder_of([*words, *(f"trainer.{key}=1" for key in HARDWARE), "+trainer.benchmark=true"]) == wanted
+    assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2", "hydra.sweep.subdir=x"]) == ["hydra.sweep.subdir=x"]
     assert folder_of(["reproduce", "-m", "-c", "demo", "seed=1,2"]) == ["hydra.sweep.dir='runs/demo/reproduce'"]
     long = folder_of([*words, *(f"augment.noise={i}" for i in range(40))])
     assert len(long[0]) < 160

@@ -12,7 +12,8 @@ from PIL import Image
 from run_folders import load
 from running import Compose, last, run
 
-from alexnet_pl.config.options import TransferOptions
+from alexnet_pl.commands.network_of_weights import fill_in
+from alexnet_pl.config.options import TransferOptions, make_transfer_options
 from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -24,6 +25,7 @@ from alexnet_pl.training.transfer import freeze_layers, learning_rate_scales
 KEYS = ["logger=csv", "performance.compile=false", "trainer.precision=32-true"]
 KEYS += ["data.batch_size=8", "trainer.log_every_n_steps=1"]
 STAGES = "schedule.staged.stages=[{epoch: 1, weights: {all: 0.1}}]"
+COPIED = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
 CLASSES = ("ant", "bonsai", "chair", "dalmatian")
 
 
@@ -90,7 +92,7 @@ def test_one_command_fine_tunes_a_network_on_the_stores_classes(
     assert opened.cfg.augment.crop == 67
     assert opened.module.net.fc8.weight.shape[0] == 4
     assert len(opened.store.split("val")) > 8
-    assert opened.cfg.transfer.layers == ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+    assert opened.cfg.transfer.layers == COPIED
 
 
 def test_exported_weights_and_checkpoint_give_the_same_initial_network(
@@ -108,6 +110,31 @@ def test_exported_weights_and_checkpoint_give_the_same_initial_network(
     assert (stage["finished"], stage["training"]["model"]["width"]) == (True, 0.25)
 
 
+OF_TINY = ["transfer.network=recipe", "+model.width=0.25", "augment.crop=67", "data.size=72"]
+
+
+def test_null_layers_are_all_but_the_last_of_the_recipes_network_too(
+    config: Compose, store: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Nothing was copied, and the run counted as fine-tuned."""
+    first, second = [
+        finetuned(config, store, tiny_run, tmp_path / f"run{number}", "+trainer.limit_train_batches=1", *words)
+        for number, words in enumerate(([], OF_TINY))
+    ]
+    assert all(torch.equal(tensor, second["state_dict"][name]) for name, tensor in first["state_dict"].items())
+    assert first["alexnet_pl"]["lineage"] == second["alexnet_pl"]["lineage"] != []
+    assert second["callbacks"]["FitRecord"]["training"]["transfer"]["layers"] == COPIED
+    saved = OmegaConf.load(tmp_path / "run1/.hydra/config.yaml")
+    assert saved.transfer.layers == COPIED
+    assert saved.data.name == "caltech"
+
+
+def test_null_layers_with_a_recipe_to_pre_train_are_filled_in(config: Compose, tmp_path: Path) -> None:
+    cfg = config("imagenette", "data.root=nowhere", "transfer.layers=null", "transfer.pretrain_recipe=fall2011")
+    fill_in(cfg, tmp_path)
+    assert make_transfer_options(cfg).layers == COPIED
+
+
 def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
     found = Store(store)
     assert (found.name, [name for name, _ in found.classes]) == ("caltech", list(CLASSES))
@@ -118,6 +145,8 @@ def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
     [
         (["transfer.weights=null"], "transfer.weights is required: pass transfer.weights=RUN"),
         (["transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
+        ([*OF_TINY, "transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
+        ([*OF_TINY, "transfer.weights=null"], "transfer.weights or pretrain_recipe is required with transfer.layers"),
         (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not carried over"),
         (["transfer.freeze=[conv9]"], "transfer.freeze: this network has no conv9, only conv1"),
         (["+transfer.rates.conv9=1"], "transfer.rates: this network has no conv9"),

@@ -324,6 +324,8 @@ def test_fit_does_not_resume_from_weights_only(cfg: DictConfig, tmp_path: Path) 
 def test_finished_fit_says_so_when_resumed(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path)
+    record = json.loads((tmp_path / "fit.json").read_text())
+    (tmp_path / "fit.json").write_text(json.dumps({**record, "changed": True, "changed_settings": ["optim.lr"]}))
     capsys.readouterr()
     run(cfg, "fit", tmp_path, last(tmp_path))
     assert "training already finished (1 epoch, 6 steps); a larger trainer.max_epochs continues it" in (
@@ -332,6 +334,7 @@ def test_finished_fit_says_so_when_resumed(cfg: DictConfig, tmp_path: Path, caps
     status = read_fit_status(tmp_path)
     assert status
     assert (status.finished, status.steps) == (True, 6)
+    assert (status.changed, status.changed_settings) == (True, ["optim.lr"]), "what fit.json said stays"
 
 
 def test_changed_rate_of_a_resumed_fit_applies(
@@ -346,6 +349,9 @@ def test_changed_rate_of_a_resumed_fit_applies(
     rates = [row["lr-MomentumSGD/conv1.weight"] for row in table(tmp_path / "metrics.csv")]
     assert [float(rate) for rate in rates if rate] == pytest.approx([10 * cfg.optim.lr, cfg.optim.lr])
     assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == ["optim.lr"]
+    cfg.trainer.max_epochs = 1
+    run(cfg, "fit", tmp_path)  # a new network in the same folder
+    assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == []
 
 
 def test_checkpoint_keeps_its_settings_in_another_folder(cfg: DictConfig, tmp_path: Path) -> None:
@@ -377,6 +383,35 @@ def test_fit_is_not_resumed_on_other_images(cfg: DictConfig, tmp_path: Path) -> 
     cfg.data.root, cfg.trainer.max_epochs = str(tmp_path / "other"), 2
     with pytest.raises(UserError, match=r"data.root: the store holds other images \(\w{12}\) than the checkpoint was"):
         run(cfg, "fit", tmp_path / "run", last(tmp_path / "run"))
+
+
+def test_repeated_reproduce_refuses_another_store_or_seed(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name of the folder has neither: the run counted as finished. The same images elsewhere are the same."""
+    cfg.trainer.max_epochs, cfg.test.views, here = 1, "center", cfg.data.root
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
+    run(cfg, "reproduce", tmp_path / "run")
+    cfg.data.root = str(shutil.copytree(here, tmp_path / "moved"))
+    capsys.readouterr()
+    run(cfg, "reproduce", tmp_path / "run")
+    assert capsys.readouterr().out.count("already ") == 2
+    read_image = partial(synthetic.read_drawn, size=72)
+    prepare(synthetic.list_synthetic(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
+    for root, seed, says in ((tmp_path / "other", 0, "data.root: the run in .* other images"), (here, 1, "seed=1: ")):
+        cfg.data.root, cfg.seed = str(root), seed
+        with pytest.raises(UserError, match=f"^{says}"):
+            run(cfg, "reproduce", tmp_path / "run")
+
+
+def test_test_of_another_store_does_not_count(cfg: DictConfig, tiny_run: Path, tmp_path: Path) -> None:
+    cfg.test.views, cfg.ckpt_path = "center", str(last(tiny_run))
+    assert evaluate.finished_test(cfg, tiny_run) == tiny_run / "results/val-center"
+    read_image = partial(synthetic.read_drawn, size=72)
+    prepare(synthetic.list_synthetic(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
+    cfg.data.root = str(tmp_path / "other")
+    assert evaluate.finished_test(cfg, tiny_run) is None
 
 
 def test_result_records_the_training_images_and_seed(cfg: DictConfig, tmp_path: Path) -> None:

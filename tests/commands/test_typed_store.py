@@ -53,6 +53,15 @@ def test_command_that_reads_no_images_refuses_a_path_that_is_no_store(
     assert not list(tmp_path.iterdir())
 
 
+def test_typed_rate_that_a_staged_schedule_ignores_is_refused(typed: Compose, tiny_store: Path, tmp_path: Path) -> None:
+    """The recipe's own value stays; it is that of the variant."""
+    words = ["command=fit", f"data.root={tiny_store}", "transfer.weights=/away"]
+    with pytest.raises(UserError, match=r"^optim.lr: schedule.name=staged sets every rate itself; set them there$"):
+        dispatch.run(typed("finetune2012", *words, "optim.lr=0.1"), tmp_path)
+    with pytest.raises(UserError, match=r"^data\."):
+        dispatch.run(typed("finetune2012", *words), tmp_path)
+
+
 def test_all_commands_without_images_are_tested() -> None:
     recipes = [one.name for one in COMMANDS.values() if one.takes == "recipe" and "data" not in one.keys]
     assert sorted(recipes) == sorted(WITHOUT_IMAGES)

@@ -103,6 +103,16 @@ def test_recipe_named_by_a_run_folder_is_not_composed(name: str, monkeypatch: py
     check_named_recipe(name)  # typed by the user
 
 
+@pytest.mark.parametrize(
+    ("old", "section"), [({"test": "x", "views": "ten"}, "test"), ({"monitor": 3, "watch": {"every": 3}}, "monitor")]
+)
+def test_section_that_an_old_key_needs_is_named(run: Path, old: dict[str, Any], section: str) -> None:
+    path = run / ".hydra/config.yaml"
+    path.write_text(yaml.safe_dump(OWN | old, sort_keys=False))
+    with pytest.raises(UserError, match=rf"config\.yaml: {section}: expected a section of keys, not "):
+        read_own_keys(path)
+
+
 @pytest.mark.parametrize("value", [[], 3, "x", None, True])
 def test_section_that_is_not_a_mapping_is_named(run: Path, value: Any) -> None:
     path = run / ".hydra/config.yaml"

@@ -11,7 +11,7 @@ from running import Compose
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import prepare
-from alexnet_pl.config import schema
+from alexnet_pl.config import schema, sections
 from alexnet_pl.config.recipes import SHIPPED, compose, is_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
@@ -34,6 +34,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
     cfg.model.num_classes = cfg.model.num_classes or 21  # null stands for the number of classes in the store
     with torch.device("meta"):
         net = build.make_module(cfg).net
+    build.check_staged_layers(cfg, net)
     assert net.fc8.out_features == cfg.model.num_classes
     assert net.norm1.spec.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
     build.make_data(cfg)
@@ -140,7 +141,18 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("augment.crop=20", "augment.crop=20: too few pixels"),
         ("augment.noise_scale=variance", "augment.noise_scale=variance"),
         ("schedule.name=cosine", "schedule.name=cosine: one of plateau, logged, steps, staged, constant"),
+        ("schedule.name=[steps]", r"schedule.name=\['steps'\]: one of plateau"),
+        ("~schedule.name", "schedule.name=None: one of plateau"),
+        ("+schedule.step.drops=[2]", "schedule.step: unknown key; did you mean schedule.steps?"),
+        (
+            "+schedule.plateau.monitor=foo",
+            "schedule.plateau.monitor=foo: one of val/top1_error, val/top5_error, val/loss",
+        ),
+        ("schedule.plateau.min_delta=-1", "schedule.plateau.min_delta=-1.0: not negative"),
+        ("~transfer.layers", "transfer.layers: missing; fit needs it"),
+        ("~augment", "augment: missing; fit needs it"),
         ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),
+        ("+model.name=[conv]", r"model.name=\['conv'\]: one of alexnet, conv, local"),
         ("+optim.no_decay_layers=[conv9]", "optim.no_decay_layers=conv9: the network has no such layer"),
         ("data.include_val_after_epoch=-1", "data.include_val_after_epoch=-1"),
         ("test.views=eleven", "test.views=eleven: one of center, ten, nine"),
@@ -231,6 +243,20 @@ def test_schedule_is_chosen_by_name_and_configured_by_its_section(config: Compos
     assert plateau.patience == 7
     assert isinstance(logged, LoggedSchedule)
     assert (logged.drop1, logged.stop) == (25, 95)
+
+
+def test_each_schedule_has_a_name_that_the_config_accepts() -> None:
+    assert tuple(build.SCHEDULES) == sections.SCHEDULES
+
+
+@pytest.mark.parametrize(("kind", "stage"), [("weights", "all: 1, conv9: 0"), ("biases", "conv9: 0")])
+def test_layer_that_the_network_lacks_is_named_by_its_stage(
+    config: Compose, tiny: list[str], kind: str, stage: str
+) -> None:
+    stages = f"[{{epoch: 1, weights: {{all: 0.1}}}}, {{epoch: 2, {kind}: {{{stage}}}}}]"
+    cfg = config("imagenette", *tiny, "schedule.name=staged", f"schedule.staged.stages={stages}")
+    with pytest.raises(UserError, match=rf"^schedule.staged.stages\[1\].{kind}: this network has no conv9, only conv1"):
+        build.build_classifier(cfg)
 
 
 @pytest.mark.parametrize(("wanted", "allowed"), [("tf32", True), ("32-true", False), ("bf16-mixed", False)])

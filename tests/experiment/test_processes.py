@@ -115,3 +115,5 @@ def test_learning_rate_scales_with_the_batch_if_configured(config: Compose, caps
     assert capsys.readouterr().out == "learning rate 0.01 × 512/128 = 0.04 (optim.scale_rate_from_batch)\n"
     with pytest.raises(UserError, match=r"^optim\.scale_rate_from_batch=0: a number of images"):
         make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=0"))
+    with pytest.raises(UserError, match=r"^optim\.lr=None: a number, to scale by optim\.scale_rate_from_batch"):
+        make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=128", "~optim.lr"))

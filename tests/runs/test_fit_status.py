@@ -1,5 +1,7 @@
 """fit.json: whether a fit is finished and whether it may resume."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ def with_(section: str, **values: Any) -> dict[str, Any]:
 
 def content(step: int, **saved: Any) -> dict[str, Any]:
     """Content of a checkpoint, with the settings that a fit saves."""
-    return {"global_step": step, "callbacks": {"FitRecord": {"training": TRAINING, "changed_settings": [], **saved}}}
+    state = {"training": TRAINING, "changed_settings": [], "seconds": 1.0, **saved}
+    return {"global_step": step, "callbacks": {"FitRecord": state}}
 
 
 def test_checkpoint_of_another_run_is_not_this_run(tmp_path: Path) -> None:
@@ -79,14 +82,46 @@ def test_auto_starts_resumes_or_skips(tmp_path: Path) -> None:
         fit_status.resume_point(tmp_path, with_("optim", lr=0.1))
 
 
+def test_auto_refuses_other_images_than_those_of_the_run(tmp_path: Path) -> None:
+    """A run that did not record its images, or whose store is not known, is continued as before."""
+    fit_status.start_fit(tmp_path, TRAINING, replace(STORE, fingerprint="a" * 64))
+    checkpoint = last(tmp_path)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "schedule")
+    for same in ("", "a" * 64):
+        assert fit_status.resume_point(tmp_path, TRAINING, same) == (True, checkpoint)
+    with pytest.raises(UserError, match=r"data.root: .* with other images \(a{12}\) than this store's \(b{12}\)"):
+        fit_status.resume_point(tmp_path, TRAINING, "b" * 64)
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    assert fit_status.resume_point(tmp_path, TRAINING, "b" * 64) == (False, checkpoint)
+
+
 def test_changed_settings_are_recorded_except_max_epochs(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
-    fit_status.start_fit(tmp_path, with_("trainer", max_epochs=9), STORE)
+    fit_status.start_fit(tmp_path, with_("trainer", max_epochs=9), STORE, resumed=True)
     assert not read(tmp_path).changed
-    fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
-    fit_status.start_fit(tmp_path, with_("model", norm=False), STORE)
+    fit_status.start_fit(tmp_path, with_("model", norm=False), STORE, resumed=True)
+    fit_status.start_fit(tmp_path, with_("model", norm=False), STORE, resumed=True)
     fit_status.mark_finished(tmp_path, 1, 1, 1, 1.0, "schedule")
     assert read(tmp_path).changed
+
+
+def test_new_fit_in_a_used_folder_inherits_nothing(tmp_path: Path) -> None:
+    """The earlier fit.json describes another network."""
+    fit_status.start_fit(tmp_path, with_("optim", lr=0.02), STORE, ["model.norm"])
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
+    begun = fit_status.start_fit(tmp_path, TRAINING, STORE, [])
+    assert (begun.changed, begun.changed_settings, begun.seconds) == (False, [], 0.0)
+
+
+@pytest.mark.parametrize(
+    "saved", [{}, {"training": 3}, {"changed_settings": None}, {"training": {"monitor": 3, "watch": {"every": 3}}}]
+)
+def test_corrupt_state_in_a_checkpoint_is_named(tmp_path: Path, saved: dict[str, Any]) -> None:
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
+    checkpoint = content(10, **saved) if saved else {"global_step": 10, "callbacks": {"FitRecord": {}}}
+    with pytest.raises(UserError, match=r"last\.ckpt: its FitRecord is corrupt \(.*\); use another checkpoint"):
+        fit_status.finished_fit(last(tmp_path), checkpoint)
 
 
 def test_all_changed_settings_are_named_beside_max_epochs(tmp_path: Path) -> None:
@@ -94,7 +129,7 @@ def test_all_changed_settings_are_named_beside_max_epochs(tmp_path: Path) -> Non
     now = {"model": {"norm": False}, "trainer": {"max_epochs": 9}, "optim": {"lr": 0.1}}
     with pytest.raises(UserError, match=r"model.norm, optim.lr: the run in .* was started with other values"):
         fit_status.resume_point(tmp_path, now)
-    fit_status.start_fit(tmp_path, now, STORE)
+    fit_status.start_fit(tmp_path, now, STORE, resumed=True)
     status = read(tmp_path)
     assert (status.changed, status.changed_settings) == (True, ["model.norm", "optim.lr"])
 
@@ -113,6 +148,13 @@ def test_corrupt_record_is_named(tmp_path: Path) -> None:
         fit_status.read_fit_status(tmp_path)
 
 
+def test_record_whose_old_keys_contradict_is_named(tmp_path: Path) -> None:
+    training = {"monitor": 3, "watch": {"every": 3}}
+    (tmp_path / "fit.json").write_text(json.dumps({"finished": True, "training": training, "store": {}}))
+    with pytest.raises(UserError, match=r"fit.json: corrupt .*monitor: expected a section of keys, not 3"):
+        fit_status.read_fit_status(tmp_path)
+
+
 def test_record_without_a_schema_is_of_schema_1(tmp_path: Path) -> None:
     (tmp_path / "fit.json").write_text('{"schema": null, "finished": true, "training": {}, "store": {}}')
     status = read(tmp_path)
@@ -123,7 +165,7 @@ def test_record_without_a_schema_is_of_schema_1(tmp_path: Path) -> None:
 def test_seconds_cover_all_sessions(tmp_path: Path) -> None:
     assert fit_status.start_fit(tmp_path, TRAINING, STORE).seconds == 0.0
     fit_status.mark_finished(tmp_path, 10, 4, 640, 2.54, "schedule")
-    begun = fit_status.start_fit(tmp_path, TRAINING, STORE)
+    begun = fit_status.start_fit(tmp_path, TRAINING, STORE, resumed=True)
     assert begun == read(tmp_path)
     assert (begun.seconds, begun.finished) == (2.5, False)
 

@@ -31,7 +31,7 @@ from damages import (
 from omegaconf import OmegaConf
 from photographs import draw
 
-from alexnet_pl.commands.prepare import COMMANDS
+from alexnet_pl.commands import prepare
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store, repair_store
 from alexnet_pl.data.prepare.verify import find_corrupt
@@ -151,7 +151,7 @@ def wrong_when_verified(damage: Damage, options: PrepareOptions, root: Path) -> 
 def verify(root: Path) -> str:
     """Last line printed by the command."""
     try:
-        COMMANDS["verify"](OmegaConf.create({"data": {"root": str(root)}}), root)
+        prepare.verify(OmegaConf.create({"data": {"root": str(root)}}), root)
     except UserError as error:
         return str(error)
     return ""

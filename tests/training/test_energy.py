@@ -26,7 +26,7 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 def record(tmp_path: Path) -> FitRecord:
     """Record of a fit that starts now."""
     made = FitRecord(tmp_path, {}, DatasetInfo)
-    made.on_fit_start(SimpleNamespace(world_size=1), None)  # type: ignore[arg-type]
+    made.on_fit_start(SimpleNamespace(world_size=1, ckpt_path=None), None)  # type: ignore[arg-type]
     return made
 
 
@@ -65,7 +65,7 @@ def test_preparation_before_the_fit_is_not_counted(
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     one = record(tmp_path)
     clock[0], counters["GPU"] = 400.0, 1500.0  # while the store is prepared
-    one.on_fit_start(SimpleNamespace(world_size=1), None)  # type: ignore[arg-type]
+    one.on_fit_start(SimpleNamespace(world_size=1, ckpt_path=None), None)  # type: ignore[arg-type]
     clock[0], counters["GPU"] = 407.0, 1520.0
     assert (one.seconds, one.joules) == (7.0, {"GPU": 20.0})
 

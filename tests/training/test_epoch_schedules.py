@@ -221,7 +221,13 @@ def test_unmentioned_biases_follow_their_weights() -> None:
         ([{"epoch": 1, "weights": {"conv1": 1}}], "has weights.all"),
         ([{"epoch": 1, "weights": {"all": 1}}, {"epoch": 9}, {"epoch": 3}], "in order"),
         ([{"epoch": 1, "weights": {"all": 1}, "bias": 1}], r"stages\[0\].bias: unknown key"),
-        ([{"weights": {"all": 0.01}}], "the first is from epoch 1"),
+        ([{"weights": {"all": 0.01}}], r"stages\[0\].epoch: missing"),
+        ([1], r"^stages\[0\]: not an object"),
+        ([{"epoch": "first", "weights": {"all": 1}}], r"^stages\[0\].epoch: 'first' is no float"),
+        ([{"epoch": 1, "weights": 1}], r"^stages\[0\].weights: not a dict"),
+        ([{"epoch": 1, "weights": {"all": "fast"}}], r"^stages\[0\].weights.all: 'fast' is no float"),
+        ([{"epoch": 1, "weights": {"all": 1}, "biases": {"fc8": -1}}], r"^stages\[0\].biases.fc8: -1 is not within 0"),
+        ([{"epoch": 1, "weights": {"all": 1}}, {"epoch": 2, "noise": -0.1}], r"^stages\[1\].noise: -0.1 is not within"),
     ],
 )
 def test_invalid_stages_are_named(stages: list, says: str) -> None:

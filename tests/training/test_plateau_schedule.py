@@ -3,6 +3,7 @@
 import json
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -198,7 +199,9 @@ def test_resumed_run_makes_the_same_decisions(
         assert everything(trainer, module) == wanted
 
 
-@pytest.mark.parametrize(("name", "value"), [("patience", 0), ("times", -1)])
-def test_impossible_plateaus_are_refused_by_name(name: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("patience", 0), ("times", -1), ("min_delta", -0.5), ("monitor", "val/top1")]
+)
+def test_impossible_plateaus_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name}={value}"):
         PlateauSchedule(**{name: value})

@@ -92,6 +92,11 @@ def test_lineage_is_recorded_with_whether_each_fit_finished(before: Before) -> N
     assert read_checkpoint(before[0].source)["global_step"] == 7
 
 
+def test_null_stands_for_layers_of_either_source() -> None:
+    assert TransferOptions(layers=None, pretrain_recipe="fall2011").layers is None
+    assert TransferOptions(layers=None, weights="a.ckpt").layers is None
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.files import JsonObject, NonNegative, parse_record, to_json
+from alexnet_pl.files import JsonObject, parse_record, to_json
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
@@ -20,16 +20,6 @@ from alexnet_pl.runtime import precision_in_use
 from alexnet_pl.training.energy import EnergyMeter
 from alexnet_pl.training.media import log_summary, upload_file
 from alexnet_pl.training.schedules import find_end_of_fit
-
-
-@dataclass
-class FitState:
-    """State of `FitRecord` in a checkpoint."""
-
-    training: Settings
-    changed_settings: list[str]
-    seconds: NonNegative
-    joules: dict[str, NonNegative] = field(default_factory=dict)
 
 
 class FitRecord(L.Callback):
@@ -80,7 +70,7 @@ class FitRecord(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state. Raises ValueError, naming the field, if one is missing or has another type."""
-        parse_record(state_dict, FitState)
+        parse_record(state_dict, fit_status.FitState)
         differing = fit_status.changed_settings(state_dict["training"], self.training)
         self.changed_settings = sorted({*state_dict["changed_settings"], *differing})
         if differing:
@@ -96,7 +86,8 @@ class FitRecord(L.Callback):
     @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:
         self.processes = trainer.world_size
-        status = fit_status.start_fit(self.run, self.training, self.describe_store(), self.changed_settings)
+        resumed, store = trainer.ckpt_path is not None, self.describe_store()
+        status = fit_status.start_fit(self.run, self.training, store, self.changed_settings, resumed=resumed)
         self.changed_settings = status.changed_settings
         link_latest(self.run)
 
