@@ -20,7 +20,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
 from alexnet_pl.runs.layout import CONFIG, LAST
 
 FILLED_IN = ("model", "augment", "transfer.layers", "data.size", "data.name")
@@ -32,7 +32,7 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
     if OmegaConf.select(cfg, "transfer.network") != "weights":
         return take_store_name(cfg, folder)
     checkpoint = own_checkpoint(cfg, folder)
-    architecture = read_checkpoint(checkpoint)["alexnet_pl"]["switches"] if checkpoint else architecture_of_weights(cfg)
+    architecture = architecture_of_run(checkpoint) if checkpoint else architecture_of_weights(cfg)
     check_literal(architecture, "transfer.weights")
     augment = dict(architecture["augment"])
     cfg.data.size = augment.pop("size")
@@ -53,6 +53,12 @@ def take_store_name(cfg: DictConfig, folder: Path) -> None:
     cfg.data.name = Store(store_root(cfg)).name
     if cfg.command == "fit" and is_first_process():
         save_filled_in(cfg, folder / CONFIG)
+
+
+def architecture_of_run(checkpoint: Path) -> Settings:
+    metadata = read_checkpoint(checkpoint)["alexnet_pl"]
+    check_is_network(metadata, checkpoint)
+    return metadata["switches"]
 
 
 def architecture_of_weights(cfg: DictConfig) -> Settings:

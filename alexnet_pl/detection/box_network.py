@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.detection.pyramid import map_sides
 from alexnet_pl.detection.regressor import BoxRegressor
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import slide_classifier
 from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.files import JsonObject
 from alexnet_pl.models.sliding_window import WindowGeometry
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
 from alexnet_pl.runs.layout import LAST
 
 BACKGROUND = "background"
@@ -48,8 +49,12 @@ class BoxNetwork(nn.Module):
         return self.net.num_classes - self.background
 
     def convolve(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) pixels, 0 … 255 → maps of the last convolution."""
-        return self.net.convolve(picture - self.mean)
+        """(N, 3, H, W) pixels, 0 … 255 → maps of the last convolution, as far as windows of `window_grid` read them.
+
+        The last pooling of some crops drops a row and a column of the maps (AlexNet's of 112 pixels, not of 224).
+        """
+        rows, columns = map_sides(self.window, tuple(picture.shape[2:]))  # type: ignore[arg-type]
+        return self.net.convolve(picture - self.mean)[:, :, :rows, :columns]
 
     def pool(self, maps: Tensor) -> Tensor:
         """Max pooling at stride 1, which contains all offsets of §3.3."""
@@ -79,14 +84,17 @@ class StartingPoint(NamedTuple):
 
 
 def open_starting_point(weights: str, key: str = "transfer.weights") -> StartingPoint:
-    """Read a checkpoint, or the last one in a run folder. Raises UserError, naming the config key, if it is missing."""
+    """Read a checkpoint, or the last one in a run folder. Raises UserError, naming the config key, if there is none, or
+    if it is of short codes."""
     path = Path(weights)
     path = path / LAST if path.is_dir() else path
     if not path.is_file():
         raise UserError(
             f"{key}: {path} does not exist; give a checkpoint or the run folder of a trained OverFeat network"
         )
-    return StartingPoint(path, read_checkpoint(path, key=key))
+    starting_point = StartingPoint(path, read_checkpoint(path, key=key))
+    check_is_network(starting_point.metadata, path, key)
+    return starting_point
 
 
 def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOptions) -> BoxNetwork:

@@ -27,7 +27,7 @@ from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.files import JsonObject
-from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import check_compatible, check_same_images, describe_checkpoint, read_lineage
 from alexnet_pl.runs.layout import CHECKPOINTS
 from alexnet_pl.training.transfer import read_earlier_network
 
@@ -74,6 +74,7 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     switches = box_switches(trained, options)
     if cfg.ckpt_path:
         check_compatible(cfg.ckpt_path, switches)
+        check_same_images(trained.metadata, store.classes, store.fingerprint)  # before any window is computed
     network = make_box_network(switches, len(store.classes), options)
     copy_weights(network, trained, store.classes)
     module, data = build_module_and_data(cfg, options, store, network, switches, trained)

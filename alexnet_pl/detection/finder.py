@@ -65,7 +65,7 @@ class BoxFinder:
         sides = pyramid_sides(size, self.network.window, scale, self.zoom)
         answers = self.network(resize_image(image, sides).to(self.device))
         scores = answers.scores[: self.network.num_objects].flatten(1)  # (classes, windows)
-        edges = answers.boxes.flatten(2).double()  # (heads, 4, windows)
+        edges = answers.boxes.flatten(2).cpu().double()  # an Apple GPU has no float64; (heads, 4, windows)
         windows = window_boxes(self.network.window, sides)
         if self.options.positions == "center":
             center = center_window(tuple(answers.scores.shape[1:]))  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ class BoxFinder:
 
     def class_boxes(self, edges: Tensor, label: int, windows: Boxes) -> Boxes:
         outputs = edges[label if len(edges) > 1 else 0]
-        return from_window_frame(outputs.T.cpu().numpy(), windows)
+        return from_window_frame(outputs.T.numpy(), windows)
 
     def combine(self, candidates: Candidates) -> PredictedBoxes:
         """Merge or suppress boxes class by class, because a shared regressor gives all classes the same boxes."""

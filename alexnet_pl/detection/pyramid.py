@@ -32,6 +32,13 @@ def window_grid(window: WindowGeometry, sides: tuple[int, int]) -> tuple[int, in
     return rows, columns
 
 
+def map_sides(window: WindowGeometry, sides: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the last convolution's maps that the windows of `window_grid` read."""
+    cells = window.pool + window.pool_stride * (window.classifier - 1)  # of one window
+    rows, columns = (count - 1 + cells for count in window_grid(window, sides))
+    return rows, columns
+
+
 def window_boxes(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:
     """Windows of an image of `sides` (height, width), row by row: (rows · columns, 4) in its pixels."""
     rows, columns = window_grid(window, sides)

@@ -20,6 +20,7 @@ from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
+from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
@@ -71,13 +72,17 @@ class CodeLearner(L.LightningModule):
 
     def on_fit_start(self) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        check_batch_size(data.batch_size, self.trainer.world_size)
         batch, processes = min(data.batch_size, len(data.features["train"])), self.trainer.world_size
         if self.neighbors and batch % processes:
-            raise UserError(f"data.batch_size={batch}: with codes.neighbors, a multiple of the {processes} processes")
+            raise UserError(
+                f"codes.neighbors: a batch of all {batch} training images does not divide by {processes} processes; "
+                "fit with fewer trainer.devices"
+            )
 
     def training_step(self, vectors: Tensor, index: int) -> Tensor:
         errors, codes = self.net(vectors)
-        loss = errors.mean()
+        loss = mean_error(errors)
         if self.neighbors:
             loss = loss + self.neighbors * self.batch_neighbor_loss(vectors, codes)
         if not torch.isfinite(loss):
@@ -95,7 +100,7 @@ class CodeLearner(L.LightningModule):
         return neighbor_loss(vectors, codes, others, self.global_rank * len(vectors))
 
     def validation_step(self, vectors: Tensor, index: int) -> None:
-        self.log("val/loss", self.net(vectors)[0].mean(), prog_bar=True, batch_size=len(vectors), sync_dist=True)
+        self.log("val/loss", mean_error(self.net(vectors)[0]), prog_bar=True, batch_size=len(vectors), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
@@ -105,6 +110,11 @@ class CodeLearner(L.LightningModule):
         course = {"seed": data.seed, "batch_size": data.batch_size}
         record = {"schema": SCHEMA, "switches": self.switches, "course": course, "source": self.source}
         checkpoint["alexnet_pl"] = record
+
+
+def mean_error(errors: Tensor) -> Tensor:
+    """Mean of the vectors' errors; 0 for a process without a vector, in a smaller batch than processes."""
+    return errors.mean() if len(errors) else errors.sum()
 
 
 class VectorLoader(ItemLoader):

@@ -139,6 +139,22 @@ def test_interrupted_and_resumed_localiser_is_bit_identical(
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 
+@pytest.mark.parametrize("recipe", ["localise", "detect"])
+def test_fit_resumes_on_its_own_store_alone(recipe: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    cfg = request.getfixturevalue(recipe)
+    run(cfg, "fit", tmp_path / "run", **{"trainer.max_epochs": 1})
+    saved = torch.load(last(tmp_path / "run"), weights_only=True)
+    about = saved["alexnet_pl"]
+    about["classes"] = about["classes"][::-1]
+    torch.save(saved, tmp_path / "classes.ckpt")
+    about["classes"], about["store"]["fingerprint"] = about["classes"][::-1], "0" * 64
+    torch.save(saved, tmp_path / "images.ckpt")
+    with pytest.raises(UserError, match="was trained on other classes"):
+        run(cfg, "fit", tmp_path / "run", tmp_path / "classes.ckpt")
+    with pytest.raises(UserError, match=r"holds other images \(\w{12}\) than the checkpoint was trained on \(0{12}\)"):
+        run(cfg, "fit", tmp_path / "run", tmp_path / "images.ckpt")
+
+
 def test_detector_learns_background_and_is_tested(
     detect: DictConfig, tmp_path: Path, classifier_run: Path, scene_store: Store
 ) -> None:
