@@ -118,8 +118,9 @@ def describe_test(
 
 def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
     """(image number, boxes) of each image that has boxes."""
-    rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
-    return [(n, PredictedBoxes(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
+    numbers, starts = np.unique(found.images, return_index=True)  # the rows of an image lie together
+    columns = (np.split(column, starts)[1:] for column in (found.labels, found.scores, found.boxes))
+    return [(n, PredictedBoxes(*boxes)) for n, *boxes in zip(numbers.tolist(), *columns, strict=True)]
 
 
 def draw_test(

@@ -76,6 +76,22 @@ def test_requested_class_is_marked() -> None:
     assert set(some.labels[~some.requested].tolist()) == {1}
 
 
+def test_requested_class_is_kept_below_the_minimum_score() -> None:
+    """It is marked in all scales then, so that the guesses do not depend on the request."""
+    plain, some = (finder(classes=3, least_score=0.2).candidates(IMAGE, requested) for requested in ([], [1, 2]))
+    assert not plain.requested.any()
+    assert np.array_equal(plain.boxes, some.select(~some.requested).boxes)
+    assert set(some.labels[some.requested].tolist()) == {1, 2}
+    assert (some.labels == 1).sum() == (some.labels == 2).sum()
+
+
+def test_boxes_without_an_area_are_dropped() -> None:
+    made = finder(classes=1)
+    turned = made.network.forward
+    made.network.forward = lambda picture: turned(picture)._replace(boxes=turned(picture).boxes.flip(1))  # type: ignore[method-assign]
+    assert len(made.candidates(IMAGE).labels) == len(made.find(IMAGE).labels) == 0
+
+
 def test_guesses_have_one_box_per_class_best_first() -> None:
     made = finder(classes=3)
     found = made.select_guesses(made.find(IMAGE))
