@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.commands.dispatch import kind_of
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_transfer_options
@@ -31,6 +32,8 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
     only set the store's name if the recipe has none. Raises UserError if weights and store do not match."""
     if OmegaConf.select(cfg, "transfer.network") != "weights":
         return take_store_name(cfg, folder)
+    if kind := kind_of(cfg):
+        raise UserError(f"transfer.network: not for {kind}, only for classifiers")
     checkpoint = own_checkpoint(cfg, folder)
     architecture = architecture_of_run(checkpoint) if checkpoint else architecture_of_weights(cfg)
     check_literal(architecture, "transfer.weights")

@@ -18,6 +18,7 @@ from alexnet_pl.files import JsonObject
 from alexnet_pl.models.sliding_window import WindowGeometry
 from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.training.classifier import check_sliding
 
 BACKGROUND = "background"
 
@@ -104,8 +105,7 @@ def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOpti
     """
     outputs = classes + (options.task == "detect")
     net: Any = make_named_net({**switches["model"], "num_classes": outputs}, switches["augment"]["crop"])
-    if not hasattr(net, "window"):
-        raise UserError("transfer.weights: this network cannot slide; train one of configs/overfeat_*.yaml")
+    check_sliding(net, "transfer.weights")
     maps = count_maps(net, net.window.window)
     heads = classes if options.per_class else 0
     regressor = BoxRegressor(maps, net.window.classifier, (options.units[0], options.units[1]), heads)
@@ -122,19 +122,28 @@ def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[S
     """Copy the weights of `source` into the network. Raises UserError if a layer of `source` does not fit.
 
     The last layer is copied class by class, so that a classifier of 1,000 classes can initialize a detector of 200 of
-    them; other classes and the background keep their initial values. The regressor of a box network is copied too.
+    them; other classes and the background keep their initial values. The regressor of a box network is copied too, if
+    it has the same sizes.
     """
-    state = network.state_dict()
+    state, with_regressor = network.state_dict(), regressor_fits(network, source)
     last = list(dict(network.net.named_parameters()))[-1].rpartition(".")[0]
     for name, tensor in source.tensors.items():
         if name.startswith(f"net.{last}."):
             copy_outputs(state[name], tensor, class_ids(classes), class_ids(source.metadata["classes"]))
+        elif name.startswith("regressor.") and not with_regressor:
+            continue
         elif name in state and state[name].shape == tensor.shape:
             state[name].copy_(tensor)
         elif name.startswith("net."):
             raise UserError(f"transfer.weights: {name} of {source.path} does not fit this network")
     if "augment.mean_image" in source.tensors:
         state["mean"].copy_(source.tensors["augment.mean_image"].mean((1, 2)).reshape(3, 1, 1))
+
+
+def regressor_fits(network: BoxNetwork, source: StartingPoint) -> bool:
+    """Whether `source` has a regressor of the same sizes, by `boxes.units` and `boxes.per_class`."""
+    tensors = ((name, tensor) for name, tensor in network.state_dict().items() if name.startswith("regressor."))
+    return all(name in source.tensors and source.tensors[name].shape == tensor.shape for name, tensor in tensors)
 
 
 def class_ids(classes: Sequence[Sequence[str]]) -> list[str]:

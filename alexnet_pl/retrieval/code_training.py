@@ -23,6 +23,7 @@ from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
 from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
+from alexnet_pl.experiment.trainer_options import count_epochs
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir
@@ -169,7 +170,7 @@ def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, CodeLearner, 
     train, tested = open_features(options, options.layer)
     net = instantiate(AutoEncoder, {k: v for k, v in options.net.items() if k != "layer"}, "codes", width=train.width)
     switches = {"codes": {**options.net, "width": train.width}}
-    arguments = {"net": net, "switches": switches, "source": train.identity, "epochs": cfg.trainer.max_epochs}
+    arguments = {"net": net, "switches": switches, "source": train.identity, "epochs": count_epochs(cfg)}
     arguments["neighbors"] = options.neighbors
     module = instantiate(CodeLearner, cfg.optim, "optim", **arguments)
     check_compatible(cfg.ckpt_path, switches)

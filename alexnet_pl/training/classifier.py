@@ -315,11 +315,11 @@ class Classifier(L.LightningModule):
         }
 
 
-def check_sliding(net: Net) -> None:
-    """Raise UserError for a network that cannot be used as a sliding window."""
+def check_sliding(net: Net, key: str = "test.views=dense") -> None:
+    """Raise UserError, naming the config's `key`, for a network that cannot be used as a sliding window."""
     if isinstance(net, ConvNet | LocalNet):
-        raise UserError("test.views=dense: for the networks of ImageNet, model.name=alexnet or overfeat")
+        raise UserError(f"{key}: for the networks of ImageNet, model.name=alexnet or overfeat")
     try:
         _ = net.window
     except ValueError as error:
-        raise UserError(f"test.views=dense: model.{error}") from error
+        raise UserError(f"{key}: model.{error}") from error

@@ -154,6 +154,12 @@ def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Pat
     assert "seeds" not in cells["PCA of fc7, signs"]
 
 
+@pytest.mark.parametrize("epochs", [-1, None])
+def test_number_of_epochs_is_required(cfg: DictConfig, tmp_path: Path, epochs: int | None) -> None:
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs=(-1|null): at least 1"):
+        run(cfg, "fit", tmp_path / "codes", **{"trainer.max_epochs": epochs})
+
+
 def test_codes_are_no_network(cfg: DictConfig, tmp_path: Path) -> None:
     run(cfg, "fit", tmp_path / "codes", **{"trainer.max_epochs": 1})
     path = last(tmp_path / "codes")
