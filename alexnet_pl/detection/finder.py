@@ -11,8 +11,9 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, compute_areas, from_window_frame
 from alexnet_pl.detection.merging import MergeOptions, merge_boxes
-from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, resize_image, window_boxes
+from alexnet_pl.detection.pyramid import rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.suppression import suppress_overlapping
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 
 MAX_CANDIDATES = 1600  # per class, the most confident ones are merged; the number of windows in six scales
 

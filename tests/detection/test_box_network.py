@@ -19,9 +19,10 @@ from alexnet_pl.detection.box_network import (
     open_starting_point,
 )
 from alexnet_pl.detection.finder import BoxFinder
-from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, window_boxes, window_grid
+from alexnet_pl.detection.pyramid import gather_windows, window_boxes, window_grid
 from alexnet_pl.detection.regressor import BoxRegressor, box_loss
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.alexnet import AlexNet
 
 

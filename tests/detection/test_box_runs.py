@@ -23,9 +23,10 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork, load_box_network, make_box_network
 from alexnet_pl.detection.boxes import match_windows, to_window_frame
-from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, window_boxes
+from alexnet_pl.detection.pyramid import rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.reporting.box_tables import box_proxy_tables, collect_box_tests
 
 

@@ -11,7 +11,8 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.detection.merging import merge_boxes
-from alexnet_pl.detection.pyramid import pyramid_sides, window_boxes, window_grid
+from alexnet_pl.detection.pyramid import window_boxes, window_grid
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
 GEOMETRY = WindowGeometry(113, 221, 36, 3, 3, 2)
