@@ -64,9 +64,9 @@ GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """Device of the recipe's accelerator, the first if there are several, with TF32 only if `trainer.precision=tf32`.
+    """Device of the recipe's accelerator, with TF32 only if `trainer.precision=tf32`.
 
-    Raises UserError if there is none.
+    Of several devices, the first one, or the first that `trainer.devices` lists. Raises UserError if there is none.
     """
     wanted = cfg.trainer.accelerator
     there = [kind for kind, is_there in GPUS.items() if is_there()]
@@ -76,7 +76,22 @@ def device(cfg: DictConfig) -> torch.device:
             f"trainer.accelerator={wanted}: not available; one of {', '.join(kind for kind in kinds if kinds[kind])}"
         )
     use_tf32(cfg.trainer.precision == "tf32")
-    return torch.device(kinds[wanted][0])
+    kind = kinds[wanted][0]
+    index = first_listed(cfg.trainer.get("devices")) if kind == "cuda" else None
+    return torch.device(kind) if index is None else torch.device(kind, index)
+
+
+def first_listed(devices: Any) -> int | None:
+    """First number of a list of GPUs, as Lightning reads it ([3], "3,4" or "3,"); None for a number of devices.
+
+    Raises UserError if there is no such GPU.
+    """
+    listed = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+    if isinstance(listed, str | int | None) or not len(listed):
+        return None
+    if (number := int(listed[0])) >= torch.cuda.device_count():
+        raise UserError(f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs, counted from 0")
+    return number
 
 
 PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")

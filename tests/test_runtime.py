@@ -1,11 +1,14 @@
-"""Number of cores in a container."""
+"""Number of cores in a container, and the GPU that `trainer.devices` names."""
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from alexnet_pl import runtime
+from alexnet_pl.errors import UserError
 
 LIMITS = [
     ({"cpu.max": "150000 100000\n"}, 1.5),
@@ -28,3 +31,19 @@ def test_limit_of_a_container(
     assert runtime.cgroup_cores() == limit
     monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda process: range(64), raising=False)
     assert runtime.cores() == min(64, math.ceil(min(limit, 64)))
+
+
+@pytest.mark.parametrize(
+    ("devices", "index"),
+    [([3], 3), ([2, 3], 2), ("1,", 1), ("3,1", 3), (1, None), (4, None), ("auto", None), (-1, None), (None, None)],
+)
+def test_device_is_the_first_that_is_listed(monkeypatch: pytest.MonkeyPatch, devices: Any, index: int | None) -> None:
+    monkeypatch.setitem(runtime.GPUS, "cuda", lambda: True)
+    monkeypatch.setattr(runtime.torch.cuda, "device_count", lambda: 4)
+    trainer = {"accelerator": "gpu", "precision": "32-true", "devices": devices}
+    assert runtime.device(OmegaConf.create({"trainer": trainer})).index == index
+    cfg = OmegaConf.create({"trainer": {**trainer, "devices": [4]}})
+    with pytest.raises(UserError, match=r"^trainer.devices=\[4\]: this machine has 4 GPUs"):
+        runtime.device(cfg)
+    cfg.trainer.accelerator = "cpu"
+    assert runtime.device(cfg) == runtime.torch.device("cpu")

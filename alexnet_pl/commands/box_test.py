@@ -31,13 +31,12 @@ from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
-from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_same_classes, checkpoint_seed, describe_checkpoint, read_checkpoint
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
     LOCALISATION_ERRORS,
@@ -56,8 +55,7 @@ RESULT = "boxes.json"
 def test(cfg: DictConfig, folder: Path) -> float:
     store, options = open_box_store(cfg), make_detect_options(cfg)
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
-    if [identity for identity, _ in classes] != [identity for identity, _ in store.classes]:
-        raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+    check_same_classes(classes, store.classes)
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
     if trained_with.task == "detect":
@@ -120,8 +118,9 @@ def describe_test(
 
 def by_number(found: DetectedBoxes) -> list[tuple[int, PredictedBoxes]]:
     """(image number, boxes) of each image that has boxes."""
-    rows = ((number, found.images == number) for number in np.unique(found.images).tolist())
-    return [(n, PredictedBoxes(found.labels[own], found.scores[own], found.boxes[own])) for n, own in rows]
+    numbers, starts = np.unique(found.images, return_index=True)  # the rows of an image lie together
+    columns = (np.split(column, starts)[1:] for column in (found.labels, found.scores, found.boxes))
+    return [(n, PredictedBoxes(*boxes)) for n, *boxes in zip(numbers.tolist(), *columns, strict=True)]
 
 
 def draw_test(

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -71,9 +72,18 @@ def find_neighbors(
     options: RetrievalOptions, index: ImageIndex, queries: np.ndarray, own: np.ndarray | None
 ) -> Neighbors:
     if options.codes:
+        check_codes_alone(options)
         return open_codes(options.codes, index.features).nearest(queries, options.k, own)
     extra: dict[str, int] = {"per_file": options.per_file} if options.per_file else {}
     return search.find_nearest(index.features, queries, options.k, options.index, own=own, **extra)
+
+
+def check_codes_alone(options: RetrievalOptions) -> None:
+    """Raise UserError for options of a search by features, which a search by codes would not use."""
+    if options.index != "flat":
+        raise UserError(f"retrieval.index={options.index}: not with retrieval.codes, which compares all codes")
+    if options.per_file:
+        raise UserError("retrieval.per_file: not with retrieval.codes")
 
 
 def query_images(cfg: DictConfig, index: ImageIndex) -> tuple[list[str], np.ndarray, None]:
@@ -124,8 +134,9 @@ def write_neighbors(
         for name, numbers, distances in zip(names, neighbors.numbers, neighbors.distances, strict=True):
             for rank, (number, distance) in enumerate(zip(numbers, distances, strict=True), 1):
                 if number >= 0:
-                    label = index.classes[index.features.labels[number]]
-                    writer.writerow([name, rank, index.features.names[number], *label, f"{distance:.4f}"])
+                    writer.writerow(
+                        [name, rank, index.features.names[number], *class_of(index, number), f"{distance:.4f}"]
+                    )
     speed = {
         "queries": len(names),
         "queries_per_second": neighbors.queries_per_second,
@@ -135,11 +146,17 @@ def write_neighbors(
     return path
 
 
+def class_of(index: ImageIndex, number: int) -> Sequence[str]:
+    """(id, name) of the class of an image; empty if its label is not known."""
+    label = int(index.features.labels[number])
+    return index.classes[label] if label >= 0 else ("", "")
+
+
 def neighbors_table(names: list[str], neighbors: Neighbors, index: ImageIndex) -> Table:
     rows = []
     for name, numbers, distances in list(zip(names, neighbors.numbers, neighbors.distances, strict=True))[:SHOWN]:
         near = [
-            f"{index.classes[index.features.labels[number]][1]} {distance:.1f}"
+            f"{class_of(index, number)[1]} {distance:.1f}".strip()
             for number, distance in zip(numbers, distances, strict=True)
             if number >= 0
         ]

@@ -23,7 +23,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
 from alexnet_pl.runs.layout import CONFIG, LAST
 
 OF_WEIGHTS = ("model", "augment", "data.size", "data.name")  # keys that `transfer.network=weights` sets
@@ -53,8 +53,10 @@ def is_null(cfg: DictConfig, key: str) -> bool:
 
 def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
     """Set the keys in `OF_WEIGHTS`, from the run's own checkpoint if it has one."""
+    if kind := kind_of(cfg):
+        raise UserError(f"transfer.network: not for {kind}, only for classifiers")
     checkpoint = own_checkpoint(cfg, folder)
-    architecture = read_checkpoint(checkpoint)["alexnet_pl"]["switches"] if checkpoint else architecture_of_weights(cfg)
+    architecture = architecture_of_run(checkpoint) if checkpoint else architecture_of_weights(cfg)
     check_literal(architecture, "transfer.weights")
     augment = dict(architecture["augment"])
     cfg.data.size = augment.pop("size")
@@ -62,6 +64,12 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
         cfg[section] = {**values, **command_line_values(section)}
     if not OmegaConf.is_missing(cfg.data, "root"):
         take_store(cfg)
+
+
+def architecture_of_run(checkpoint: Path) -> Settings:
+    metadata = read_checkpoint(checkpoint)["alexnet_pl"]
+    check_is_network(metadata, checkpoint)
+    return metadata["switches"]
 
 
 def architecture_of_weights(cfg: DictConfig) -> Settings:

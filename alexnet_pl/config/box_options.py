@@ -57,11 +57,6 @@ class BoxOptions:
         if min(self.random_negatives, self.hard_negatives) < 0:
             raise ValueError("random_negatives, hard_negatives: not below 0")
 
-    @property
-    def net(self) -> dict[str, object]:
-        """Options that determine the shape of the network."""
-        return {key: getattr(self, key) for key in ("task", "per_class", "units")}
-
 
 @dataclass(frozen=True)
 class DetectOptions:

@@ -95,9 +95,9 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class RetrievalOptions:
-    """Section `retrieval`: `k` neighbors among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: number
-    of consecutive images of which at most one is a neighbor; `codes`: a run folder of configs/codes.yaml, to search
-    by binary codes."""
+    """Section `retrieval`: `k` neighbors among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: size
+    of the groups of images, in random order, of which at most one is a neighbor; `codes`: a run folder of
+    configs/codes.yaml, to search by binary codes."""
 
     split: str = "train"
     k: int = 6

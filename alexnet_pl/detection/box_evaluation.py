@@ -1,5 +1,6 @@
 """Evaluation on a split: ILSVRC's localisation error of a localiser (§4.4), average precision of a detector (§5)."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -35,6 +36,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
     Raises UserError if there are none.
     """
     blacklisted = read_image_blacklist(options.blacklist, split)  # first: a mistake in the file must not cost a test
+    constant = best_constant_box(relative_boxes(train))
     numbers, answers, guesses = [], [], []
     for number, guess, class_given in iterate_localised(finder, split):
         label = int(split.labels[number])
@@ -49,7 +51,6 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
     if not answers:
         raise UserError(f"data.root: no image of {split.name} has a class and a box of it")
     skipped = {index for index, number in enumerate(numbers) if number in blacklisted}
-    constant = best_constant_box(relative_boxes(train))
     figures = localisation_errors(answers, constant, skipped)
     figures["constant_box"] = [round(float(edge), 3) for edge in constant]
     return BoxTest(figures, concat_detections(numbers, guesses), collect_true_boxes(split))
@@ -62,8 +63,12 @@ def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[in
         if label < 0 or not (read_true_boxes(split, number)[0] == label).any():
             continue
         candidates = finder.candidates(split.image(number), requested=[label])
-        guesses = finder.select_guesses(finder.combine(candidates.select(~candidates.requested)))
-        yield number, guesses, finder.combine(candidates.select(candidates.labels == label))
+        boxes, own = finder.combine(candidates.select(~candidates.requested)), candidates.labels == label
+        if candidates.requested[own].any():
+            class_given = finder.combine(candidates.select(own))
+        else:  # merged already
+            class_given = boxes.select(boxes.labels == label)
+        yield number, finder.select_guesses(boxes), class_given
 
 
 def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptions, wnids: Sequence[str]) -> BoxTest:
@@ -132,10 +137,12 @@ def to_original_pixels(found: SomeBoxes, split: WholeSplit) -> SomeBoxes:
 def relative_boxes(split: WholeSplit) -> list[np.ndarray]:
     """Boxes of the image's class for up to `BASELINE_IMAGES` training images, with edges from 0 to 1.
 
-    Raises UserError if there are none.
+    The images are spread over the split, because stores are in the order of the classes. Raises UserError if there are
+    none.
     """
     boxes_by_image = []
-    for number in np.flatnonzero(split.box_counts() > 0)[:BASELINE_IMAGES].tolist():
+    boxed = np.flatnonzero(split.box_counts() > 0)
+    for number in boxed[:: max(1, math.ceil(len(boxed) / BASELINE_IMAGES))].tolist():
         labels, boxes, _ = read_true_boxes(split, number)
         own = labels == split.labels[number]
         if own.any():

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.detection.pyramid import map_sides
 from alexnet_pl.detection.regressor import BoxRegressor
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import slide_classifier
 from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.files import JsonObject
 from alexnet_pl.models.sliding_window import WindowGeometry
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.training.classifier import check_sliding
 
 BACKGROUND = "background"
 
@@ -48,8 +50,12 @@ class BoxNetwork(nn.Module):
         return self.net.num_classes - self.background
 
     def convolve(self, picture: Tensor) -> Tensor:
-        """(N, 3, H, W) pixels, 0 … 255 → maps of the last convolution."""
-        return self.net.convolve(picture - self.mean)
+        """(N, 3, H, W) pixels, 0 … 255 → maps of the last convolution, as far as windows of `window_grid` read them.
+
+        The last pooling of some crops drops a row and a column of the maps (AlexNet's of 112 pixels, not of 224).
+        """
+        rows, columns = map_sides(self.window, tuple(picture.shape[2:]))  # type: ignore[arg-type]
+        return self.net.convolve(picture - self.mean)[:, :, :rows, :columns]
 
     def pool(self, maps: Tensor) -> Tensor:
         """Max pooling at stride 1, which contains all offsets of §3.3."""
@@ -79,14 +85,17 @@ class StartingPoint(NamedTuple):
 
 
 def open_starting_point(weights: str, key: str = "transfer.weights") -> StartingPoint:
-    """Read a checkpoint, or the last one in a run folder. Raises UserError, naming the config key, if it is missing."""
+    """Read a checkpoint, or the last one in a run folder. Raises UserError, naming the config key, if there is none, or
+    if it is of short codes."""
     path = Path(weights)
     path = path / LAST if path.is_dir() else path
     if not path.is_file():
         raise UserError(
             f"{key}: {path} does not exist; give a checkpoint or the run folder of a trained OverFeat network"
         )
-    return StartingPoint(path, read_checkpoint(path, key=key))
+    starting_point = StartingPoint(path, read_checkpoint(path, key=key))
+    check_is_network(starting_point.metadata, path, key)
+    return starting_point
 
 
 def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOptions) -> BoxNetwork:
@@ -96,8 +105,7 @@ def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOpti
     """
     outputs = classes + (options.task == "detect")
     net: Any = make_named_net({**switches["model"], "num_classes": outputs}, switches["augment"]["crop"])
-    if not hasattr(net, "window"):
-        raise UserError("transfer.weights: this network cannot slide; train one of configs/overfeat_*.yaml")
+    check_sliding(net, "transfer.weights")
     maps = count_maps(net, net.window.window)
     heads = classes if options.per_class else 0
     regressor = BoxRegressor(maps, net.window.classifier, (options.units[0], options.units[1]), heads)
@@ -114,19 +122,28 @@ def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[S
     """Copy the weights of `source` into the network. Raises UserError if a layer of `source` does not fit.
 
     The last layer is copied class by class, so that a classifier of 1,000 classes can initialize a detector of 200 of
-    them; other classes and the background keep their initial values. The regressor of a box network is copied too.
+    them; other classes and the background keep their initial values. The regressor of a box network is copied too, if
+    it has the same sizes.
     """
-    state = network.state_dict()
+    state, with_regressor = network.state_dict(), regressor_fits(network, source)
     last = list(dict(network.net.named_parameters()))[-1].rpartition(".")[0]
     for name, tensor in source.tensors.items():
         if name.startswith(f"net.{last}."):
             copy_outputs(state[name], tensor, class_ids(classes), class_ids(source.metadata["classes"]))
+        elif name.startswith("regressor.") and not with_regressor:
+            continue
         elif name in state and state[name].shape == tensor.shape:
             state[name].copy_(tensor)
         elif name.startswith("net."):
             raise UserError(f"transfer.weights: {name} of {source.path} does not fit this network")
     if "augment.mean_image" in source.tensors:
         state["mean"].copy_(source.tensors["augment.mean_image"].mean((1, 2)).reshape(3, 1, 1))
+
+
+def regressor_fits(network: BoxNetwork, source: StartingPoint) -> bool:
+    """Whether `source` has a regressor of the same sizes, by `boxes.units` and `boxes.per_class`."""
+    tensors = ((name, tensor) for name, tensor in network.state_dict().items() if name.startswith("regressor."))
+    return all(name in source.tensors and source.tensors[name].shape == tensor.shape for name, tensor in tensors)
 
 
 def class_ids(classes: Sequence[Sequence[str]]) -> list[str]:

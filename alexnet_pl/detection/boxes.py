@@ -31,15 +31,23 @@ def box_centers(boxes: Boxes) -> np.ndarray:
 
 def intersections(a: Boxes, b: Boxes) -> np.ndarray:
     """(N, M) areas of the intersections of boxes (N, 4) and (M, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.maximum(high - low, 0).prod(-1)
+    return shared_lengths(a, b, 0) * shared_lengths(a, b, 1)  # several times as fast as arrays of (N, M, 2)
+
+
+def shared_lengths(a: Boxes, b: Boxes, axis: int) -> np.ndarray:
+    """(N, M) lengths that the sides of boxes share, along x (0) or y (1)."""
+    low, high = np.maximum.outer(a[:, axis], b[:, axis]), np.minimum.outer(a[:, axis + 2], b[:, axis + 2])
+    return np.maximum(high - low, 0)
 
 
 def ious(a: Boxes, b: Boxes) -> np.ndarray:
     """(N, M) intersection over union; 0 for a pair of empty boxes."""
-    shared = intersections(a, b)
-    union = compute_areas(a)[:, None] + compute_areas(b)[None] - shared
+    return shares_of_union(intersections(a, b), compute_areas(a), compute_areas(b))
+
+
+def shares_of_union(shared: np.ndarray, areas: np.ndarray, other_areas: np.ndarray) -> np.ndarray:
+    """`ious` of boxes with intersections `shared`, (N, M), and areas (N,) and (M,)."""
+    union = areas[:, None] + other_areas[None] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 

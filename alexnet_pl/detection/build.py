@@ -19,6 +19,7 @@ from alexnet_pl.detection.box_network import (
     copy_weights,
     make_box_network,
     open_starting_point,
+    regressor_fits,
 )
 from alexnet_pl.detection.detection_training import DetectorModule
 from alexnet_pl.detection.localisation_training import RegressorModule, WindowData
@@ -26,8 +27,9 @@ from alexnet_pl.detection.scene_loader import SceneData
 from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
+from alexnet_pl.experiment.trainer_options import count_epochs
 from alexnet_pl.files import JsonObject
-from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import check_compatible, check_same_images, describe_checkpoint, read_lineage
 from alexnet_pl.runs.layout import CHECKPOINTS
 from alexnet_pl.training.transfer import read_earlier_network
 
@@ -52,9 +54,17 @@ def open_transfer_source(cfg: DictConfig) -> StartingPoint:
     weights = cfg.ckpt_path or cfg.transfer.weights
     if not weights:
         raise UserError("transfer.weights is required: pass transfer.weights=RUN, a trained OverFeat network")
+    refuse_unread_transfer(cfg)
+    return open_starting_point(weights)
+
+
+def refuse_unread_transfer(cfg: DictConfig) -> None:
+    """Raise UserError for a key of `transfer` that has no effect on a box fit."""
     if cfg.transfer.layers:
         raise UserError("transfer.layers: not for boxes, which take all layers that fit")
-    return open_starting_point(weights)
+    for key in ("freeze", "rates"):
+        if cfg.transfer[key]:
+            raise UserError(f"transfer.{key}: not for boxes; boxes.fine_tune chooses the layers that are trained")
 
 
 def box_switches(trained: StartingPoint, options: BoxOptions) -> JsonObject:
@@ -74,8 +84,11 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     switches = box_switches(trained, options)
     if cfg.ckpt_path:
         check_compatible(cfg.ckpt_path, switches)
+        check_same_images(trained.metadata, store.classes, store.fingerprint)  # before any window is computed
     network = make_box_network(switches, len(store.classes), options)
     copy_weights(network, trained, store.classes)
+    if "boxes" in trained.metadata["switches"] and not regressor_fits(network, trained):
+        rank_zero_only(print)(f"{trained.path}: its regressor is not copied, because boxes.units or per_class differ")
     module, data = build_module_and_data(cfg, options, store, network, switches, trained)
     module.lineage = read_lineage(trained.metadata) if cfg.ckpt_path else read_earlier_network(trained.path).lineage
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
@@ -94,13 +107,13 @@ def build_module_and_data(
         "switches": switches,
         "classes": store.classes,
         "store": store_record(store),
-        "epochs": cfg.trainer.max_epochs,
+        "epochs": count_epochs(cfg),
     }
     if options.task == "detect":
         module: BoxModule = instantiate(DetectorModule, cfg.optim, "optim", **arguments)
         return module, SceneData(store, options, cfg.data.batch_size, cfg.seed)
     train, val = open_window_caches(cfg, options, store, network, trained)
-    if not cfg.ckpt_path:
+    if not regressor_fits(network, trained):
         network.regressor.reset_parameters(train.mean_square())
     module = instantiate(RegressorModule, cfg.optim, "optim", **arguments)
     return module, WindowData(store, train, val, cfg.data.batch_size, cfg.seed)

@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from alexnet_pl.detection.box_module import BoxModule, zero_loss
 from alexnet_pl.detection.boxes import to_window_frame
-from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, rescale_boxes, resize_image, window_boxes
+from alexnet_pl.detection.pyramid import gather_windows, rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.regressor import box_loss
 from alexnet_pl.detection.scene_loader import TrainingScene, numpy_boxes
 from alexnet_pl.detection.window_sampling import sample_windows
 from alexnet_pl.detection.window_writer import WindowBatch
 from alexnet_pl.evaluation.dense import slide_classifier
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 
 
 class DetectorModule(BoxModule):

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork
-from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, from_window_frame
+from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, compute_areas, from_window_frame
 from alexnet_pl.detection.merging import MergeOptions, merge_boxes
-from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, resize_image, window_boxes
+from alexnet_pl.detection.pyramid import rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.suppression import suppress_overlapping
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 
 MAX_CANDIDATES = 1600  # per class, the most confident ones are merged; the number of windows in six scales
 
@@ -23,7 +24,7 @@ class Candidates(NamedTuple):
     labels: np.ndarray  # (N,) int
     scores: np.ndarray  # (N,) softmax output of the class
     boxes: Boxes  # (N, 4) in pixels of the image
-    requested: np.ndarray  # (N,) bool: the class was requested and is not among the best of its scale
+    requested: np.ndarray  # (N,) bool: there only because the class was requested, whatever its scores
 
     def select(self, mask: np.ndarray) -> "Candidates":
         return Candidates(*(column[mask] for column in self))
@@ -35,6 +36,9 @@ class PredictedBoxes(NamedTuple):
     labels: np.ndarray
     scores: np.ndarray
     boxes: Boxes
+
+    def select(self, rows: np.ndarray) -> "PredictedBoxes":
+        return PredictedBoxes(*(column[rows] for column in self))
 
 
 class BoxFinder:
@@ -52,20 +56,23 @@ class BoxFinder:
 
     @torch.inference_mode()
     def candidates(self, image: Tensor, requested: Sequence[int] = ()) -> Candidates:
-        """Boxes of all windows with a score of at least `detect.least_score`, before merging.
+        """Boxes of all windows with an area and a score of at least `detect.least_score`, before merging.
 
-        Classes: at each scale the `detect.classes` with the highest maximum over windows, and those in `requested`.
+        Classes: at each scale the `detect.classes` with the highest maximum over windows, and those in `requested`,
+        whose boxes are kept whatever the scores.
         """
         parts = [self.scale_candidates(image, scale, requested) for scale in self.scales]
         candidates = Candidates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-        return candidates.select(candidates.scores >= self.options.least_score)
+        weak = candidates.scores < self.options.least_score
+        kept = (~weak | np.isin(candidates.labels, requested)) & (compute_areas(candidates.boxes) > 0)
+        return candidates._replace(requested=candidates.requested | weak).select(kept)
 
     def scale_candidates(self, image: Tensor, scale: int, requested: Sequence[int]) -> Candidates:
         size: tuple[int, int] = tuple(image.shape[1:])  # type: ignore[assignment]
         sides = pyramid_sides(size, self.network.window, scale, self.zoom)
         answers = self.network(resize_image(image, sides).to(self.device))
         scores = answers.scores[: self.network.num_objects].flatten(1)  # (classes, windows)
-        edges = answers.boxes.flatten(2).double()  # (heads, 4, windows)
+        edges = answers.boxes.flatten(2).cpu().double()  # an Apple GPU has no float64; (heads, 4, windows)
         windows = window_boxes(self.network.window, sides)
         if self.options.positions == "center":
             center = center_window(tuple(answers.scores.shape[1:]))  # type: ignore[arg-type]
@@ -82,7 +89,7 @@ class BoxFinder:
 
     def class_boxes(self, edges: Tensor, label: int, windows: Boxes) -> Boxes:
         outputs = edges[label if len(edges) > 1 else 0]
-        return from_window_frame(outputs.T.cpu().numpy(), windows)
+        return from_window_frame(outputs.T.numpy(), windows)
 
     def combine(self, candidates: Candidates) -> PredictedBoxes:
         """Merge or suppress boxes class by class, because a shared regressor gives all classes the same boxes."""
@@ -107,13 +114,12 @@ class BoxFinder:
 
     def select_confident(self, boxes: PredictedBoxes) -> PredictedBoxes:
         """Boxes with a score of at least `detect.confidence`."""
-        return PredictedBoxes(*(column[boxes.scores >= self.options.confidence] for column in boxes))
+        return boxes.select(boxes.scores >= self.options.confidence)
 
     def select_guesses(self, boxes: PredictedBoxes, count: int = 5) -> PredictedBoxes:
         """The best box of each of the `count` best classes: guesses for ILSVRC's localisation error."""
         _, first = np.unique(boxes.labels, return_index=True)
-        top = np.sort(first)[:count]
-        return PredictedBoxes(*(column[top] for column in boxes))
+        return boxes.select(np.sort(first)[:count])
 
 
 def center_window(grid: tuple[int, int]) -> list[int]:

@@ -46,7 +46,7 @@ def localisation_errors(images: Sequence[LocalisedImage], constant: Boxes, skipp
     """Compute errors in percent with 95 % intervals.
 
         loc_error                    localisation error over all images
-        loc_error_without_blacklist  the same without the images in `skipped`, if there are any
+        loc_error_without_blacklist  the same without the images in `skipped`, if there are any and others are left
         top1_error, top5_error       classification errors, whatever the boxes
         given_class_error            box error of the best box for the true class
         constant_box_error           box error of `constant`, (4,) edges from 0 to 1
@@ -61,8 +61,9 @@ def localisation_errors(images: Sequence[LocalisedImage], constant: Boxes, skipp
     errors: JsonObject = {"images": len(images)}
     for name, values in wrong.items():
         errors |= error_with_interval(name, values)
-    if skipped:
-        remaining = [value for i, value in enumerate(wrong["loc_error"]) if i not in set(skipped)]
+    kept = set(range(len(images))) - set(skipped)
+    if skipped and kept:
+        remaining = [wrong["loc_error"][i] for i in kept]
         errors |= error_with_interval("loc_error_without_blacklist", remaining)
     return errors
 

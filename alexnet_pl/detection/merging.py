@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_pl.detection.boxes import Boxes, as_boxes, box_centers, compute_areas, intersections
+from alexnet_pl.detection.boxes import Boxes, as_boxes, box_centers, compute_areas, intersections, shares_of_union
 
 THRESHOLD = 0.5
 
@@ -41,18 +41,37 @@ class MergeOptions:
     weight: str = "count"
 
 
+class Shapes(NamedTuple):
+    """Boxes with what their match scores need of each."""
+
+    boxes: Boxes  # (N, 4)
+    centers: np.ndarray  # (N, 2)
+    areas: np.ndarray  # (N,)
+    roots: np.ndarray  # (N,) square roots of the areas
+
+    def rows(self, rows: slice | np.ndarray) -> "Shapes":
+        return Shapes(*(column[rows] for column in self))
+
+
+def measure_shapes(boxes: Boxes) -> Shapes:
+    areas = compute_areas(boxes)
+    return Shapes(boxes, box_centers(boxes), areas, np.sqrt(areas))
+
+
 def match_scores(a: Boxes, b: Boxes, score: str = "normalized") -> np.ndarray:
     """Match score of each pair of boxes, (N, M), symmetric to the last bit; a lower score is a better match."""
-    shared = intersections(a, b)
-    distance = np.hypot(*np.moveaxis(np.abs(box_centers(a)[:, None] - box_centers(b)[None]), -1, 0))
+    return match_shapes(measure_shapes(a), measure_shapes(b), score)
+
+
+def match_shapes(a: Shapes, b: Shapes, score: str) -> np.ndarray:
+    """The same for boxes that are measured already."""
+    shared = intersections(a.boxes, b.boxes)
+    distance = np.hypot(*(np.subtract.outer(x, y) for x, y in zip(a.centers.T, b.centers.T, strict=True)))
     if score == "literal":
         return distance + shared
-    sizes, sizes_b = compute_areas(a)[:, None], compute_areas(b)[None]
-    union = sizes + sizes_b - shared
-    iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    side = (np.sqrt(sizes) + np.sqrt(sizes_b)) / 2
+    side = (a.roots[:, None] + b.roots[None]) / 2
     relative_distance = np.divide(distance, side, out=np.where(distance > 0, np.inf, 0.0), where=side > 0)
-    return relative_distance + (1 - iou)
+    return relative_distance + (1 - shares_of_union(shared, a.areas, b.areas))
 
 
 def merge_boxes(boxes: object, scores: object, options: MergeOptions = MergeOptions()) -> Merged:
@@ -65,24 +84,28 @@ def merge_boxes(boxes: object, scores: object, options: MergeOptions = MergeOpti
     state = PairScores(box_array[order], values[order], options)
     while state.merge_closest():
         pass
-    alive = np.flatnonzero(state.alive)
-    best = alive[np.lexsort((*state.boxes[alive].T[::-1], -state.scores[alive]))]
+    state.drop_merged()
+    best = np.lexsort((*state.shapes.boxes.T[::-1], -state.scores))
     rank = np.empty(len(box_array), int)
-    rank[best] = np.arange(len(best))
+    rank[state.numbers[best]] = np.arange(len(best))
     groups = np.empty(len(box_array), int)
     groups[order] = rank[state.roots()] if len(box_array) else groups
-    return Merged(state.boxes[best], state.scores[best], state.members[best], groups)
+    return Merged(state.shapes.boxes[best], state.scores[best], state.members[best], groups)
 
 
 class PairScores:
-    """Match scores of all pairs of boxes and the closest partner of each, updated as boxes are merged."""
+    """Match scores of all pairs of boxes and the closest partner of each, updated as boxes are merged.
+
+    A row per box; rows of boxes that were merged into others are dropped once they are half of all.
+    """
 
     def __init__(self, boxes: Boxes, scores: np.ndarray, options: MergeOptions) -> None:
-        self.boxes, self.scores, self.options = boxes.copy(), scores.copy(), options
+        self.shapes, self.scores, self.options = measure_shapes(boxes.copy()), scores.copy(), options
         self.members = np.ones(len(boxes), int)
         self.alive = np.ones(len(boxes), bool)
+        self.numbers = np.arange(len(boxes))  # the box of each row
         self.into = np.arange(len(boxes))  # the box that each was merged into
-        self.matrix = match_scores(boxes, boxes, options.score)
+        self.matrix = match_shapes(self.shapes, self.shapes, options.score)
         np.fill_diagonal(self.matrix, np.inf)
         self.closest = self.matrix.argmin(1) if len(boxes) else np.empty(0, int)
         self.least = self.matrix[np.arange(len(boxes)), self.closest]
@@ -94,16 +117,21 @@ class PairScores:
         i = int(self.least.argmin())
         j = int(self.closest[i])
         self.join(min(i, j), max(i, j))
+        if 2 * self.alive.sum() < len(self.alive):
+            self.drop_merged()
         return True
 
     def join(self, i: int, j: int) -> None:
-        """Merge box j into box i."""
+        """Merge the box of row j into that of row i."""
         share = self.members[i] / (self.members[i] + self.members[j]) if self.options.weight == "count" else 0.5
-        self.boxes[i] = share * self.boxes[i] + (1 - share) * self.boxes[j]
+        boxes = self.shapes.boxes
+        merged = measure_shapes(share * boxes[[i]] + (1 - share) * boxes[[j]])
+        for column, value in zip(self.shapes, merged, strict=True):
+            column[i] = value[0]
         self.scores[i] += self.scores[j]
         self.members[i] += self.members[j]
-        self.alive[j], self.into[j] = False, i
-        row = match_scores(self.boxes[i : i + 1], self.boxes, self.options.score)[0]
+        self.alive[j], self.into[self.numbers[j]] = False, self.numbers[i]
+        row = match_shapes(self.shapes.rows(slice(i, i + 1)), self.shapes, self.options.score)[0]
         row[~self.alive] = row[i] = np.inf
         self.matrix[i] = self.matrix[:, i] = row
         self.matrix[j] = self.matrix[:, j] = np.inf
@@ -119,6 +147,13 @@ class PairScores:
         self.least[j] = np.inf
         nearer = self.alive & ~stale & ((row < self.least) | ((row == self.least) & (i < self.closest)))
         self.closest[nearer], self.least[nearer] = i, row[nearer]
+
+    def drop_merged(self) -> None:
+        rows = np.flatnonzero(self.alive)
+        self.closest = (np.cumsum(self.alive) - 1)[self.closest[rows]]  # the order of rows stays, and so do ties
+        self.matrix, self.shapes = self.matrix[np.ix_(rows, rows)], self.shapes.rows(rows)
+        for name in ("scores", "members", "alive", "numbers", "least"):
+            setattr(self, name, getattr(self, name)[rows])
 
     def roots(self) -> np.ndarray:
         """Index of the merged box that each box belongs to, (N,)."""

@@ -6,19 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.detection.boxes import Boxes
-from alexnet_pl.evaluation.image_scales import round_side, scale_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
-
-
-def pyramid_sides(size: tuple[int, int], window: WindowGeometry, scale: int, zoom: float = 1.0) -> tuple[int, int]:
-    """(height, width) to which an image of `size` (height, width) is resized at a scale.
-
-    The shorter side is the scale's height times `zoom`, the longer one is proportional; both are rounded by
-    `round_side`. Nothing is cropped, because a box may lie anywhere.
-    """
-    shorter = round_side(window, scale_sides(window, scale)[0] * zoom)
-    longer = round_side(window, shorter * max(size) / min(size))
-    return (longer, shorter) if size[0] > size[1] else (shorter, longer)
 
 
 def resize_image(image: Tensor, sides: tuple[int, int]) -> Tensor:
@@ -29,6 +17,13 @@ def resize_image(image: Tensor, sides: tuple[int, int]) -> Tensor:
 def window_grid(window: WindowGeometry, sides: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of windows at the fine stride."""
     rows, columns = ((side - window.window) // window.fine_stride + 1 for side in sides)
+    return rows, columns
+
+
+def map_sides(window: WindowGeometry, sides: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the last convolution's maps that the windows of `window_grid` read."""
+    cells = window.pool + window.pool_stride * (window.classifier - 1)  # of one window
+    rows, columns = (count - 1 + cells for count in window_grid(window, sides))
     return rows, columns
 
 

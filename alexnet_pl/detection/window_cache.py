@@ -30,9 +30,10 @@ from alexnet_pl.data.boxes.geometry import flip_boxes
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import as_boxes, match_windows, to_window_frame
-from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, rescale_boxes, resize_image, window_boxes
+from alexnet_pl.detection.pyramid import gather_windows, rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.window_writer import FEATURES, WindowBatch, WindowWriter, remove_parts
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.files import JsonObject, write_json
 from alexnet_pl.runs.lock import lock_when_free
 
@@ -103,7 +104,7 @@ def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: B
         raise UserError("boxes.overlap: no window overlaps a box enough; change boxes.scales or boxes.zoom")
     np.save(partial / "targets.npy", targets)
     np.save(partial / "labels.npy", labels)
-    write_json(partial / ABOUT, {**about, "width": width, "windows_of_images": options.windows})
+    write_json(partial / ABOUT, {**about, "width": width})
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
     remove_parts(path)

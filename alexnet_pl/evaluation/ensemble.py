@@ -14,6 +14,7 @@ from alexnet_pl.config.options import EnsembleOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import EnsembleMember, TestDescription
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.records import CheckpointInfo
 
 SHARED_FIELDS = ("classes", "class_list", "name", "split", "fingerprint", "images")  # must be equal for all members
@@ -37,12 +38,8 @@ def average_members(
     writer, counts = PredictionFileWriter(path, description.dataset.classes), ErrorCounter()
     for block in average_blocks(readers, weights):
         writer.add(block)
-        if (block.labels >= 0).all():
-            counts.add(
-                select_images(
-                    block, ~hash_half(block.images) if options.tune_on == "half" else all_images(block.images)
-                )
-            )
+        tested = ~hash_half(block.images) if options.tune_on == "half" else all_images(block.images)
+        counts.add(select_images(block, tested & (block.labels >= 0)))
     writer.close(description)
     return description, counts.errors() if counts.images else None
 
@@ -59,8 +56,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Pr
     for reader in readers[1:]:
         check_comparable(readers[0], reader)
     for run, reader in zip(runs, readers, strict=True):
-        if not reader.test.finished:
-            raise UserError(f"ensemble: {run} was tested before its training finished; resume the fit, then test again")
+        check_finished(run, reader.test)
     hashes = [reader.test.checkpoint.network for reader in readers]
     for run, network in zip(runs, hashes, strict=True):
         if hashes.count(network) > 1:
@@ -68,6 +64,20 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Pr
                 f"ensemble: {run} is listed twice, or has the same weights as another member; members must differ"
             )
     return sorted(readers, key=lambda reader: reader.test.checkpoint.sha256)
+
+
+def check_finished(run: Path, test: TestDescription) -> None:
+    """Raise UserError, saying why, unless the tested network is the last of a finished fit."""
+    if test.finished:
+        return
+    if test.imported:
+        raise UserError(f"ensemble: {run} was imported from {test.imported.file}; members must be trained here")
+    status = read_fit_status(run)
+    if status and status.finished:
+        raise UserError(
+            f"ensemble: {run} was not tested with the last checkpoint of its fit; test it again with ckpt_path=last"
+        )
+    raise UserError(f"ensemble: {run} was tested before its training finished; resume the fit, then test again")
 
 
 def find_predictions(run: Path, split: str | None, views: str) -> Path:
@@ -200,11 +210,19 @@ def tune_weights(readers: Sequence[PredictionFile], mask: Mask) -> list[float]:
 
 
 def grid_errors(readers: Sequence[PredictionFile], weights: Sequence[float], index: int, mask: Mask) -> np.ndarray:
-    """(21,): top-5 errors on the masked images for each value of weight `index`. Ties count as errors."""
+    """(21,): top-5 errors on the masked images for each value of weight `index`. Ties count as errors.
+
+    Raises UserError for an image without a label.
+    """
     wrong = np.zeros(len(GRID), np.int64)
     for blocks in zip_blocks(readers):
         masked = [select_images(block, mask(block.images)) for block in blocks]
         labels = masked[0].labels.astype(np.int64)[:, None]
+        if (labels < 0).any():
+            raise UserError(
+                f"ensemble.weights=tuned: {readers[0].path} has images without labels; leave the weights equal, or "
+                "choose a split whose labels are known with test.split=…"
+            )
         arrays = [probabilities_float64(block) for block in masked]
         member = arrays.pop(index)
         others = weighted_sum([member * 0, *arrays], [0, *weights[:index], *weights[index + 1 :]])

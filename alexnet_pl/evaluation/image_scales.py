@@ -32,17 +32,26 @@ def round_side(window: WindowGeometry, side: float) -> int:
     return window.window + max(0, round((side - window.window) / window.fine_stride)) * window.fine_stride
 
 
+def pyramid_sides(size: tuple[int, int], window: WindowGeometry, scale: int, zoom: float = 1.0) -> tuple[int, int]:
+    """(height, width) to which an image of `size` (height, width) is resized at a scale.
+
+    The shorter side is the scale's height times `zoom`, the longer one is proportional; both are rounded by
+    `round_side`. Nothing is cropped, because a box may lie anywhere.
+    """
+    shorter = round_side(window, scale_sides(window, scale)[0] * zoom)
+    longer = round_side(window, shorter * max(size) / min(size))
+    return (longer, shorter) if size[0] > size[1] else (shorter, longer)
+
+
 def target_sides(image: Tensor, window: WindowGeometry, scale: int, aspect: str) -> tuple[int, int]:
     """(height, width) to which an image (3, H, W) is resized at a scale; swapped for portraits.
 
-    `aspect="keep"`: the shorter side becomes the scale's height, the longer one is proportional, rounded by
-    `round_side`.
+    `aspect="keep"`: those of `pyramid_sides`.
     """
     height, width = scale_sides(window, scale)
     rows, columns = image.shape[-2:]
     if aspect == "keep":
-        shorter, longer = height, round_side(window, height * max(rows, columns) / min(rows, columns))
-        height, width = shorter, longer
+        return pyramid_sides((rows, columns), window, scale)
     return (width, height) if rows > columns else (height, width)
 
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from omegaconf import DictConfig
+
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
@@ -105,6 +107,15 @@ OTHER_STRATEGIES = {
     "deepspeed": "60 million weights fit on every device; ddp holds them on each, towers half on each of two",
     "ddp_": "the network uses all of its weights in every step, and processes are started by the command line; use ddp",
 }
+
+
+def count_epochs(cfg: DictConfig) -> int:
+    """`trainer.max_epochs`, over which a learning rate decays. Raises UserError unless it is at least 1."""
+    epochs = cfg.trainer.max_epochs
+    if epochs is None or epochs < 1:
+        given = "null" if epochs is None else epochs
+        raise UserError(f"trainer.max_epochs={given}: at least 1, since the learning rate decays over all epochs")
+    return epochs
 
 
 def check_strategy(name: Any) -> None:

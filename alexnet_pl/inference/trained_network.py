@@ -85,6 +85,8 @@ class TrainedNetwork(nn.Module):
             raise ValueError(f"{tuple(images.shape)} {images.dtype}: expected uint8 images (N, 3, H, W)")
         if images.shape[-2:] == (self.size, self.size):
             return images
+        if not len(images):
+            return images.new_empty(0, 3, self.size, self.size)
         filter_name = self.weights_info.filter
         return torch.stack([resize_center_crop(image.cpu(), self.size, filter_name) for image in images]).to(
             images.device
@@ -96,7 +98,10 @@ class TrainedNetwork(nn.Module):
 
         `images`: one image or a sequence of images, each a Pillow image, a file, or uint8 RGB values as a
         (3, H, W) tensor or an (H, W, 3) array of NumPy. A tensor or array of four dimensions is a sequence of images.
+        Raises ValueError for `top` below 1.
         """
+        if top < 1:
+            raise ValueError(f"top={top}: at least 1")
         probabilities = torch.cat([self(batch) for batch in self.to_batches(images)])
         best = probabilities.topk(min(top, len(self.classes)))
         classes = self.weights_info.classes
@@ -119,7 +124,8 @@ class TrainedNetwork(nn.Module):
         self, images: Picture | Sequence[Picture], layer: str | Sequence[str] = "fc7"
     ) -> Tensor | dict[str, Tensor]:
         """Activations of a layer for the center view: (N, 4096) for fc7, the features of Figure 4 (§7.1);
-        (N, maps, H, W) for a convolution, before norm and pooling; logits for the last layer.
+        (N, units, 1, 1) for a fully connected layer of OverFeat; (N, maps, H, W) for a convolution, before norm and
+        pooling; logits for the last layer.
 
         Several layers give a dictionary, computed in one forward pass. The tensors need no gradient, but layers that
         are trained may read them.

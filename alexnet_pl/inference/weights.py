@@ -18,7 +18,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import Count, parse_record, sha256, to_json
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
 from alexnet_pl.training.transfer import lineage_with_own
@@ -77,6 +77,7 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
         raise UserError(f"{checkpoint}: does not exist; train first: python -m alexnet_pl fit -c {run}")
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
+    check_is_network(metadata, checkpoint)
     store = parse_record(metadata.get("store", {}), DatasetInfo)
     info = WeightsInfo(
         metadata["switches"],

@@ -22,7 +22,7 @@ def check_layer(net: nn.Module, layer: str, key: str = "layer") -> None:
 
 def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
     """Activations by layer for a network input (N, 3, H, W): (N, maps, h, w) for a convolution, before norm and
-    pooling; (N, units) for a fully connected layer; logits for the last layer.
+    pooling; (N, units) for a fully connected layer, (N, units, 1, 1) for OverFeat's; logits for the last layer.
 
     Raises UserError for a layer that the network lacks.
     """

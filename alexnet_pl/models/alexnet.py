@@ -136,7 +136,7 @@ class AlexNet(nn.Module):
     def pooled_side(self, crop: int) -> int:
         """Side of the last pooling's output in pixels, for images of `crop` pixels; 6 for 224."""
         pooled = (lambda side: (side - 3) // 2 + 1) if self.pool.kernel_size == 3 else (lambda side: (side + 1) // 2)
-        side = pooled((crop + self.edge_padding - 11) // 4 + 1)
+        side = pooled((self.padded_side(crop) - 11) // 4 + 1)
         for name in ("conv2", *self.upper_convs):
             if conv := getattr(self, name, None):
                 side += 2 * conv.padding[0] - conv.kernel_size[0] + 1
@@ -146,6 +146,10 @@ class AlexNet(nn.Module):
         if side < 1:
             raise ValueError(f"crop={crop}: too few pixels for five convolutions and three poolings")
         return side
+
+    def padded_side(self, crop: int) -> int:
+        """Side of conv1's input in pixels, with the zeros around it."""
+        return crop + self.edge_padding
 
     def last_maps(self, image: Tensor) -> Tensor:
         """Linear outputs of conv5, unpooled: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 13, 13).

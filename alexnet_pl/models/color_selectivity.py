@@ -57,7 +57,7 @@ class ColorSelectivity(TypedDict):
 
 def measure_colors(kernels: "Tensor", towers: int) -> KernelColors:
     """Sums of squares of kernels (K, 3, h, w), in float64."""
-    w = kernels.detach().double().cpu()
+    w = kernels.detach().cpu().double()  # an Apple GPU has no float64
     color = w - w.mean(1, keepdim=True)
     return KernelColors(
         towers=towers, color=color.square().sum((1, 2, 3)).tolist(), total=w.square().sum((1, 2, 3)).tolist()

@@ -34,7 +34,8 @@ class LocalResponseNorm(NormLayer):
 
     C is the number of maps of one tower: in the authors' program no sum crosses from one GPU to the other.
     `alpha_over_n` divides α by n, as the program (layer.py:1183), `F.local_response_norm` and Caffe do; the printed
-    formula does not. `nn.CrossMapLRN2d` is no reference: it does not subtract the square of the first map.
+    formula does not. `nn.CrossMapLRN2d` is no reference: it does not subtract the square of the first map. Raises
+    ValueError for an even `n`.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class LocalResponseNorm(NormLayer):
         alpha_over_n: bool = True,
     ) -> None:
         super().__init__()
+        if n % 2 == 0:
+            raise ValueError(f"n={n}: an odd number of maps")
         self.spec = NormSpec(n, k, alpha / n if alpha_over_n else alpha, beta, towers, spatial=False)
 
 

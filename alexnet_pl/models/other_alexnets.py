@@ -47,6 +47,9 @@ class TorchvisionAlexNet(AlexNet):
         self.edge_padding = 0
         self.reset_parameters()
 
+    def padded_side(self, crop: int) -> int:
+        return crop + 4
+
     @property
     def window(self) -> WindowGeometry:
         raise ValueError("name=torchvision: zeros around the image, which a sliding window would not have")

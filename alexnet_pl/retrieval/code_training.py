@@ -20,8 +20,10 @@ from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
+from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
+from alexnet_pl.experiment.trainer_options import count_epochs
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir
@@ -71,13 +73,17 @@ class CodeLearner(L.LightningModule):
 
     def on_fit_start(self) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        check_batch_size(data.batch_size, self.trainer.world_size)
         batch, processes = min(data.batch_size, len(data.features["train"])), self.trainer.world_size
         if self.neighbors and batch % processes:
-            raise UserError(f"data.batch_size={batch}: with codes.neighbors, a multiple of the {processes} processes")
+            raise UserError(
+                f"codes.neighbors: a batch of all {batch} training images does not divide by {processes} processes; "
+                "fit with fewer trainer.devices"
+            )
 
     def training_step(self, vectors: Tensor, index: int) -> Tensor:
         errors, codes = self.net(vectors)
-        loss = errors.mean()
+        loss = mean_error(errors)
         if self.neighbors:
             loss = loss + self.neighbors * self.batch_neighbor_loss(vectors, codes)
         if not torch.isfinite(loss):
@@ -95,7 +101,7 @@ class CodeLearner(L.LightningModule):
         return neighbor_loss(vectors, codes, others, self.global_rank * len(vectors))
 
     def validation_step(self, vectors: Tensor, index: int) -> None:
-        self.log("val/loss", self.net(vectors)[0].mean(), prog_bar=True, batch_size=len(vectors), sync_dist=True)
+        self.log("val/loss", mean_error(self.net(vectors)[0]), prog_bar=True, batch_size=len(vectors), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
@@ -105,6 +111,11 @@ class CodeLearner(L.LightningModule):
         course = {"seed": data.seed, "batch_size": data.batch_size}
         record = {"schema": SCHEMA, "switches": self.switches, "course": course, "source": self.source}
         checkpoint["alexnet_pl"] = record
+
+
+def mean_error(errors: Tensor) -> Tensor:
+    """Mean of the vectors' errors; 0 for a process without a vector, in a smaller batch than processes."""
+    return errors.mean() if len(errors) else errors.sum()
 
 
 class VectorLoader(ItemLoader):
@@ -159,7 +170,7 @@ def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, CodeLearner, 
     train, tested = open_features(options, options.layer)
     net = instantiate(AutoEncoder, {k: v for k, v in options.net.items() if k != "layer"}, "codes", width=train.width)
     switches = {"codes": {**options.net, "width": train.width}}
-    arguments = {"net": net, "switches": switches, "source": train.identity, "epochs": cfg.trainer.max_epochs}
+    arguments = {"net": net, "switches": switches, "source": train.identity, "epochs": count_epochs(cfg)}
     arguments["neighbors"] = options.neighbors
     module = instantiate(CodeLearner, cfg.optim, "optim", **arguments)
     check_compatible(cfg.ckpt_path, switches)

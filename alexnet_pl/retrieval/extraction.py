@@ -35,9 +35,7 @@ LayerReader = Callable[[Classifier, Tensor], Tensor]
 """(N, 3, crop, crop) view → (N, width)."""
 
 
-def read_fc7(module: Classifier, view: Tensor, key: str) -> Tensor:
-    if not hasattr(module.net, "features"):
-        raise UserError(f"{key}=fc7: this run's network has no such layer; use {key}=pixels")
+def read_fc7(module: Classifier, view: Tensor) -> Tensor:
     return module.net.features(module.in_memory_format(view))  # type: ignore[operator]
 
 
@@ -56,9 +54,9 @@ def read_layer(module: Classifier, view: Tensor, layer: str) -> Tensor:
 
 
 def find_reader(module: Classifier, layer: str, key: str) -> LayerReader:
-    """Raises UserError if the network has no such layer; for fc7 the reader does. `key`: config key of `layer`."""
-    if layer == "fc7":
-        return partial(read_fc7, key=key)
+    """Raises UserError if the network has no such layer. `key`: config key of `layer`."""
+    if layer == "fc7" and hasattr(module.net, "features"):  # AlexNet's, also where fc7 has no module of that name
+        return read_fc7
     if layer == "pixels":
         return read_pixels
     if layer not in (known := learned_layers(module.net)):

@@ -131,6 +131,25 @@ def check_same_course(checkpoint: Mapping[str, Any], settings: Mapping[str, tupl
             raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")
 
 
+def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:
+    """Raise UserError if a resumed fit's store is not the one that it started with, by classes and fingerprint.
+
+    `metadata`: entry `alexnet_pl` of the checkpoint; `classes`, `fingerprint`: of the store at `data.root`.
+    """
+    check_same_classes(metadata["classes"], classes)
+    trained = metadata.get("store", {}).get("fingerprint", "")
+    if trained and fingerprint and trained != fingerprint:
+        raise UserError(
+            f"data.root: the store holds other images ({fingerprint[:12]}) than the checkpoint was trained on "
+            f"({trained[:12]}); give that store, or start a new fit"
+        )
+
+
+def check_same_classes(learned: list[list[str]], expected: list[list[str]]) -> None:
+    if [identity for identity, _ in learned] != [identity for identity, _ in expected]:
+        raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+
+
 def checkpoint_step(cfg: DictConfig) -> int:
     """`global_step` of the checkpoint at `cfg.ckpt_path`."""
     return read_checkpoint(cfg.ckpt_path)["global_step"]
@@ -159,6 +178,12 @@ def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
 def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
     """Origin of imported weights from `metadata`, the entry `alexnet_pl` of a checkpoint; None for trained weights."""
     return parse_record(metadata["imported"], ImportedWeights) if metadata.get("imported") else None
+
+
+def check_is_network(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
+    """Raise UserError, naming the config's `key`, if a checkpoint is of short codes (§7.1), not of a network."""
+    if "model" not in metadata["switches"]:
+        raise UserError(f"{key}: {path} holds short codes, not a network; give a run that learned to classify images")
 
 
 def check_trained_here(path: str | Path) -> None:

@@ -26,7 +26,7 @@ from alexnet_pl.files import to_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
 from alexnet_pl.models.overfeat import OverFeat
-from alexnet_pl.runs.checkpoint import read_lineage
+from alexnet_pl.runs.checkpoint import check_same_classes, check_same_images, read_lineage
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
@@ -111,7 +111,7 @@ class Classifier(L.LightningModule):
         if stage == "test":
             self.labeled = store.split(data.test_split_name).labeled
         if stage != "fit":
-            return self.check_classes(self.classes, store.classes)
+            return check_same_classes(self.classes, store.classes)
         self.classes = store.classes
         self.trained_on = describe_dataset(store, "train")
         self.filter = (store.manifest.settings or {}).get("filter", "")
@@ -286,25 +286,11 @@ class Classifier(L.LightningModule):
         self.last_metrics = metrics
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.check_classes(checkpoint["alexnet_pl"]["classes"], self.classes)
-        self.check_images(checkpoint["alexnet_pl"].get("store", {}).get("fingerprint", ""))
+        check_same_images(checkpoint["alexnet_pl"], self.classes, self.trained_on.fingerprint)
         if "sums" in checkpoint["alexnet_pl"]:
             first = image_share(self.trainer)[0] == 0  # sums are saved over all processes, so only one resumes them
             self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
         self.lineage = read_lineage(checkpoint["alexnet_pl"])
-
-    def check_classes(self, learned: list[list[str]], expected: list[list[str]]) -> None:
-        if [identity for identity, _ in learned] != [identity for identity, _ in expected]:
-            raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
-
-    def check_images(self, trained: str) -> None:
-        """Raise UserError if the store at `data.root` is not the one that the fit started with, by fingerprint."""
-        current = self.trained_on.fingerprint
-        if trained and current and trained != current:
-            raise UserError(
-                f"data.root: the store holds other images ({current[:12]}) than the checkpoint was trained on "
-                f"({trained[:12]}); give that store, or start a new fit"
-            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         metadata = {
@@ -329,11 +315,11 @@ class Classifier(L.LightningModule):
         }
 
 
-def check_sliding(net: Net) -> None:
-    """Raise UserError for a network that cannot be used as a sliding window."""
+def check_sliding(net: Net, key: str = "test.views=dense") -> None:
+    """Raise UserError, naming the config's `key`, for a network that cannot be used as a sliding window."""
     if isinstance(net, ConvNet | LocalNet):
-        raise UserError("test.views=dense: for the networks of ImageNet, model.name=alexnet or overfeat")
+        raise UserError(f"{key}: for the networks of ImageNet, model.name=alexnet or overfeat")
     try:
         _ = net.window
     except ValueError as error:
-        raise UserError(f"test.views=dense: model.{error}") from error
+        raise UserError(f"{key}: model.{error}") from error

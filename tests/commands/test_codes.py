@@ -13,10 +13,14 @@ from omegaconf import DictConfig
 from run_folders import whole_and_cut
 from running import Compose, check_words, last, run
 
+from alexnet_pl.commands.network_of_weights import architecture_of_run
+from alexnet_pl.detection.box_network import open_starting_point
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.code_curves import STYLES, Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES
 from alexnet_pl.files import JsonObject
+from alexnet_pl.inference.earlier_network import open_earlier_network
+from alexnet_pl.inference.weights import read_weights
 from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.code_tables import HEADER, code_report, code_table, codes_page, collect_codes
 from alexnet_pl.retrieval.code_evaluation import METHOD_ORDER
@@ -148,6 +152,25 @@ def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Pat
     assert cells["auto-encoder on fc7"].startswith(f"{np.mean(means):.1f} ± ")
     assert cells["auto-encoder on fc7"].endswith("3 seeds")
     assert "seeds" not in cells["PCA of fc7, signs"]
+
+
+@pytest.mark.parametrize("epochs", [-1, None])
+def test_number_of_epochs_is_required(cfg: DictConfig, tmp_path: Path, epochs: int | None) -> None:
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs=(-1|null): at least 1"):
+        run(cfg, "fit", tmp_path / "codes", **{"trainer.max_epochs": epochs})
+
+
+def test_codes_are_no_network(cfg: DictConfig, tmp_path: Path) -> None:
+    run(cfg, "fit", tmp_path / "codes", **{"trainer.max_epochs": 1})
+    path = last(tmp_path / "codes")
+    with pytest.raises(UserError, match=rf"^ckpt_path: {path} holds short codes, not a network"):
+        read_weights(path)
+    with pytest.raises(UserError, match=rf"^transfer.weights: {path} holds short codes, not a network"):
+        open_earlier_network(str(tmp_path / "codes"))
+    with pytest.raises(UserError, match=rf"^transfer.weights: {path} holds short codes, not a network"):
+        open_starting_point(str(tmp_path / "codes"))
+    with pytest.raises(UserError, match=rf"^ckpt_path: {path} holds short codes, not a network"):
+        architecture_of_run(path)
 
 
 def test_codes_for_other_features_are_refused(cfg: DictConfig, network: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from networks import map_side
 from torch.nn import functional as F
 
-from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_network import (
     BoxNetwork,
@@ -18,9 +18,12 @@ from alexnet_pl.detection.box_network import (
     make_box_network,
     open_starting_point,
 )
-from alexnet_pl.detection.pyramid import gather_windows, pyramid_sides, window_boxes, window_grid
+from alexnet_pl.detection.finder import BoxFinder
+from alexnet_pl.detection.pyramid import gather_windows, window_boxes, window_grid
 from alexnet_pl.detection.regressor import BoxRegressor, box_loss
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_scales import pyramid_sides
+from alexnet_pl.models.alexnet import AlexNet
 
 
 def test_dense_outputs_match_single_windows(network: BoxNetwork) -> None:
@@ -53,6 +56,22 @@ def test_gathered_windows_are_slices_of_the_maps(network: BoxNetwork) -> None:
         F.max_pool2d(maps[:, :, y : y + side, x : x + side], 3) for y, x in ((n // 6, n % 6) for n in numbers.tolist())
     ]
     torch.testing.assert_close(gather_windows(pooled, network.window, numbers), torch.cat(expected))
+
+
+@pytest.mark.parametrize("crop", [99, 112])
+def test_windows_of_alexnet_are_those_of_the_grid(crop: int) -> None:
+    """A crop of 112 pixels has 6 × 6 maps, of which pooling 3 × 3 with stride 2 reads 5 × 5."""
+    net = AlexNet(10, crop, width=0.05).eval()
+    network = BoxNetwork(net, BoxRegressor(12, net.window.classifier, (8, 4)), torch.zeros(3), background=False).eval()
+    sides = crop + 16, crop + 48
+    with torch.no_grad():
+        maps = network.convolve(255 * torch.rand(1, 3, *sides))
+        answers = network(255 * torch.rand(1, 3, *sides))
+    assert answers.scores.shape[1:] == answers.boxes.shape[2:] == window_grid(network.window, sides) == (2, 4)
+    cells = gather_windows(network.pool(maps), network.window, torch.tensor([5]))  # second row, second column
+    torch.testing.assert_close(cells, F.max_pool2d(maps[:, :, 1:6, 1:6], 3, 2))
+    found = BoxFinder(network, BoxOptions("localise"), DetectOptions(scales=[4]), torch.device("cpu"))
+    assert len(found.find(torch.zeros(3, 130, 150, dtype=torch.uint8)).boxes)
 
 
 def test_windows_are_a_fine_stride_apart_and_cover_the_image(network: BoxNetwork) -> None:

@@ -16,15 +16,17 @@ from PIL import Image
 from run_folders import table, whole_and_cut
 from running import Compose, last, run
 
+from alexnet_pl.commands import boxes
 from alexnet_pl.commands.detect import name_pictures
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
-from alexnet_pl.detection.box_network import BoxNetwork, load_box_network
+from alexnet_pl.detection.box_network import BoxNetwork, load_box_network, make_box_network
 from alexnet_pl.detection.boxes import match_windows, to_window_frame
-from alexnet_pl.detection.pyramid import pyramid_sides, rescale_boxes, window_boxes
+from alexnet_pl.detection.pyramid import rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.reporting.box_tables import box_proxy_tables, collect_box_tests
 
 
@@ -139,6 +141,22 @@ def test_interrupted_and_resumed_localiser_is_bit_identical(
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 
+@pytest.mark.parametrize("recipe", ["localise", "detect"])
+def test_fit_resumes_on_its_own_store_alone(recipe: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    cfg = request.getfixturevalue(recipe)
+    run(cfg, "fit", tmp_path / "run", **{"trainer.max_epochs": 1})
+    saved = torch.load(last(tmp_path / "run"), weights_only=True)
+    about = saved["alexnet_pl"]
+    about["classes"] = about["classes"][::-1]
+    torch.save(saved, tmp_path / "classes.ckpt")
+    about["classes"], about["store"]["fingerprint"] = about["classes"][::-1], "0" * 64
+    torch.save(saved, tmp_path / "images.ckpt")
+    with pytest.raises(UserError, match="was trained on other classes"):
+        run(cfg, "fit", tmp_path / "run", tmp_path / "classes.ckpt")
+    with pytest.raises(UserError, match=r"holds other images \(\w{12}\) than the checkpoint was trained on \(0{12}\)"):
+        run(cfg, "fit", tmp_path / "run", tmp_path / "images.ckpt")
+
+
 def test_detector_learns_background_and_is_tested(
     detect: DictConfig, tmp_path: Path, classifier_run: Path, scene_store: Store
 ) -> None:
@@ -234,6 +252,61 @@ def test_wrong_stores_and_runs_are_named(
         run(localise, "fit", tmp_path / "two")
     with pytest.raises(UserError, match="is a classifier"):
         run(localise, "test", tmp_path / "three", classifier_run / "checkpoints/last.ckpt")
+
+
+def test_localiser_starts_from_the_regressor_of_another(
+    localise: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys: dict[str, Any] = {"trainer.max_epochs": 1, "optim.lr": 0.0}
+    run(localise, "fit", tmp_path / "one", **keys)
+    run(localise, "fit", tmp_path / "two", **keys, seed=5, **{"transfer.weights": str(tmp_path / "one")})
+    one, two = (torch.load(last(tmp_path / name), weights_only=True)["state_dict"] for name in ("one", "two"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    assert "is not copied" not in capsys.readouterr().out
+    keys |= {"transfer.weights": str(tmp_path / "one"), "boxes.per_class": True}
+    run(localise, "fit", tmp_path / "three", **keys, seed=5)
+    three = torch.load(last(tmp_path / "three"), weights_only=True)["state_dict"]
+    assert not torch.equal(one["network.regressor.fc1.weight"], three["network.regressor.fc1.weight"])
+    assert "its regressor is not copied, because boxes.units or per_class differ" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("freeze", ["conv1"]), ("rates", {"all": 0.1}), ("network", "weights")],
+)
+def test_settings_that_box_fits_do_not_read_are_refused(
+    localise: DictConfig, tmp_path: Path, key: str, value: object
+) -> None:
+    localise.transfer = {**localise.transfer, key: value}
+    with pytest.raises(UserError, match=f"^transfer.{key}: not for boxes"):
+        run(localise, "fit", tmp_path / "run")
+
+
+def test_schedule_of_a_box_fit_is_refused(
+    localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxes, "typed_overrides", lambda: ["seed=1", "schedule.name=steps"])
+    with pytest.raises(UserError, match=r"^schedule\.name: not for boxes"):
+        run(localise, "fit", tmp_path / "run")
+
+
+@pytest.mark.parametrize("epochs", [-1, None])
+def test_number_of_epochs_is_required(localise: DictConfig, tmp_path: Path, epochs: int | None) -> None:
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs=(-1|null): at least 1"):
+        run(localise, "fit", tmp_path / "run", **{"trainer.max_epochs": epochs})
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"name": "torchvision", "width": 0.05}, "name=torchvision"),
+        ({"name": "alexnet", "width": 0.05, "overlap": False}, "overlap=false"),
+    ],
+)
+def test_network_that_cannot_slide_is_refused(model: dict[str, Any], says: str) -> None:
+    switches = {"model": model, "augment": {"crop": 99}}
+    with pytest.raises(UserError, match=f"^transfer.weights: model.{says}: "):
+        make_box_network(switches, 10, BoxOptions("localise"))
 
 
 def test_options_out_of_range_are_named() -> None:

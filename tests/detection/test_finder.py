@@ -11,7 +11,8 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.detection.merging import merge_boxes
-from alexnet_pl.detection.pyramid import pyramid_sides, window_boxes, window_grid
+from alexnet_pl.detection.pyramid import window_boxes, window_grid
+from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
 GEOMETRY = WindowGeometry(113, 221, 36, 3, 3, 2)
@@ -74,6 +75,22 @@ def test_requested_class_is_marked() -> None:
     some = finder(classes=1).candidates(IMAGE, requested=[2])
     assert set(some.labels[some.requested].tolist()) == {2}
     assert set(some.labels[~some.requested].tolist()) == {1}
+
+
+def test_requested_class_is_kept_below_the_minimum_score() -> None:
+    """It is marked in all scales then, so that the guesses do not depend on the request."""
+    plain, some = (finder(classes=3, least_score=0.2).candidates(IMAGE, requested) for requested in ([], [1, 2]))
+    assert not plain.requested.any()
+    assert np.array_equal(plain.boxes, some.select(~some.requested).boxes)
+    assert set(some.labels[some.requested].tolist()) == {1, 2}
+    assert (some.labels == 1).sum() == (some.labels == 2).sum()
+
+
+def test_boxes_without_an_area_are_dropped() -> None:
+    made = finder(classes=1)
+    turned = made.network.forward
+    made.network.forward = lambda picture: turned(picture)._replace(boxes=turned(picture).boxes.flip(1))  # type: ignore[method-assign]
+    assert len(made.candidates(IMAGE).labels) == len(made.find(IMAGE).labels) == 0
 
 
 def test_guesses_have_one_box_per_class_best_first() -> None:

@@ -89,6 +89,12 @@ def test_blacklisted_images_are_not_counted() -> None:
     assert found["loc_error_without_blacklist"] == 50
 
 
+def test_blacklist_of_all_images_leaves_no_second_error() -> None:
+    found = localisation_errors([localised([1], HIT, HIT)], np.array([0, 0, 1, 1]), skipped={0})
+    assert found["loc_error"] == 100
+    assert "loc_error_without_blacklist" not in found
+
+
 def test_correct_class_without_a_box_is_an_error() -> None:
     nothing = LocalisedImage(
         0, np.array([[0.0, 0, 9, 9]]), np.array([], int), np.empty((0, 4)), np.empty((0, 4)), (9, 9)

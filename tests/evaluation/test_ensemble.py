@@ -1,5 +1,6 @@
 """Ensembles: averages against numpy; an ensemble of one equals its network; mismatched members are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from alexnet_pl.evaluation.ensemble import find_members, hash_half
 from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, concat_blocks
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
+from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.records import DatasetInfo, ImportedWeights
 
 IMAGES, CLASSES = 1500, 12
 LABELS = np.random.default_rng(99).integers(0, CLASSES, IMAGES).astype(np.int32)
@@ -119,6 +122,33 @@ def test_members_with_other_images_are_refused(tmp_path: Path) -> None:
         runs = [network(tmp_path / name / "a", 1)[0], network(tmp_path / name / "b", 2, **odd)[0]]
         with pytest.raises(UserError, match=r"b/results.*: different images or labels than .*a/results"):
             averaged(runs, tmp_path)
+
+
+def test_networks_that_are_not_the_last_of_a_fit_are_named(tmp_path: Path) -> None:
+    imported, best = (
+        network(tmp_path / name, seed, finished=False)[0] for seed, name in enumerate(("imported", "best"))
+    )
+    fit_status.start_fit(best, {"model": {}}, parse_record(DATASET, DatasetInfo))
+    with pytest.raises(UserError, match=r"best was tested before its training finished"):
+        find_members([best], None, "ten")
+    fit_status.mark_finished(best, 1, 1, 1, 1.0, "schedule", {})
+    with pytest.raises(UserError, match=r"best was not tested with the last checkpoint of its fit; .* ckpt_path=last"):
+        find_members([best], None, "ten")
+    reader = PredictionFile(imported / "results/val-ten/probabilities.parquet")
+    of_caffe = replace(reader.test, imported=ImportedWeights(file="caffe.model", sha256="0", format="caffe"))
+    with pytest.raises(UserError, match=r"imported was imported from caffe.model"):
+        ensemble.check_finished(imported, of_caffe)
+
+
+@pytest.mark.parametrize("known", [0, 700])
+def test_images_without_labels_are_not_counted_and_cannot_tune(tmp_path: Path, known: int) -> None:
+    labels = np.where(np.arange(IMAGES) < known, LABELS, -1).astype(np.int32)
+    runs = [network(tmp_path / name, seed, labels=labels)[0] for seed, name in enumerate("ab")]
+    readers = find_members(runs, None, "ten")
+    _, errors = ensemble.average_members(readers, EnsembleOptions(), tmp_path / "average.parquet")
+    assert (errors["count"] if errors else 0) == known
+    with pytest.raises(UserError, match=r"^ensemble.weights=tuned: .* has images without labels"):
+        ensemble.average_members(readers, EnsembleOptions(weights="tuned", tune_on="same"), tmp_path / "tuned.parquet")
 
 
 def test_missing_untested_and_repeated_members_are_named(tmp_path: Path) -> None:

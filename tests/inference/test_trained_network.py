@@ -91,6 +91,14 @@ def test_images_may_be_pillow_images_files_or_tensors_of_any_size(tiny_run: Path
         assert model(tensor[None])[0].max().item() == pytest.approx(answers[0][0].probability, abs=1e-5)
 
 
+def test_no_images_give_no_rows_and_top_is_at_least_one(tiny_run: Path) -> None:
+    model = load(tiny_run)
+    for side in (model.size, 300):
+        assert model(torch.empty(0, 3, side, side, dtype=torch.uint8)).shape == (0, len(model.classes))
+    with pytest.raises(ValueError, match=r"^top=0: at least 1"):
+        model.predict(list(stored_images(tiny_run, 1)), top=0)
+
+
 def test_features_match_figure_4(tiny_run: Path) -> None:
     model, run = load(tiny_run), TrainedRun(tiny_run).module
     images = stored_images(tiny_run)

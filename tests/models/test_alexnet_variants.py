@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from networks import CONVOLUTIONS, PRINTED, images, layers, on_meta, small, through, watched
 
 from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.other_alexnets import TorchvisionAlexNet
 
 # Switches
 
@@ -206,3 +207,10 @@ def test_width_keeps_the_standard_deviation_of_activations() -> None:
 def test_invalid_width_is_refused_by_name(width: float) -> None:
     with pytest.raises(ValueError, match="width"):
         AlexNet(width=width)
+
+
+@pytest.mark.parametrize("crop", [95, 99, 127])
+def test_torchvision_networks_of_other_crops_have_the_inputs_of_fc6(crop: int) -> None:
+    """Its zeros on both sides give images of 95 and 127 pixels one more row than AlexNet's have."""
+    net = TorchvisionAlexNet(10, crop, width=0.05)
+    assert net(images(crop=crop)).shape == (2, 10)

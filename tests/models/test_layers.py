@@ -352,3 +352,8 @@ def test_fused_gradient_matches_the_gradient() -> None:
     a, upstream = torch.randn(2, 2, 2, 24, 5, 5).mul(20).unbind()
     wanted = local_response_norm.gradient(a.double(), upstream.double(), rule)
     torch.testing.assert_close(compiled(local_response_norm.gradient, whole=True)(a, upstream, rule), wanted.float())
+
+
+def test_norm_over_an_even_number_of_maps_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^n=4: an odd number of maps"):
+        LocalResponseNorm(n=4)

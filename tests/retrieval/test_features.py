@@ -19,6 +19,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
+from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.retrieval import extraction
 from alexnet_pl.retrieval.extraction import Extractor, Share, extract_split
 from alexnet_pl.retrieval.features import Features, FeaturesInfo, FeatureSource
@@ -157,13 +158,24 @@ def test_nonfinite_features_are_refused(tmp_path: Path) -> None:
 
 def test_network_without_fc7_is_refused(tiny_store: Path) -> None:
     module = Classifier(LocalNet(10, crop=24), Augment(32, 24), {})
-    with pytest.raises(UserError, match=r"^features.layer=fc7: this run's network has no such layer"):
-        _ = Extractor(module, "fc7", CPU).width
+    with pytest.raises(UserError, match=r"^features.layer=fc7: one of conv1, conv2, local3, local4, fc10, pixels"):
+        Extractor(module, "fc7", CPU)
     assert Extractor(module, "pixels", CPU).width == 3 * 32 * 32
     with pytest.raises(UserError, match=r"^features.layer=fc9: one of conv1, conv2, local3, local4, fc10, pixels"):
         Extractor(module, "fc9", CPU)
-    with pytest.raises(UserError, match=r"^probe.layer=fc7: .*; use probe.layer=pixels$"):
-        _ = Extractor(module, "fc7", CPU, key="probe.layer").width
+    with pytest.raises(UserError, match=r"^probe.layer=fc7: one of "):
+        Extractor(module, "fc7", CPU, key="probe.layer")
+
+
+@torch.no_grad()
+def test_fc7_of_overfeat_is_rectified(tiny_store: Path) -> None:
+    module = Classifier(OverFeat(10, crop=113, width=0.02), Augment(120, 113), {})  # 2 × 2 kernels in fc7
+    extractor, squares = Extractor(module, "fc7", CPU), torch.randint(256, (2, 3, 120, 120), dtype=torch.uint8)
+    (view,) = module.augment.views(squares, "center")
+    pooled = F.max_pool2d(module.net.convolve(view), 3)
+    expected = F.relu(module.net.fc7(pooled)).flatten(1)
+    torch.testing.assert_close(extractor(squares), expected)
+    assert extractor.width == module.net.fc7.out_channels
 
 
 def cut_values(folder: Path) -> None:

@@ -100,6 +100,26 @@ def test_user_images_are_searched_and_unreadable_ones_reported(
         run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path / "b.jpg")})
 
 
+def test_images_without_labels_have_no_class(
+    network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = copy(network, tmp_path)
+    np.save(there / "features/train-fc7/labels.npy", np.full(TRAIN, -1))
+    run(cfg, "retrieve", there, last(there))
+    rows = table(there / "retrieval/neighbors.csv")
+    assert {(row["class"], row["name"]) for row in rows} == {("", "")}
+    names = [name for _, name in Store(cfg.data.root).classes]
+    assert not any(name in capsys.readouterr().out for name in names)
+
+
+@pytest.mark.parametrize("key", ["index=ivf", "per_file=10"])
+def test_options_of_a_search_by_features_are_refused_for_codes(network: Path, cfg: DictConfig, key: str) -> None:
+    name, _, value = key.partition("=")
+    keys = {"retrieval.codes": "runs/none", f"retrieval.{name}": int(value) if value.isdigit() else value}
+    with pytest.raises(UserError, match=rf"^retrieval.{name}.*: not with retrieval.codes"):
+        run(cfg, "retrieve", network, last(network), **keys)
+
+
 def test_features_are_not_computed_twice(network: Path, cfg: DictConfig) -> None:
     path = network / "features/train-fc7/features.npy"
     before = path.stat().st_mtime_ns

@@ -7,7 +7,7 @@ in ILSVRC's files. Coordinates refer to the `size` in the file, which can differ
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from alexnet_pl.data.boxes.annotation import from_inclusive
+from alexnet_pl.data.boxes.annotation import MOST, from_inclusive
 from alexnet_pl.errors import UserError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -40,11 +40,19 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
     try:
         root = ElementTree.fromstring(data)
         boxes = [box for each in root.findall("object") if (box := box_of(each, first))]
-        width, height = (int(float(root.findtext(f"size/{name}") or 0)) for name in ("width", "height"))
+        width, height = (side_of(root, name) for name in ("width", "height"))
     except (ElementTree.ParseError, ValueError, TypeError) as error:
         raise UserError(f"{where}: not an annotation in VOC's XML ({error})") from error
     known = width > 0 and height > 0
     return FoundBoxes(key, boxes, coverage, *((width, height) if known else (0, 0)))
+
+
+def side_of(root: ElementTree.Element, name: str) -> int:
+    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is no side of an image."""
+    side = float(root.findtext(f"size/{name}") or 0)
+    if not side < MOST:
+        raise ValueError(f"{name}={side}: not the side of an image")
+    return int(max(side, 0))
 
 
 def box_of(element: ElementTree.Element, first: int) -> NamedBox | None:

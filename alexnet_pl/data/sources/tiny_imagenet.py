@@ -90,9 +90,9 @@ def read_tiny_boxes(where: Path, files: Files, wnids: list[str]) -> Iterator[Fou
 def box_of(where: Path, image: str, wnid: str, corners: list[str]) -> FoundBoxes:
     try:
         x1, y1, x2, y2 = (int(corner) for corner in corners[:4])
+        edges = from_inclusive((x1, y1, x2, y2), 0)
     except ValueError as error:
         raise UserError(f"prepare.source: {where}: the box of {image} is not four numbers ({error})") from error
-    edges = from_inclusive((x1, y1, x2, y2), 0)
     return FoundBoxes(image_key(image), [NamedBox(edges, wnid)] if edges else [], Coverage.PARTIAL)
 
 

@@ -29,7 +29,9 @@ from alexnet_pl.errors import UserError
 WIDTH, HEIGHT = 24, 20  # of all photographs
 
 
-def xml(name: str, corners: tuple[float, ...], width: int = WIDTH, height: int = HEIGHT, more: str = "") -> bytes:
+def xml(
+    name: str, corners: tuple[object, ...], width: object = WIDTH, height: object = HEIGHT, more: str = ""
+) -> bytes:
     box = "".join(
         f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
     )
@@ -165,11 +167,23 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
     ("files", "said"),
     [
         ({"n01000001_0.xml": b"<annotation><object>"}, r"n01000001_0\.xml: not an annotation in VOC's XML"),
+        *(
+            (
+                {"n01000001_0.xml": xml("a", (1, 2, 3, 4), side)},
+                r"0\.xml: not an annotation .*: not the side of an image",
+            )
+            for side in ("inf", "1e400", "9999999999", "nan")
+        ),
+        *(
+            ({"n01000001_0.xml": xml("a", (1, 2, edge, 4))}, r"0\.xml: not an annotation .*: not a coordinate")
+            for edge in ("inf", "nan", "1e20")
+        ),
         ({"n01000001_0.xml": xml("a", (1, 2, 3, 4)).replace(b">3<", b">?<")}, "not an annotation"),
         ({"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 4))}, "two annotations"),
         ({"boxes.tar.gz": b"no archive"}, "corrupt or incomplete archive"),
         ({"LOC_val_solution.csv": b"image,boxes\n"}, "does not begin with ImageId"),
         ({"LOC_val_solution.csv": b"ImageId,PredictionString\nn01000001_0,n01000001 1 2 x 4\n"}, "four numbers a box"),
+        ({"LOC_val_solution.csv": f"ImageId,PredictionString\nn0_0,n0 1 2 {10**12} 4\n".encode()}, "not a coordinate"),
         ({"readme.txt": b"nothing here"}, "holds no annotations"),
     ],
 )
