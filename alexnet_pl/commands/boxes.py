@@ -5,7 +5,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.box_test import test
-from alexnet_pl.commands.fit import fit_to_end, is_finished, pin_start_for_ddp_ranks, store_fingerprint
+from alexnet_pl.commands.fit import (
+    check_folder_is_free,
+    fit_to_end,
+    is_finished,
+    pin_start_for_ddp_ranks,
+    store_fingerprint,
+)
 from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.identity import box_signature
@@ -21,6 +27,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     refuse_schedule()
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg), store_fingerprint(cfg)):
         return None
+    check_folder_is_free(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_boxes(cfg, folder)
     record = FitRecord(folder, box_signature(cfg), lambda: parse_record(module.store_info, DatasetInfo))

@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.fit import fit_to_end, is_finished, pin_start_for_ddp_ranks
+from alexnet_pl.commands.fit import check_folder_is_free, fit_to_end, is_finished, pin_start_for_ddp_ranks
 from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_code_options
@@ -38,6 +38,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         source = open_features(options, options.layer)[0].identity
         if is_finished(cfg, folder, codes_signature(cfg, source)):
             return None
+    check_folder_is_free(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_codes(cfg, folder)
     if not cfg.ckpt_path:

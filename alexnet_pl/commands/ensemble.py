@@ -26,8 +26,9 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     }
     for name, group in groups.items():
         subruns.check_named_recipe(f"ensemble.groups.{name}.recipe", group.recipe)
-        if not any(word.lstrip("+").startswith("data.root=") for word in words[name]):
-            schema.store_root(compose(group.recipe))  # refused before the jobs of a sweep start
+        if not (folder / "members" / name).exists():  # a missing store is found before the jobs of a sweep start
+            inherited = [word for word in subruns.inherited_overrides() if word.lstrip("+").startswith("data.")]
+            Store(schema.store_root(compose(group.recipe, [*group.overrides, *inherited])))
     for name, group in groups.items():
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words[name])
     views = make_test_section(cfg).view_set

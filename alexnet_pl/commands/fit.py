@@ -14,7 +14,7 @@ from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.config.schema import store_root
-from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.console import is_first_process, pluralize, print_message, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -23,7 +23,7 @@ from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
@@ -38,12 +38,24 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     check_staged_rates(cfg)
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg), store_fingerprint(cfg)):
         return None
+    check_folder_is_free(cfg, folder)
     if cfg.ckpt_path:
         check_trained_here(cfg.ckpt_path)
     else:
         start_from(cfg, folder)
     pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)
+
+
+def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
+    """Raise UserError if a new fit would replace the checkpoints of another."""
+    path = folder / LAST
+    if not cfg.ckpt_path and cfg.command == "fit" and is_first_process() and path.is_file():
+        step = read_checkpoint(path)["global_step"]
+        raise UserError(
+            f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
+            f"fit {shorten_path(folder)}`, or choose another folder"
+        )
 
 
 def check_staged_rates(cfg: DictConfig) -> None:
@@ -68,13 +80,16 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     of their store).
     """
     finished, last = fit_status.resume_point(folder, training, fingerprint)
-    if last:
-        check_same_course(read_checkpoint(last), identity.resume_signature(cfg))
+    checkpoint = read_checkpoint(last) if last else None
+    if checkpoint:
+        check_same_course(checkpoint, identity.resume_signature(cfg))
     if finished:
         print_message("training already finished", folder)
-    else:
-        cfg.ckpt_path = str(last) if last else None
-    return finished
+        return True
+    cfg.ckpt_path = str(last) if last else None
+    if last and checkpoint:
+        print_start(last, checkpoint)
+    return False
 
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
@@ -119,16 +134,18 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if trainer.global_step == first_step and status and status.finished:  # not one that max_time ended at once
         print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
     else:
-        validated = describe_validation(errors, len(data.store.classes))
+        validated = describe_validation(errors, len(data.store.classes), cfg.trainer.get("limit_val_batches"))
         print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
     return errors.get(cfg.objective)
 
 
-def describe_validation(errors: Mapping[str, float], classes: int) -> str:
+def describe_validation(errors: Mapping[str, float], classes: int, batches: int | float | None = None) -> str:
+    """`batches`: limit of validation batches, if the user set one."""
     if "val/top1_error" not in errors:
         return "not validated"
     top5 = append_top5(classes, errors["val/top5_error"])
-    return f"val top-1 error {errors['val/top1_error']:.2f} %{top5}, center view"
+    limited = "" if batches in (None, 1.0) or not batches else f", limited by trainer.limit_val_batches={batches}"
+    return f"val top-1 error {errors['val/top1_error']:.2f} %{top5}, center view{limited}"
 
 
 def fit_to_end(

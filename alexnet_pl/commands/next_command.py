@@ -39,8 +39,13 @@ def recipe_words() -> list[str]:
 
 
 def data_words(cfg: DictConfig) -> list[str]:
-    """Overrides that open the store in the next command: its folder, and the name and size that were typed."""
+    """Overrides that open the store in the next command: its folder, the name and size that were typed, and a crop that
+    fits this size."""
     if OmegaConf.is_missing(cfg.data, "root"):
         return []
     typed = typed_overrides()
-    return [f"data.root={cfg.data.root}", *(word for word in typed if word.startswith(("data.name=", "data.size=")))]
+    words = [word for word in typed if word.startswith(("data.name=", "data.size="))]
+    crop = (cfg.get("augment") or {}).get("crop")
+    if crop and crop > cfg.data.size:
+        words.append(f"augment.crop={cfg.data.size * 7 // 8}")  # §4.1: 224 of 256 pixels
+    return [f"data.root={cfg.data.root}", *words]

@@ -1,19 +1,17 @@
 """Run a command that uses the trainer: silence logs, check the checkpoint, shorten errors of Lightning to one line."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.training.strategies import peers
 
@@ -56,4 +54,4 @@ def check_checkpoint(cfg: DictConfig) -> None:
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     if cfg.command == "fit":
         check_same_course(checkpoint, identity.resume_signature(cfg))
-    rank_zero_only(print)(f"using {os.path.relpath(cfg.ckpt_path)}, step {checkpoint['global_step']:,}", flush=True)
+    print_start(Path(cfg.ckpt_path), checkpoint)

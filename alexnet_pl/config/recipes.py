@@ -43,6 +43,10 @@ def reason_not_found(path: Path) -> str:
         runs = [config.parents[1] for config in path.glob(f"*/{RUN_CONFIG}")]
         inside = f"; the newest run in it: {max(runs, key=lambda run: run.stat().st_mtime)}" if runs else ""
         return f"not a run folder (no {RUN_CONFIG} in it){inside}"
+    if path.is_symlink():
+        return f"a link to {path.resolve()}, which is not there; was the run moved? Give its new folder"
+    if "runs" in path.parts:
+        return "no such run folder"
     near = difflib.get_close_matches(path.stem, recipe_names(), 1)
     return f"no such file or shipped recipe{f'; did you mean {near[0]}?' if near else ' (--help lists them)'}"
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import Count, parse_record, sha256
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
@@ -148,6 +149,12 @@ def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fin
 def check_same_classes(learned: list[list[str]], expected: list[list[str]]) -> None:
     if [identity for identity, _ in learned] != [identity for identity, _ in expected]:
         raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+
+
+def print_start(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Print the checkpoint that a command uses, on the first process only."""
+    if is_first_process():
+        print(f"using {os.path.relpath(path)}, step {checkpoint['global_step']:,}", flush=True)
 
 
 def checkpoint_step(cfg: DictConfig) -> int:

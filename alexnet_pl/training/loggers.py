@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
+from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.metrics_log import read_rows
 
@@ -185,6 +186,8 @@ def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> Wan
         logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **options)
         logger._wandb_init.pop("anonymous", None)  # Lightning passes None, and wandb warns of any value
         experiment = logger.experiment
+        if rank_zero_only.rank == 0 and mode == "offline":
+            print(f"W&B: offline, in {shorten_path(run)}/wandb until `wandb sync`; logger=csv turns it off", flush=True)
         if rank_zero_only.rank == 0 and not id_path.exists():
             id_path.write_text(f"{experiment.id}\n")  # a sweep's agent uses its own id
         return logger

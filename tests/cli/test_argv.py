@@ -73,6 +73,17 @@ def test_folder_of_runs_and_mistyped_recipe_name_what_is_near(tmp_path: Path) ->
         find_recipe("foldr")
 
 
+def test_moved_and_mistyped_run_folders_are_called_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"-c runs/folder/latest: no such run folder$"):
+        find_recipe("runs/folder/latest")
+    (tmp_path / "runs/folder").mkdir(parents=True)
+    (tmp_path / "runs/folder/latest").symlink_to("2026-01-01")
+    with pytest.raises(
+        UserError, match=r"latest: a link to .*/runs/folder/2026-01-01, which is not there; was the run"
+    ):
+        find_recipe("runs/folder/latest")
+
+
 def test_width_is_accepted_by_recipes_that_do_not_set_it() -> None:
     assert "++model.width=0.1" in to_hydra(["fit", "-c", "folder", "model.width=0.1"])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 from run_folders import load, table, whole_and_cut
 from running import TRAIN, VAL, Compose, last, run
@@ -52,6 +52,19 @@ def test_interrupted_and_resumed_fit_is_bit_identical(
     errors = [[(row["step"], row["val/top1_error"]) for row in of if row["val/top1_error"]] for of in rows]
     assert errors[0] == errors[1]
     assert [step for step, _ in errors[0]] == ["6", "12"]
+
+
+def test_new_fit_does_not_replace_a_run(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_dict(cfg.trainer):
+        cfg.trainer.limit_val_batches = 1
+    run(cfg, "fit", tmp_path / "run")
+    assert "center view, limited by trainer.limit_val_batches=1; " in capsys.readouterr().out
+    before = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+    with pytest.raises(
+        UserError, match=r"^hydra.run.dir=.*run: holds a run of 12 steps; continue it with `python -m al"
+    ):
+        run(cfg, "fit", tmp_path / "run")
+    assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == before
 
 
 TIMES = ("train/images_per_second",)

@@ -24,7 +24,7 @@ def test_command_suggested_after_a_test_depends_on_the_kind_of_run(
 def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
     config: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without data.size the fit would refuse a store of another size than the recipe's."""
+    """Without data.size the fit would refuse a store of another size than the recipe's, and 224-pixel crops of it."""
     typed = ["prepare.source=in", "data.root='my store'", "data.size=128"]
     job = SimpleNamespace(overrides=SimpleNamespace(task=typed))
     monkeypatch.setattr(next_command.HydraConfig, "get", lambda: job)
@@ -32,4 +32,4 @@ def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
     monkeypatch.setattr(next_command, "recipe_words", lambda: ["imagenette"])
     next_command.suggest_next(registry.find("prepare"), Path("runs/x"), config("imagenette", "command=prepare", *typed))
     said = capsys.readouterr().out
-    assert said == "next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128\n"
+    assert said == "next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128 augment.crop=112\n"

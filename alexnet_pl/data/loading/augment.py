@@ -78,7 +78,9 @@ class Augment(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
-            raise ValueError(f"crop={crop}: more than 0 and at most the stored size, {size} pixels")
+            raise ValueError(
+                f"crop={crop}: at most the stored size, {size} pixels; the paper's share of it is crop={size * 7 // 8}"
+            )
         if noise_scale not in NOISE_SCALES:
             raise ValueError(f"noise_scale={noise_scale}: one of {', '.join(NOISE_SCALES)}")
         if mean not in MEANS:

@@ -70,7 +70,10 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     path = root / DESCRIPTION
     if not path.is_file():
         state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
-        raise UserError(f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE data.root={root}")
+        raise UserError(
+            f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE prepare.source=COPY "
+            f"data.root={root}"
+        )
     number = read_checked(path, StoreFormat, "prepare it again")["format"]
     if number != FORMAT:
         raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")

@@ -135,7 +135,7 @@ class EpochTrainError(L.Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Progress bar with short metric names."""
+    """Progress bar with short metric names. Epochs count from 1, as in messages and schedules."""
 
     SHORT = {  # noqa: RUF012
         "train/loss": ("loss", "{:.3f}"),
@@ -151,6 +151,10 @@ class ProgressBar(RichProgressBar):
         name, bar, batches, *_ = super().configure_columns(trainer)
         bar.bar_width = min(40, max(10, get_console().width - WIDTH_BESIDE_BAR))
         return [name, bar, batches, TimeRemainingColumn(elapsed_when_finished=True)]
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        last = self.trainer.max_epochs
+        return f"Epoch {current_epoch + 1}" + (f"/{last}" if last is not None and last > 0 else "")
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, str]:
         metrics = super().get_metrics(trainer, pl_module) | pl_module.progress_metrics  # type: ignore[operator]

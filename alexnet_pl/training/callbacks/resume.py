@@ -1,5 +1,6 @@
 """Callbacks for interrupting and resuming a fit with bit-identical results."""
 
+import shlex
 import signal
 import traceback
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from alexnet_pl.console import is_first_process
+from alexnet_pl.console import is_first_process, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.training.loggers import MetricsFile
@@ -131,8 +132,12 @@ class GracefulInterrupt(L.Callback):
     def stop_if_caught(self, trainer: L.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
             trainer.save_checkpoint(self.path)
-            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; ckpt_path={self.path} resumes")
+            rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; {self.how_to_resume()}")
             raise SystemExit(128 + (self.caught or signal.SIGTERM))
+
+    def how_to_resume(self) -> str:
+        run = self.path.parents[1]
+        return f"continue: python -m alexnet_pl fit {shlex.quote(shorten_path(run))}; a reproduce continues if repeated"
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self.previous_handlers.items():

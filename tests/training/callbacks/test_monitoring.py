@@ -50,6 +50,13 @@ def test_progress_bar_takes_one_line(width: int, monkeypatch: pytest.MonkeyPatch
     assert metrics in line
 
 
+@pytest.mark.parametrize(("limit", "shown"), [(3, "Epoch 1/3"), (None, "Epoch 1"), (-1, "Epoch 1")])
+def test_progress_bar_counts_epochs_from_one(limit: int | None, shown: str) -> None:
+    bar = monitoring.ProgressBar()
+    bar._trainer = SimpleNamespace(max_epochs=limit)  # type: ignore[assignment]
+    assert bar._get_train_description(0) == shown
+
+
 def test_norms_match_gradient_weights_and_update() -> None:
     """The rate is lowered before the third step, in which the velocity still has mostly its old size."""
     net, sgd = small()
