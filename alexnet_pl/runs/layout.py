@@ -58,19 +58,20 @@ def latest_checkpoint(runs: Path, which: str) -> Path:
     """
     root, file = runs.resolve(), f"{CHECKPOINTS}/{which}.ckpt"
     if is_run(root):
-        return own_checkpoint(runs, file)
+        return checkpoint_of_run(runs, file)
     found = [path for path in root.glob(f"**/{file}") if not is_within_run(path.parents[1], root)]
     if not found:
         raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def own_checkpoint(run: Path, file: str) -> Path:
+def checkpoint_of_run(run: Path, file: str) -> Path:
     path = run.resolve() / file
     if path.is_file():
         return path
     pretrained = (run / PRETRAINED).is_dir()
-    advice = f"fit {run} ckpt_path=auto hydra.run.dir={run}" if pretrained else "fit first, or name a file"
+    resume = f"fit {run} ckpt_path=auto hydra.run.dir={run} continues after its pre-training"
+    advice = resume if pretrained else "fit first, or name a file"
     raise UserError(f"ckpt_path={path.stem}: {run} has no {file}; {advice}")
 
 
