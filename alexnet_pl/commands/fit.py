@@ -144,7 +144,8 @@ def describe_validation(errors: Mapping[str, float], classes: int, batches: int 
     if "val/top1_error" not in errors:
         return "not validated"
     top5 = append_top5(classes, errors["val/top5_error"])
-    limited = "" if batches in (None, 1.0) or not batches else f", limited by trainer.limit_val_batches={batches}"
+    is_whole = batches is None or (isinstance(batches, float) and batches == 1)  # the number 1 is one batch
+    limited = "" if is_whole else f", limited by trainer.limit_val_batches={batches}"
     return f"val top-1 error {errors['val/top1_error']:.2f} %{top5}, center view{limited}"
 
 

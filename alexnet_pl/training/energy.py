@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from alexnet_pl.console import pluralize
+
 RAPL = Path("/sys/class/powercap")
 
 
@@ -48,5 +50,5 @@ def describe_cost(seconds: float, joules: Mapping[str, float]) -> str:
     """Duration and energy of a fit: "2.1 hours, 0.42 kWh (GPU)"; without counters the duration alone."""
     kilowatt_hours = sum(joules.values()) / 3.6e6
     energy = f", {kilowatt_hours:.3g} kWh ({' and '.join(joules)})" if joules else ""
-    duration = f"{seconds / 3600:.2g} hours" if seconds >= 3600 else f"{seconds:.0f} seconds"
+    duration = f"{seconds / 3600:.2g} hours" if seconds >= 3600 else pluralize(round(seconds), "second")
     return f"{duration}{energy}"
