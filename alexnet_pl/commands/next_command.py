@@ -11,6 +11,7 @@ from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.console import shorten_path, suggest
+from alexnet_pl.runs.layout import LAST, collect_runs, is_run
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
@@ -19,13 +20,19 @@ def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) 
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # a part of a store is not a complete store yet
     finders = {
-        "run": lambda: [shorten_path(folder)],
+        "run": lambda: run_words(folder),
         "recipe": recipe_words,
         "data": lambda: data_words(cfg) if cfg else [],
     }
     words = {name: find() for name, find in finders.items() if f"{{{name}}}" in following}
     if all(words.values()):
         suggest(following.format(**{name: shlex.join(found) for name, found in words.items()}))
+
+
+def run_words(folder: Path) -> list[str]:
+    """A run folder: `folder`, or in a folder of runs the first one with a checkpoint; none if there is none."""
+    runs = [folder] if is_run(folder) or not folder.is_dir() else collect_runs([folder], LAST)
+    return [shorten_path(run) for run in runs[:1]]
 
 
 def recipe_words() -> list[str]:
