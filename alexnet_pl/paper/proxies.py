@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate, Sample
 from alexnet_pl.evaluation.seed_spread import Spread, pooled_mean_ci
@@ -211,7 +212,7 @@ def describe_conditions(test: TestRun) -> str:
     """Images, store, crop and epochs of a test, in words for the note below a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     limits = [training["trainer"]["max_epochs"] for training in settings]
-    length = "any number of epochs" if None in limits else f"at most {max(limits)} epochs"
+    length = "any number of epochs" if None in limits else f"at most {pluralize(max(limits), 'epoch')}"
     width = settings[0].get("model", {}).get("width", 1)
     networks = "" if width == 1 else f"{width:g} times the paper's width, "
     return (

@@ -349,6 +349,16 @@ def test_fit_without_a_limit_of_epochs_is_reported(tmp_path: Path) -> None:
     assert distinguish_groups([[test]]) == [""]
 
 
+def test_one_epoch_is_singular(tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        about = proxy_test("table2.cnn")
+        about["training"]["trainer"]["max_epochs"] = epochs
+        write_test(tmp_path, f"run{epochs}", about, 40.0)
+    one, two = group_proxies(collect_tests([tmp_path]))
+    assert (one.name, two.name) == ("imagenette, 1 epoch", "imagenette, 2 epochs")
+    assert one.conditions.endswith("at most 1 epoch")
+
+
 def test_wide_tables_fit_80_columns_without_losing_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
