@@ -4,7 +4,7 @@ from html import escape
 
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import append_top5, read_result
+from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
 from alexnet_pl.paper.claim import DATASETS
@@ -65,6 +65,8 @@ def run_facts(run: TrainedRun) -> list[str]:
             f"{append_top5(test.dataset.classes, test.top5_error)}, of {test.images:,} {test.dataset.split} images, "
             f"{test.views} views, step {test.checkpoint.step:,}"
         ]
+        if outdated := describe_outdated(run.folder, test):
+            lines += [f"- {outdated}"]
     return ["", *lines] if lines else []
 
 
