@@ -14,6 +14,7 @@ from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate, Sample
 from alexnet_pl.evaluation.seed_spread import Spread, pooled_mean_ci
+from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.comparing import (
@@ -27,8 +28,9 @@ from alexnet_pl.paper.comparing import (
 )
 from alexnet_pl.paper.deviations import label_changes
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
+from alexnet_pl.paper.results import TestRun, Variant, claimed_variant, variant_key
 
+DEMOS = ("demo", "overfeat_demo")  # recipes on drawn images, with settings of their own; also their data sets
 VERDICTS = {True: "as in the paper", False: "opposite"}
 
 
@@ -176,7 +178,20 @@ def describe_unlisted_variant(test: TestRun) -> str:
     views, *network = test.variant
     if same := [label for (_, *listed), label in listed_labels().items() if listed == network]:
         return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
+    if own := name_own_recipe(test):
+        return own
     return label_changes(test) or f"other settings ({test.run.name})"
+
+
+def name_own_recipe(test: TestRun) -> str:
+    """Name of the network of a demo's recipe, whose settings no row has; "" for other networks."""
+    name = test.result.dataset.name
+    if name not in DEMOS:
+        return ""
+    (expected,) = matching.recipe_networks(name)
+    views, *network = test.variant
+    same = network == [frozenset({(variant_key(expected.training, False), 1)}), ""]
+    return f"as the recipe {name}{'' if views == matching.default_views(name) else f', {views} views'}" if same else ""
 
 
 def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:
