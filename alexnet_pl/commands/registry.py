@@ -21,7 +21,7 @@ class Command:
 
     `targets_by_kind`: targets for code and box recipes, by the config section that only such a recipe has; a command
     without `target` supports only these. `keys`: sections and top-level keys of the config that the command reads.
-    `next`: command to suggest afterwards, with {run}, {recipe} and {data} to fill in; `next_by_kind`: the same after a
+    `next`: command to suggest afterwards, with {run}, {recipe}, {data} and {tested} to fill in; `next_by_kind`: the same after a
     code or box recipe.
     """
 
@@ -80,7 +80,7 @@ COMMANDS = {
                 "fit runs/demo/latest                # resume where that run stopped",
                 "fit -m -c demo seed=1,2,3           # a sweep",
             ),
-            next="test -c {run}",
+            next="test {run}",
         ),
         Command(
             "validate",
@@ -153,7 +153,7 @@ COMMANDS = {
             uses_trainer=True,
             keys=("features", "ckpt_path", "data", *NET, *MACHINE),
             examples=("features runs/demo/latest",),
-            next="retrieve -c {run}",
+            next="retrieve {run}",
         ),
         Command(
             "probe",
