@@ -21,7 +21,7 @@ class Command:
 
     `targets_by_kind`: targets for code and box recipes, by the config section that only such a recipe has; a command
     without `target` supports only these. `keys`: sections and top-level keys of the config that the command reads.
-    `next`: command to suggest afterwards, with {run}, {recipe}, {data} and {tested} to fill in; `next_by_kind`: the same after a
+    `next`: command to suggest afterwards, with {run}, {recipe} and {data} to fill in; `next_by_kind`: the same after a
     code or box recipe.
     """
 
