@@ -32,6 +32,7 @@ help:  ## list the targets
 	@echo "  PYTHON=$(PYTHON) VENV=$(VENV): override either, e.g. make setup PYTHON=python3.12 VENV=/scratch/venv"
 
 setup: $(DEV_STAMP)  ## virtual environment with the package and all development tools
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo "Installed into $(VENV); activate it with: . $(VENV)/bin/activate",true)
 
 # Only the dependencies of the package itself, so that the demo does not wait for development tools.
 $(STAMP): pyproject.toml
@@ -53,9 +54,10 @@ demo: $(STAMP)  ## train and test on drawn images, without ImageNet: about a min
 	@run=runs/demo/latest; \
 	  echo; \
 	  echo "Made: $$run, with metrics.csv, result.json and checkpoints. Next:"; \
-	  echo "  $$run/kernels.png                                 kernels of the first layer"; \
-	  echo "  $(PY) -m alexnet_pl figures $$run    Figures 2 to 4 of the paper for this network"; \
-	  echo "  $(PY) -m alexnet_pl fit -c imagenette --help      the same on photographs"
+	  printf '  %-56s %s\n' \
+	    "$$run/kernels.png" "kernels of the first layer" \
+	    "$(PY) -m alexnet_pl figures $$run" "Figures 2 to 4 of the paper for this network" \
+	    "$(PY) -m alexnet_pl fit -c imagenette --help" "the same on photographs"
 
 test: setup  ## run all tests, including end-to-end tests
 	$(PY) -m pytest -n 2 --dist loadfile

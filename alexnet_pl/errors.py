@@ -8,6 +8,11 @@ class UserError(Exception):
     """
 
 
+def not_installed(module: str | None, extra: str, wanted_by: str = "") -> UserError:
+    """Error for a missing optional package. `extra`: the extra that brings it; `wanted_by`: key or file it is for."""
+    return UserError(f"{wanted_by and f'{wanted_by}: '}{module} is not installed; pip install -e '.[{extra}]'")
+
+
 def reason(error: Exception) -> str:
     """First line of another library's error message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -184,7 +184,7 @@ def one_line(error: Exception) -> str:
         r"Could not find '([\w/]+)/([^']+)'\s+Available options in '[^']+':\s+([\w\s]+?)\nConfig", text
     ):
         if plugin := PLUGINS.get(found[2]):
-            return f"{found[1]}={found[2]}: not installed; pip install {plugin}"
+            return f"{found[1]}={found[2]}: {plugin} is not installed; pip install {plugin}"
         return f"{found[1]}={found[2]}: one of {', '.join(found[3].split())}"
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: several values; add -m to run a job for each, or write [value,value] for a list"

@@ -10,7 +10,7 @@ from torch import Tensor
 from alexnet_pl.commands.options import ExportOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import read_record, to_json, write_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
@@ -105,7 +105,7 @@ def publish_to_hub(folder: Path, files: list[str], target: str) -> None:
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.errors import HfHubHTTPError
     except ModuleNotFoundError as error:
-        raise UserError(f"publish={target}: needs the hub's client; pip install 'alexnet_pl[export]'") from error
+        raise not_installed(error.name, "export", f"publish={target}") from error
     if not get_token():
         return print_message(
             f"not logged in to the hub (hf auth login); would push {', '.join(files)} to {target}", folder

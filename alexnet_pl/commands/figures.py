@@ -21,7 +21,7 @@ from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.files import write_json
 from alexnet_pl.reporting.learning_curves import distinguish
-from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs
+from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, is_run
 
 
 def figures(folders: list[Path], options: FigureOptions) -> None:
@@ -37,17 +37,24 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
     errors = []
     for run, name in runs.items():
         only_run = len(runs) == 1 and not others
-        own_dir = Path(options.out, "" if only_run else name) if options.out else run / "figures"
+        own_dir = Path(options.out, "" if only_run else name) if options.out else run
         try:
-            draw_run(TrainedRun(run, options.root), own_dir, options, command_line)
+            draw_run(TrainedRun(run, options.root), keep_apart(own_dir), options, command_line)
         except UserError as error:  # continue with the other runs
             errors.append(error)
     if errors and len(errors) == len(runs) and not others:
         raise errors[0]
     for error in errors:
         print(f"not drawn: {error}", file=sys.stderr)
+    if reasons := [] if others else list(filter(None, map(figure1.explain_left_out, runs))):
+        print(f"not drawn: Figure 1: {reasons[0]}", flush=True)
     if others:
         print(f"→ {figure1.write_figure1(folders, Path(options.out or 'docs'))}", flush=True)
+
+
+def keep_apart(out: Path) -> Path:
+    """Folder of the pictures: `out`, or if that is a run folder, figures/ in it, apart from the run's own files."""
+    return out / "figures" if is_run(out) else out
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[dict[Path, str], list[Path]]:

@@ -35,4 +35,4 @@ def import_weights(files: list[Path], options: ImportOptions) -> None:
     write_run(network, classes, mean, record, out, options.root)
     parameters = sum(tensor.numel() for tensor in network.tensors.values())
     print_message(f"{kind}, {parameters:,} parameters, {len(classes):,} classes ({basis})", out)
-    suggest(f"test -c {out}" + ("" if options.root else " data.root=STORE"))
+    suggest(f"test {out}" + ("" if options.root else " data.root=STORE"))

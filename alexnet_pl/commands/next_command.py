@@ -1,4 +1,4 @@
-"""Suggest the command to type next, as the last line of output: `next: python -m alexnet_pl test -c runs/demo/…`."""
+"""Suggest the command to type next, as the last line of output: `next: python -m alexnet_pl test runs/demo/…`."""
 
 import shlex
 from pathlib import Path
@@ -11,21 +11,46 @@ from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.console import shorten_path, suggest
+from alexnet_pl.runs.layout import LAST, RESULT, collect_runs, is_run
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
     """Print the next command, unless there is none or part of its line is unknown."""
     following = command.next_by_kind.get(kind_of(cfg), command.next) if cfg else command.next
+    if following == "dashboard" and is_offline():
+        following = "figures {tested}"
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # a part of a store is not a complete store yet
     finders = {
-        "run": lambda: [shorten_path(folder)],
+        "run": lambda: run_words(folder),
         "recipe": recipe_words,
         "data": lambda: data_words(cfg) if cfg else [],
+        "tested": lambda: tested_words(cfg) if cfg else [],
     }
     words = {name: find() for name, find in finders.items() if f"{{{name}}}" in following}
     if all(words.values()):
         suggest(following.format(**{name: shlex.join(found) for name, found in words.items()}))
+
+
+def run_words(folder: Path) -> list[str]:
+    """A run folder: `folder`, or in a folder of runs the first one with a checkpoint; none if there is none."""
+    runs = [folder] if is_run(folder) or not folder.is_dir() else collect_runs([folder], LAST)
+    return [shorten_path(run) for run in runs[:1]]
+
+
+def is_offline() -> bool:
+    from alexnet_pl.training import loggers  # imports Lightning, which `prepare` does not need
+
+    return loggers.is_offline()
+
+
+def tested_words(cfg: DictConfig) -> list[str]:
+    """The classifier's run tested last of those that `report` read; none if there is none."""
+    from alexnet_pl.reporting.paper_tables import report_roots  # not at the top, since `--help` needs no tables
+
+    runs = [run for run in collect_runs(report_roots(cfg), RESULT) if (run / LAST).is_file()]
+    newest = sorted(runs, key=lambda run: (run / RESULT).stat().st_mtime)[-1:]
+    return [shorten_path(run) for run in newest]
 
 
 def recipe_words() -> list[str]:

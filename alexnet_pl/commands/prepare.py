@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate, store_root
-from alexnet_pl.console import print_message
+from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
@@ -75,7 +75,8 @@ def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         print(f"  {kind[0]}, {kind[1]}: {printable(', '.join(names[:SHOWN]))}{more}")
     print_message(
-        f"{manifest['unreadable']} unreadable images left out, {manifest['odd']} of other formats converted to RGB",
+        f"{pluralize(manifest['unreadable'], 'unreadable image')} left out, "
+        f"{manifest['odd']:,} of other formats converted to RGB",
         root / "odd.json",
     )
 

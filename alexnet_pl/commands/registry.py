@@ -80,7 +80,7 @@ COMMANDS = {
                 "fit runs/demo/latest                # resume where that run stopped",
                 "fit -m -c demo seed=1,2,3           # a sweep",
             ),
-            next="test -c {run}",
+            next="test {run}",
         ),
         Command(
             "validate",
@@ -153,7 +153,7 @@ COMMANDS = {
             uses_trainer=True,
             keys=("features", "ckpt_path", "data", *NET, *MACHINE),
             examples=("features runs/demo/latest",),
-            next="retrieve -c {run}",
+            next="retrieve {run}",
         ),
         Command(
             "probe",

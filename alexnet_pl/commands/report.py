@@ -28,7 +28,7 @@ from alexnet_pl.reporting import (
 )
 from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
-from alexnet_pl.reporting.terminal import print_report
+from alexnet_pl.reporting.terminal import print_outdated, print_report
 from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
 from alexnet_pl.training.loggers import is_offline
 
@@ -47,6 +47,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     box_claims, box_proxies = box_tables.box_claim_tables(box_tests), box_tables.box_proxy_tables(box_tests)
     page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
     print_report(rows, box_tests, [*proxies, *codes, *box_proxies], reasons, page)
+    print_outdated(tests)
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes]
     all_tables += [*box_claims, *box_proxies, *([unmatched_table(unmatched, roots)] if unmatched else [])]
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.sections import describe_views
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.evaluation import predictions
@@ -64,10 +65,9 @@ def print_test_result(result: TestResult, path: Path) -> None:
     dataset = result.dataset
     part = f" of {dataset.images:,}" if result.images != dataset.images else ""
     incomplete = " (of an incomplete copy)" if dataset.missing else ""
-    views = f"{result.views} view{'s' * (result.views != 'center')}"
     low, high = result.top1_error_interval
     print_message(
-        f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {views}: "
+        f"{dataset.name}, {result.images:,}{part} {dataset.split} images{incomplete}, {describe_views(result.views)}: "
         f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
         + append_top5(dataset.classes, result.top5_error)
         + (f"; reproduces {result.claim}" if result.claim else "")

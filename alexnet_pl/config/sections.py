@@ -112,6 +112,17 @@ class DenseViews:
         return "_".join(["dense", self.stride, *map(str, sorted(self.scales)), *other])
 
 
+def describe_views(name: str) -> str:
+    """Views of a test in words: "ten views", "fine windows at scales 1, 2, 4, 6 (keep)"."""
+    if not name.startswith("dense_"):
+        return f"{name} view{'s' * (name != 'center')}"
+    _, stride, *rest = name.split("_")
+    scales = [word for word in rest if word.isdigit()]
+    options = ", ".join(word for word in rest if not word.isdigit())
+    where = f"scale{'s' * (len(scales) > 1)} {', '.join(scales)}"
+    return f"{stride} windows at {where}{options and f' ({options})'}"
+
+
 @dataclass(frozen=True)
 class TestSection:
     """Section `test`."""

@@ -58,7 +58,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
 
 def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[int, PredictedBoxes, PredictedBoxes]]:
     """Yield (image index, guesses, predicted boxes of the true class) for each image with a box of its class."""
-    for number in track(range(len(split)), split.name, transient=True):
+    for number in track(range(len(split)), "Testing", transient=True):
         label = int(split.labels[number])
         if label < 0 or not (read_true_boxes(split, number)[0] == label).any():
             continue
@@ -79,7 +79,7 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
     also has `map_without_blacklist`. `wnids`: WordNet ids of the classes. Raises UserError if no image has a box.
     """
     blacklisted = read_object_blacklist(options.blacklist, split, wnids)
-    boxes = [finder.find(split.image(number)) for number in track(range(len(split)), split.name, transient=True)]
+    boxes = [finder.find(split.image(number)) for number in track(range(len(split)), "Testing", transient=True)]
     detected, truths = concat_detections(list(range(len(split))), boxes), collect_true_boxes(split)
     if not len(truths.images):
         raise UserError(f"data.root: no image of {split.name} has a box")

@@ -137,6 +137,15 @@ def read_result(path: Path) -> TestResult:
     return read_record(path, TestResult, "test again", migrate_record)
 
 
+def describe_outdated(run: Path, result: TestResult) -> str:
+    """How to test again a run that was trained on after a test; "" if it was not, or if that is not known."""
+    fit, steps = read_fit_status(run), result.trained.steps
+    if fit is None or steps is None or fit.steps == steps:
+        return ""
+    step = result.checkpoint.step
+    return f"the test is of step {step:,}, before the last training; python -m alexnet_pl test {run} tests again"
+
+
 def load_result(folder: str | Path) -> JsonObject:
     """Load `result.json` of a run folder (the newest test) or of a folder in its `results/`, as a dictionary.
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from alexnet_pl.config.sections import DenseViews
+from alexnet_pl.config.sections import DenseViews, describe_views
 from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
@@ -93,7 +93,7 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
     if the split is not available."""
     dataset, views = reader.test.dataset, reader.test.views
     predictions = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
-    source = f"of the {reader.rows:,} {dataset.split} images (test, {views} views)"
+    source = f"of the {reader.rows:,} {dataset.split} images (test, {describe_views(views)})"
     try:
         if dataset.fingerprint != run.store.fingerprint:
             raise UserError("the test was on other images than those at data.root")
@@ -105,7 +105,7 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
 def new_predictions(run: TrainedRun) -> tuple[list[SavedPrediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
     predictions = examples.predict_images(run, split, examples.spread_over_classes(split.labels, examples.NUM_IMAGES))
-    source = f"of the {len(split):,} {split.name} images (not tested yet; {run.module.views} views)"
+    source = f"of the {len(split):,} {split.name} images (not tested yet; {describe_views(run.module.views)})"
     return predictions, source, split, ""
 
 

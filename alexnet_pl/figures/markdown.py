@@ -2,9 +2,10 @@
 
 from html import escape
 
+from alexnet_pl.config.sections import describe_views
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.result import append_top5, read_result
+from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
 from alexnet_pl.paper.claim import DATASETS
@@ -63,8 +64,10 @@ def run_facts(run: TrainedRun) -> list[str]:
         lines += [
             f"- top-1 error {test.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
             f"{append_top5(test.dataset.classes, test.top5_error)}, of {test.images:,} {test.dataset.split} images, "
-            f"{test.views} views, step {test.checkpoint.step:,}"
+            f"{describe_views(test.views)}, step {test.checkpoint.step:,}"
         ]
+        if outdated := describe_outdated(run.folder, test):
+            lines += [f"- {outdated}"]
     return ["", *lines] if lines else []
 
 

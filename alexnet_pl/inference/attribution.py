@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, not_installed
 from alexnet_pl.models.activations import check_layer, learned_layers
 
 WINDOW, STEPS = 5, 4  # the occluding square is a fifth of the image, and moves by a quarter of its side
@@ -22,7 +22,7 @@ def import_captum() -> Any:
             warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's progress bar in notebooks, not used here
             from captum import attr
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name}: not installed; pip install 'alexnet_pl[inside]'") from error
+        raise not_installed(error.name, "inside") from error
     return attr
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, not_installed
 from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.inference.trained_network import TrainedNetwork, load
 from alexnet_pl.inference.weights import METADATA_KEY, Weights, write_safetensors
@@ -85,7 +85,7 @@ def import_extra(*modules: str) -> Any:
     try:
         first, *_ = [importlib.import_module(name) for name in modules]
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name}: not installed; pip install 'alexnet_pl[export]'") from error
+        raise not_installed(error.name, "export") from error
     return first
 
 

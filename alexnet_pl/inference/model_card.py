@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_pl.config.sections import describe_views
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.evaluation.result import TestResult, has_top5
 from alexnet_pl.inference.training_commands import training_commands
@@ -150,7 +151,7 @@ def errors_section(result: TestResult | None) -> str:
     return "\n".join(
         [
             "## Errors\n",
-            f"On {result.images:,} {dataset.split} images of {dataset.name}, {result.views} views. {claim}\n",
+            f"On {result.images:,} {dataset.split} images of {dataset.name}, {describe_views(result.views)}. {claim}\n",
             "| error | % | 95 % interval, over images |",
             "| --- | ---: | ---: |",
             *rows,

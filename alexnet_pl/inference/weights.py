@@ -14,7 +14,7 @@ from torch import Tensor
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.data.images import FILTERS
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import Count, parse_record, sha256, to_json
@@ -132,7 +132,7 @@ def download_from_hub(source: str) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ModuleNotFoundError as error:
-        raise UserError(f"{source}: huggingface_hub is not installed; pip install 'alexnet_pl[export]'") from error
+        raise not_installed(error.name, "export", source) from error
     try:
         return Path(snapshot_download(source.removeprefix(HUB), allow_patterns=[FILE]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:

@@ -85,6 +85,11 @@ class Claim:
         return [(self.recipe, self.overrides), *self.alternatives] if self.recipe else []
 
     @property
+    def place(self) -> str:
+        """Section or table, with the name of the paper if it is not the main one: both have a Table 2."""
+        return self.section if self.paper == ALEXNET else f"{self.paper}, {self.section}"
+
+    @property
     def baselines(self) -> tuple[str, ...]:
         """Keys of all claims to compare with."""
         return (self.baseline, *self.other_baselines) if self.baseline else ()

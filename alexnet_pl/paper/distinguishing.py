@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.config.recipes import format_override
+from alexnet_pl.console import pluralize
 from alexnet_pl.paper.results import TestRun, comparable_settings
 
 EPOCHS = "trainer.max_epochs"
@@ -75,4 +76,4 @@ def overrides(training: Settings) -> Iterator[tuple[str, str]]:
     sections = {"augment": {"crop": settings.pop("crop")}, **settings, "schedule": {"name": kind, f"{kind}": schedule}}
     for path, value in leaves(sections):
         name = ".".join(map(str, path))
-        yield name, f"{value} epochs" if name == EPOCHS and value else format_override(name, value)
+        yield name, pluralize(int(value), "epoch") if name == EPOCHS and value else format_override(name, value)

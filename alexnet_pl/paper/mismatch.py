@@ -106,7 +106,7 @@ def describe_networks(result: TestResult) -> str:
         return "two of the networks have the same weights, or the same settings and seed"
     found = [(claim, differences_from(result, networks)) for claim, networks in rows]
     claim, differences = min(found, key=lambda one: len(one[1]))
-    return f"compared with “{claim.label}” ({claim.section}): {shorten(differences)}"
+    return f"compared with “{claim.label}” ({claim.place}): {shorten(differences)}"
 
 
 def differences_from(result: TestResult, expected: Sequence[RecipeNetwork]) -> list[str]:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate, Sample
 from alexnet_pl.evaluation.seed_spread import Spread, pooled_mean_ci
+from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.comparing import (
@@ -26,8 +28,9 @@ from alexnet_pl.paper.comparing import (
 )
 from alexnet_pl.paper.deviations import label_changes
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.results import TestRun, Variant, claimed_variant
+from alexnet_pl.paper.results import TestRun, Variant, claimed_variant, variant_key
 
+DEMOS = ("demo", "overfeat_demo")  # recipes on drawn images, with settings of their own; also their data sets
 VERDICTS = {True: "as in the paper", False: "opposite"}
 
 
@@ -175,7 +178,20 @@ def describe_unlisted_variant(test: TestRun) -> str:
     views, *network = test.variant
     if same := [label for (_, *listed), label in listed_labels().items() if listed == network]:
         return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
+    if own := name_own_recipe(test):
+        return own
     return label_changes(test) or f"other settings ({test.run.name})"
+
+
+def name_own_recipe(test: TestRun) -> str:
+    """Name of the network of a demo's recipe, whose settings no row has; "" for other networks."""
+    name = test.result.dataset.name
+    if name not in DEMOS:
+        return ""
+    (expected,) = matching.recipe_networks(name)
+    views, *network = test.variant
+    same = network == [frozenset({(variant_key(expected.training, False), 1)}), ""]
+    return f"as the recipe {name}{'' if views == matching.default_views(name) else f', {views} views'}" if same else ""
 
 
 def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:
@@ -211,7 +227,7 @@ def describe_conditions(test: TestRun) -> str:
     """Images, store, crop and epochs of a test, in words for the note below a table."""
     dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
     limits = [training["trainer"]["max_epochs"] for training in settings]
-    length = "any number of epochs" if None in limits else f"at most {max(limits)} epochs"
+    length = "any number of epochs" if None in limits else f"at most {pluralize(max(limits), 'epoch')}"
     width = settings[0].get("model", {}).get("width", 1)
     networks = "" if width == 1 else f"{width:g} times the paper's width, "
     return (

@@ -55,9 +55,9 @@ def explain_unfilled(key: str) -> str:
     """Reason why a test that matches a claim gives no value for it."""
     claim = BY_KEY[key]
     if not claim.relative:
-        return f"a run of “{claim.label}” ({claim.section}), but its files do not hold the number"
+        return f"a run of “{claim.label}” ({claim.place}), but its files do not hold the number"
     baseline = BY_KEY[str(claim.baseline)]
-    return f"a run of “{claim.label}” ({claim.section}), but none of “{baseline.label}” to compare it with"
+    return f"a run of “{claim.label}” ({claim.place}), but none of “{baseline.label}” to compare it with"
 
 
 def untested_run(run: Path) -> Iterator[UnmatchedRun]:

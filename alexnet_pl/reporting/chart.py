@@ -43,7 +43,7 @@ def draw_comparison_chart(path: Path, rows: Sequence[ReportRow], proxies: Sequen
 def chart_lines(rows: Sequence[ReportRow], relative: bool) -> list[ChartLine]:
     """Lines of the measurable claims with a top-1 error, either error rates or differences (`relative`)."""
     return [
-        (f"{row.claim.label} ({row.claim.section})", row.claim.values[ERRORS[0]], row.measured.get(ERRORS[0]))
+        (f"{row.claim.label} ({row.claim.place})", row.claim.values[ERRORS[0]], row.measured.get(ERRORS[0]))
         for row in rows
         if ERRORS[0] in row.claim.values and row.claim.relative == relative and row.is_measurable
     ]
@@ -64,7 +64,8 @@ def draw_panel(axis: Axes, title: str, lines: Sequence[ChartLine]) -> None:
         if ours:
             low, high = max(0.0, ours.mean - ours.low), max(0.0, ours.high - ours.mean)
             axis.errorbar(ours.mean, height, xerr=[[low], [high]], fmt="o", color=OURS, capsize=3, markersize=4)
-    axis.plot([], [], "o-", color=OURS, label="ours, with 95 % interval")
+    if any(ours for _, _, ours in lines):
+        axis.plot([], [], "o-", color=OURS, label="ours, with 95 % interval")
     missing = [height for height, (_, _, ours) in enumerate(lines) if ours is None]
     axis.set_yticks(range(len(lines)), [label for label, _, _ in lines], fontsize=8)
     for height in missing:

@@ -97,7 +97,7 @@ def describe_code(test: CodesResult) -> str:
     dataset, epochs = test.dataset, test.network.epochs
     queries = f"{test.queries:,} of {dataset.images:,} {dataset.split} images as queries"
     searched = f"{dataset.train_images:,} training images (store {dataset.fingerprint[:12]})"
-    trained = f", network of {epochs:.0f} epochs" if epochs else ""
+    trained = f", network of {pluralize(round(epochs), 'epoch')}" if epochs else ""
     return f"{dataset.name}, {queries} against {searched}{trained}"
 
 

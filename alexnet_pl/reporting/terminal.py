@@ -1,9 +1,15 @@
 """`report` on the terminal: what the runs measured, and the numbers of rows that are not yet measured."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from alexnet_pl.console import pluralize
+from alexnet_pl.console import pluralize, shorten_path
+from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.result import describe_outdated
 from alexnet_pl.paper.box_claims import BOX_CLAIMS
+from alexnet_pl.paper.results import TestRun
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import box_tables
 from alexnet_pl.reporting.box_tables import BoxTests
@@ -29,6 +35,15 @@ def print_report(
         print_list(TITLE, reasons)
     if missing := list(missing_lines(rows, box_tests)):
         print_list(MISSING.format(page=page), missing)
+
+
+def print_outdated(tests: Iterable[TestRun]) -> None:
+    """Name on stderr the runs that were trained on after their test."""
+    for test in tests:
+        run = shorten_path(test.run)
+        with suppress(UserError):  # a corrupt fit.json
+            if outdated := describe_outdated(Path(run), test.result):
+                print(f"{run}: {outdated}", file=sys.stderr)
 
 
 def measured_paper_tables(rows: Sequence[ReportRow], box_tests: BoxTests) -> list[Table]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import not_installed
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import ReportRow
@@ -42,7 +42,7 @@ def import_wandb_workspaces() -> tuple[Any, Any]:
         import wandb_workspaces.reports.v2 as reports
         import wandb_workspaces.workspaces as workspaces
     except ModuleNotFoundError as error:
-        raise UserError("dashboard: wandb-workspaces is not installed; pip install 'alexnet_pl[dashboard]'") from error
+        raise not_installed("wandb-workspaces", "dashboard", "dashboard") from error
     return workspaces, reports
 
 

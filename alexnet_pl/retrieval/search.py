@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_pl.data.loading.loaders import epoch_order
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.files import write_json
 from alexnet_pl.retrieval.features import Features
 
@@ -31,7 +31,7 @@ def import_faiss() -> ModuleType:
     try:
         import faiss as library
     except ImportError as error:
-        raise UserError("faiss is not installed: pip install 'alexnet_pl[retrieval]'") from error
+        raise not_installed("faiss", "retrieval") from error
     return library
 
 

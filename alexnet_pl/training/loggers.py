@@ -16,7 +16,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from alexnet_pl.console import shorten_path
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.runs.metrics_log import read_rows
 
 WANDB_ID = "wandb_id.txt"
@@ -118,7 +118,7 @@ def make_loggers(
         try:
             loggers.append(TensorBoardLogger(str(run), name="tensorboard", version=""))
         except ModuleNotFoundError as error:
-            raise UserError("logger=tensorboard: not installed; pip install tensorboard") from error
+            raise not_installed("tensorboard", "tensorboard", "logger=tensorboard") from error
     if kind == "wandb" and (logger := make_wandb_logger(run, project, entity)):
         loggers.append(logger)
     return loggers

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.files import JsonObject
 from alexnet_pl.webapp.answer import Answer, Truth, to_json
 
@@ -61,7 +61,7 @@ def import_starlette() -> Any:
         import starlette.applications
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError(f"page: {error.name} is not installed; pip install 'alexnet_pl[app]'") from error
+        raise not_installed(error.name, "app", "page") from error
     return starlette
 
 

@@ -20,6 +20,7 @@ from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
+from alexnet_pl.webapp.title import name_run
 
 NUM_LABELS, NUM_NEIGHBORS = 5, 6
 CODES = Path("runs/codes")  # run folders of configs/codes.yaml
@@ -46,7 +47,7 @@ class DemoService:
 
     @property
     def title(self) -> str:
-        return self.run.resolve().name
+        return name_run(self.run)
 
     @property
     def description(self) -> str:

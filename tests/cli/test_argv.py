@@ -199,7 +199,7 @@ def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) ->
         (["fit", "-c", "demo", "transfer.weight=x"], "transfer.weight: unknown key; did you mean transfer.weights?"),
         (["fit", "-c", "demo", "boxes.windows=3"], "boxes.windows: unknown key; this recipe has no section boxes"),
         (["fit", "-c", "demo", "model.units=3"], "model.units: unknown key; did you mean boxes.units?"),
-        (["fit", "-c", "demo", "hydra/sweeper=optuna"], "optuna: not installed; pip install hydra-optuna-sweeper"),
+        (["fit", "-c", "demo", "hydra/sweeper=optuna"], "optuna: hydra-optuna-sweeper is not installed; pip install"),
         (["fit", "-c", "demo", "hydra/launcher=jobs"], "hydra/launcher=jobs: one of basic"),
         (["fit", "-c", "demo", "variant=spoken"], "variant=spoken: one of as_printed, as_run"),
         (["fit", "-c", "demo", "seed=1,2"], "seed=1,2: several values; add -m"),

@@ -18,6 +18,7 @@ from running import TRAIN, VAL, Compose, last, run
 from torch.nn import functional as F
 
 from alexnet_pl.commands import evaluate
+from alexnet_pl.commands.prepare import report_nonstandard
 from alexnet_pl.data.loading import datamodule
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -306,6 +307,12 @@ def test_preparing_twice_does_nothing_the_second_time(
     assert "0 unreadable images left out, 30 of other formats converted to RGB" in first
     assert again.startswith("already prepared: 20 train, 10 val images")
     assert (tmp_path / "store/store.json").stat().st_mtime_ns == written
+
+
+def test_one_unreadable_image_is_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "odd.json").write_text('[{"name": "a.jpg", "done": "left out", "what": "not an image"}]')
+    report_nonstandard({"odd": 0, "unreadable": 1}, tmp_path)
+    assert "1 unreadable image left out, 0 of other formats converted to RGB" in capsys.readouterr().out
 
 
 def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:

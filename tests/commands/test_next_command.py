@@ -1,5 +1,6 @@
 """Suggested next command, by the kind of recipe."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,45 @@ def test_command_suggested_after_a_test_depends_on_the_kind_of_run(
     monkeypatch.setattr(next_command, "recipe_words", lambda: [recipe])
     next_command.suggest_next(registry.find("test"), Path("runs/x"), config(recipe))
     assert capsys.readouterr().out == f"next: python -m alexnet_pl {line}\n"
+
+
+@pytest.mark.parametrize(("command", "line"), [("fit", "test runs/x"), ("features", "retrieve runs/x")])
+def test_run_folder_is_named_without_a_flag(
+    command: str, line: str, config: Compose, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next_command.suggest_next(registry.find(command), Path("runs/x"), config("demo"))
+    assert capsys.readouterr().out == f"next: python -m alexnet_pl {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("offline", "tested", "line"),
+    [
+        (False, True, "next: python -m alexnet_pl dashboard\n"),
+        (True, True, "next: python -m alexnet_pl figures runs/b\n"),
+        (True, False, ""),
+    ],
+)
+def test_dashboard_is_suggested_to_users_of_wandb_alone(
+    offline: bool,
+    tested: bool,
+    line: str,
+    config: Compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`figures` names the network tested last; the ensemble c has no checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(next_command, "is_offline", lambda: offline)
+    for time, name in enumerate("abc"):
+        (tmp_path / "runs" / name / "checkpoints").mkdir(parents=True)
+        if tested:
+            (tmp_path / "runs" / name / "result.json").touch()
+            os.utime(tmp_path / "runs" / name / "result.json", (time, time))
+        if name != "c":
+            (tmp_path / "runs" / name / "checkpoints/last.ckpt").touch()
+    next_command.suggest_next(registry.find("report"), tmp_path / "out", config("_base", "report.runs=runs"))
+    assert capsys.readouterr().out == line
 
 
 def test_fit_suggested_after_prepare_opens_the_store_that_was_made(

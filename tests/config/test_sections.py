@@ -7,7 +7,7 @@ from alexnet_pl.config import schema
 from alexnet_pl.config.box_options import make_box_options
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.config.recipes import allow_new_key, compose
-from alexnet_pl.config.sections import DenseViews, view_overrides
+from alexnet_pl.config.sections import DenseViews, describe_views, view_overrides
 from alexnet_pl.errors import UserError
 
 
@@ -29,6 +29,20 @@ def test_view_name_identifies_windows_and_round_trips_to_overrides(dense: DenseV
     assert make_test_section(cfg).dense == DenseViews(
         tuple(sorted(dense.scales)), dense.stride, dense.aspect, dense.score
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ten", "ten views"),
+        ("center", "center view"),
+        (DenseViews().name, "fine windows at scales 1, 2, 4, 6"),
+        (DenseViews((1,), "coarse").name, "coarse windows at scale 1"),
+        (DenseViews((6, 2), aspect="keep", score="logit").name, "fine windows at scales 2, 6 (keep, logit)"),
+    ],
+)
+def test_views_are_named_in_words(name: str, words: str) -> None:
+    assert describe_views(name) == words
 
 
 def test_option_without_a_default_is_required_by_name() -> None:

@@ -120,6 +120,17 @@ class TwoClasses(nn.Module):
         return WindowOutputs(scores, torch.tensor([0.0, 0, 1, 1])[None, :, None, None].expand(1, 4, rows, columns))
 
 
+def test_progress_bar_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the name of a split."""
+    shown: list[str] = []
+    monkeypatch.setattr(box_evaluation, "track", lambda numbers, label, **_: shown.append(label) or numbers)
+    found = PredictedBoxes(np.array([0]), np.array([1.0]), np.array([FOUND]))
+    finder: Any = SimpleNamespace(find=lambda image: found, network=SimpleNamespace(num_objects=1))
+    split: Any = OneBoxSplit(1)
+    evaluate_detector(finder, split, DetectOptions(), ["n01"])
+    assert shown == ["Testing"]
+
+
 def test_boxes_are_grouped_by_image() -> None:
     found = DetectedBoxes(np.array([1, 1, 4]), np.arange(3), np.arange(3) / 4, np.arange(12.0).reshape(3, 4))
     grouped = by_number(found)

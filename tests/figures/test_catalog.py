@@ -216,6 +216,19 @@ def test_figures_leave_out_the_top_5_error_of_five_classes(copy: Path) -> None:
         assert "top-5" not in text
 
 
+@pytest.mark.parametrize(
+    ("ended", "later"), [({"steps": 24}, True), ({"finished": False, "steps": None}, True), ({}, False)]
+)
+def test_page_says_that_a_run_was_trained_on_after_its_test(ended: dict[str, Any], later: bool, copy: Path) -> None:
+    record = json.loads((copy / "fit.json").read_text())
+    step = json.loads((copy / "result.json").read_text())["checkpoint"]["step"]
+    assert record["steps"] == step == 12
+    (copy / "fit.json").unlink()
+    (copy / "fit.json").write_text(json.dumps({**record, **ended}))
+    said = f"- the test is of step {step}, before the last training; python -m alexnet_pl test {copy} tests again"
+    assert (said in markdown.run_facts(TrainedRun(copy))) == later
+
+
 def test_rate_drops_are_labelled_by_layers_and_factor() -> None:
     before = {"conv1": 0.01, "conv2": 0.01, "fc8": 0.01}
     assert training_curves.describe_drop(before, {"conv1": 0.001, "conv2": 0.001, "fc8": 0.001}) == "÷10"

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from alexnet_pl.cli.main import main
+from alexnet_pl.commands import figures
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure1
@@ -131,6 +132,41 @@ def test_command_writes_to_the_given_folder(
     main()
     assert capsys.readouterr().out == "→ here/figure1.md\nnext: python -m alexnet_pl page runs/relu0\n"
     assert "| how many times faster ReLUs are | 6 | 4.20, 1 seed |" in (tmp_path / "here/figure1.md").read_text()
+
+
+def draw_without_a_network(words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Run `figures` in `place`; returns the folders that pictures of single runs would be drawn into."""
+    drawn: list[Path] = []
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(figures, "TrainedRun", lambda run, root: run)
+    monkeypatch.setattr(figures, "draw_run", lambda run, out, *_: drawn.append(out))
+    monkeypatch.setattr("sys.argv", ["alexnet_pl", "figures", *words])
+    main()
+    return drawn
+
+
+def test_missing_figure1_is_reported_with_the_setting_that_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "runs/short", "relu", 0.002, 0, [60.0], trainer__limit_train_batches=5)
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/last.ckpt").touch()
+    draw_without_a_network(["runs"], tmp_path, monkeypatch)
+    assert capsys.readouterr().out.splitlines() == [
+        "not drawn: Figure 1: runs/short differs from configs/cifar10.yaml in trainer.limit_train_batches",
+        "next: python -m alexnet_pl page runs/short",
+    ]
+
+
+@pytest.mark.parametrize("word", ["runs", "runs/one"])
+def test_pictures_stay_apart_from_the_other_files_of_a_run(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["one", "two"] if word == "runs" else ["one"]
+    for name in names:
+        write_run(tmp_path / "runs" / name, "relu", 0.002, 0, [60.0], model__name="local")
+    drawn = draw_without_a_network([word, f"out={word}"], tmp_path, monkeypatch)
+    assert drawn == [Path("runs", name, "figures") for name in names]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_missing_input_is_reported_in_one_line(
     words = [str(run.folder), "inside=true", f"out={tmp_path / 'out'}"]
     dispatch.run_on_folders(registry.find("figures"), words)
     said = capsys.readouterr().out
-    assert "captum: not installed; pip install 'alexnet_pl[inside]'" in said
+    assert "captum is not installed; pip install -e '.[inside]'" in said
     assert (tmp_path / "out/units-dark.png").is_file()
     assert not (tmp_path / "out/attribution.png").exists()
     for make in (inside.attribution_figure, inside.unit_figure):

@@ -82,7 +82,7 @@ def test_grad_cam_uses_the_last_convolution_of_any_network() -> None:
 
 def test_missing_captum_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)
-    with pytest.raises(UserError, match=r"captum: not installed; pip install 'alexnet_pl\[inside\]'"):
+    with pytest.raises(UserError, match=r"captum is not installed; pip install -e '.\[inside\]'"):
         occlusion_map(LinearNet(torch.ones(1, 3, 4, 4)), torch.ones(1, 3, 4, 4), 0)
 
 

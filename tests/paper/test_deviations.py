@@ -8,6 +8,7 @@ from made_results import proxy_test, write_test
 from scipy import stats
 
 from alexnet_pl.config import recipes
+from alexnet_pl.paper import matching
 from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations, measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
@@ -124,6 +125,20 @@ def test_views_without_a_row_are_named(tmp_path: Path) -> None:
     (results,) = group_proxies(collect_tests([tmp_path]))
     labels = {one.label for one in results.errors}
     assert labels == {"CNN", "CNN, center view", "CNN, nine views", "one GPU, half the kernels, nine views"}
+
+
+@pytest.mark.parametrize("recipe", ["demo", "overfeat_demo"])
+def test_network_of_a_demo_is_named_by_its_recipe(recipe: str, tmp_path: Path) -> None:
+    (network,) = matching.recipe_networks(recipe)
+    own = {**proxy_test("table2.cnn", name=recipe), "training": network.training}
+    other = {**own, "training": {**network.training, "model": {**network.training["model"], "dropout": 0.7}}}
+    views = matching.default_views(recipe)
+    for name, about in {"own": {**own, "views": views}, "center": {**own, "views": "center"}, "other": other}.items():
+        write_test(tmp_path, name, about, 20.0)
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    labels = {one.label for one in results.errors}
+    assert {f"as the recipe {recipe}", f"as the recipe {recipe}, center views"} < labels
+    assert len(labels) == 3
 
 
 def test_other_settings_are_named_by_their_overrides(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from damages import REMOVED, with_value
 from made_results import claim_test, proxy_test, write_test
+from matplotlib.figure import Figure
 from PIL import Image
 from running import Compose
 from scipy import stats
@@ -349,6 +350,16 @@ def test_fit_without_a_limit_of_epochs_is_reported(tmp_path: Path) -> None:
     assert distinguish_groups([[test]]) == [""]
 
 
+def test_one_epoch_is_singular(tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        about = proxy_test("table2.cnn")
+        about["training"]["trainer"]["max_epochs"] = epochs
+        write_test(tmp_path, f"run{epochs}", about, 40.0)
+    one, two = group_proxies(collect_tests([tmp_path]))
+    assert (one.name, two.name) == ("imagenette, 1 epoch", "imagenette, 2 epochs")
+    assert one.conditions.endswith("at most 1 epoch")
+
+
 def test_wide_tables_fit_80_columns_without_losing_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,6 +372,22 @@ def test_wide_tables_fit_80_columns_without_losing_text(
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
     assert [" ".join(filter(None, column)).replace(" ", "") for column in zip(*cells, strict=True)] == [
         cell.replace(" ", "") for cell in row
+    ]
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_chart_names_the_paper_of_a_table_and_only_what_it_shows(measured: bool, tmp_path: Path) -> None:
+    """Both papers have a Table 2."""
+    if measured:
+        write_test(tmp_path, "cnn0", claim_test("table2.cnn"), 41.0)
+    lines = chart.chart_lines(make_rows(collect_tests([tmp_path])), relative=False)
+    labels = [label for label, _, _ in lines]
+    assert {"1 CNN (Table 2)", "1 fast, scale 1, coarse stride (OverFeat, Table 2)"} <= set(labels)
+    axis = Figure().subplots()
+    chart.draw_panel(axis, "errors", lines)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+        "the paper",
+        *["ours, with 95 % interval"] * measured,
     ]
 
 

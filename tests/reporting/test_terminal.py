@@ -1,6 +1,7 @@
 """`report` on the terminal for a few runs: what they measured, why others fill no row, how many rows are missing."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,23 @@ def test_page_and_csv_have_every_row(printed: str, tmp_path: Path) -> None:
     with (tmp_path / "out/report.csv").open(newline="") as file:
         lines = [(line["row"], line["metric"]) for line in csv.DictReader(file)]
     assert {(claim.label, metric) for claim in CLAIMS for metric in claim.values} <= set(lines)
+
+
+def test_run_that_was_trained_on_after_its_test_is_named(
+    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    about = proxy_test("table2.cnn")
+    about["trained"] = {**about["trained"], "steps": 1}
+    for name, steps in {"same0": 1, "later0": 3}.items():
+        run = write_test(tmp_path / "runs", name, about, 20.0).parents[2]
+        fit = {"finished": True, "training": about["training"], "store": {}, "steps": steps}
+        (run / "fit.json").write_text(json.dumps(fit))
+    report(config("_base", "report.runs=runs"), tmp_path / "out")
+    assert capsys.readouterr().err == (
+        "runs/later0: the test is of step 1, before the last training; "
+        "python -m alexnet_pl test runs/later0 tests again\n"
+    )
 
 
 def test_a_folder_without_runs_says_what_to_do(

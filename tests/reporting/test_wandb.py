@@ -155,7 +155,7 @@ def test_offline_dashboard_is_printed_and_written(
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, cfg: DictConfig) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.reports.v2", None)
-    with pytest.raises(UserError, match=r"pip install 'alexnet_pl\[dashboard\]'"):
+    with pytest.raises(UserError, match=r"wandb-workspaces is not installed; pip install -e '.\[dashboard\]'$"):
         report.dashboard(cfg, Path())
 
 

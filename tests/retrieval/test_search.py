@@ -119,5 +119,5 @@ def test_corrupt_index_is_reported(images: Features) -> None:
 
 def test_missing_faiss_is_named(images: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UserError, match=r"pip install 'alexnet_pl\[retrieval\]'$"):
+    with pytest.raises(UserError, match=r"^faiss is not installed; pip install -e '.\[retrieval\]'$"):
         search_exactly(images, sparse(2, 1), 6)

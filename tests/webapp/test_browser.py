@@ -20,6 +20,7 @@ from photographs import drawn, save_png
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import app
+from alexnet_pl.webapp.title import name_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -142,9 +143,12 @@ def test_browser_shows_bars_and_neighbors_for_a_dropped_image(
         if name == "broken.jpg":
             assert view.locator(".wrong").inner_text() == "The file cannot be read: not an image."
             assert view.locator(".near").count() == 0
+    caption = view.get_by_text("Grad-CAM of the center view for")
     assert not view.locator("#heat").is_visible()
+    assert not caption.is_visible()
     view.get_by_text("Show Grad-CAM").click()
     assert view.locator("#heat").is_visible()
+    assert caption.is_visible()
     assert boxes(view, "#heat") == boxes(view, "#picture")
     assert view.locator("#picture").evaluate("image => image.naturalWidth") == 67
     shares = [float(text.split()[0]) for text in view.locator(".bars .share").all_inner_texts()]
@@ -193,10 +197,10 @@ def test_browser_shows_a_message_for_a_file_above_the_limit(browser: Any, addres
     view.close()
 
 
-def open_page_with(browser: Any, answer: dict[str, Any]) -> Any:
+def open_page_with(browser: Any, answer: dict[str, Any], title: str = "run", width: int = 1280) -> Any:
     """Open the page with a program that gives `answer` for an example."""
-    view = browser.new_page()
-    about = {"title": "run", "description": "", "has_examples": True, "max_megabytes": 20}
+    view = browser.new_page(viewport={"width": width, "height": 850})
+    about = {"title": title, "description": "", "has_examples": True, "max_megabytes": 20}
     view.route("**/*", lambda route: route.fulfill(path=app.STATIC / app.FILES[urlsplit(route.request.url).path]))
     view.route("**/api/about", lambda route: route.fulfill(json=about))
     view.route(
@@ -205,6 +209,39 @@ def open_page_with(browser: Any, answer: dict[str, Any]) -> Any:
     view.goto("http://page.invalid/")
     view.get_by_text("Random validation image").click()
     return view
+
+
+@pytest.mark.parametrize("heat", ["data:,", None])
+def test_caption_of_the_map_is_shown_with_it_and_advice_without(browser: Any, heat: str | None) -> None:
+    view = open_page_with(browser, {"labels": [], "explanation": {"heat": heat, "note": "The note."}})
+    view.get_by_role("heading", name="Most probable labels").wait_for()
+    assert view.get_by_text("The note.").is_visible() == (heat is None)
+    if heat:
+        for shown in (True, False):
+            view.get_by_text("Show Grad-CAM").click()
+            assert view.get_by_text("The note.").is_visible() == shown
+    view.close()
+
+
+@pytest.mark.parametrize("title", ["demo, 2026-11-29 17:01", "tinyimagenet_without_overlapping_pooling/seed5"])
+def test_heading_fits_a_narrow_screen(browser: Any, title: str) -> None:
+    view = open_page_with(browser, {"labels": []}, title, width=390)
+    view.get_by_role("heading", name=title).wait_for()
+    assert view.evaluate("document.documentElement.scrollWidth") <= 390
+    view.close()
+
+
+@pytest.mark.parametrize(
+    ("run", "title"),
+    [
+        ("runs/demo/2026-11-29_17-01-29-067927", "demo, 2026-11-29 17:01"),
+        ("runs/demo/2026-11-29_17-01-29", "demo, 2026-11-29 17:01"),
+        ("multirun/overlap/seed5", "overlap/seed5"),
+        ("runs/caffe", "caffe"),
+    ],
+)
+def test_heading_names_recipe_and_run(run: str, title: str, tmp_path: Path) -> None:
+    assert name_run(tmp_path / run) == title
 
 
 def test_one_of_two_classes_of_one_name_is_correct(browser: Any) -> None:

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 import fsspec
 
 from alexnet_pl.data.archives.open_files import keep_open
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError, not_installed, reason
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
 """Allowed protocols. fsspec has others, which chain file systems or expand templates from files."""
@@ -52,7 +52,7 @@ def parse_path(text: str) -> Path:
     try:
         from upath import UPath
     except ImportError as error:
-        raise UserError(f"prepare.source: {text}: needs `pip install 'alexnet_pl[remote]'`") from error
+        raise not_installed("universal_pathlib", "remote", f"prepare.source={text}") from error
     return cast(Path, UPath(text))
 
 

@@ -62,17 +62,17 @@ function showPicture(answer) {
   find("frame").hidden = find("remove").hidden = false;
   const explanation = answer.explanation;
   find("heat-switch").hidden = !(explanation && explanation.heat);
-  find("heat-note").hidden = !explanation;
-  if (explanation) {
-    find("heat-note").textContent = explanation.note;
-    if (explanation.heat) find("heat").src = explanation.heat;
-  }
+  find("heat-note").textContent = explanation ? explanation.note : "";
+  if (explanation && explanation.heat) find("heat").src = explanation.heat;
   showHeat();
   drawBoxes(answer);
 }
 
+/** The map, and its caption with it; without a map, the note that says how to enable it. */
 function showHeat() {
-  find("heat").hidden = find("heat-switch").hidden || !find("show-heat").checked;
+  const available = !find("heat-switch").hidden;
+  find("heat").hidden = !available || !find("show-heat").checked;
+  find("heat-note").hidden = !find("heat-note").textContent || (available && find("heat").hidden);
 }
 
 function clearPicture() {

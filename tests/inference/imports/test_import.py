@@ -63,7 +63,7 @@ def test_run_folder_is_tested_and_records_the_origin(
     call(weights, f"data.root={store}", MEAN, f"out={out}")
     said = capsys.readouterr().out
     assert "caffe, 227,314 parameters, 10 classes (assumed: sorted WordNet ids)" in said
-    assert f"next: python -m alexnet_pl test -c {out}" in said
+    assert f"next: python -m alexnet_pl test {out}" in said
     run(compose(str(out), ["trainer.accelerator=cpu", "trainer.precision=32-true"]), "test", out,
         out / "checkpoints/last.ckpt")  # fmt: skip
     result = json.loads((out / "result.json").read_text())

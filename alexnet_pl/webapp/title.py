@@ -1,0 +1,19 @@
+"""Heading of the demo app: the run in words, such as "demo, 2026-11-29 17:01" or "overlap/seed5"."""
+
+import re
+from pathlib import Path
+
+from alexnet_pl.runs.layout import ROOT
+
+STARTED = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d(-\d+)?")  # name of a run folder by default
+
+
+def name_run(run: Path) -> str:
+    """Recipe or parent folder and the run; the run alone in `runs`."""
+    folder = run.resolve()
+    parent = folder.parent.name
+    if parent in ("", ROOT.name):
+        return folder.name
+    if time := STARTED.fullmatch(folder.name):
+        return f"{parent}, {time[1]} {time[2]}:{time[3]}"
+    return f"{parent}/{folder.name}"
