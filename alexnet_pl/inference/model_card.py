@@ -99,10 +99,12 @@ tags: [{{tag}}, image-classification]
 """
 
 READ_IMAGE = """import json
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageOps
 
-classes = json.load(open("config.json"))["classes"]
+classes = json.loads(Path("config.json").read_text())["classes"]
 picture = Image.open("picture.jpg").convert("RGB")
 square = ImageOps.fit(picture, ({size}, {size}), Image.Resampling.{filter})
 images = np.array(square).transpose(2, 0, 1)[None]  # (1, 3, {size}, {size}) uint8

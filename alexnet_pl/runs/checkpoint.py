@@ -189,7 +189,7 @@ def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
 
 def check_is_network(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
     """Raise UserError, naming the config's `key`, if a checkpoint is of short codes (§7.1), not of a network."""
-    if "model" not in metadata["switches"]:
+    if "codes" in metadata["switches"]:
         raise UserError(f"{key}: {path} holds short codes, not a network; give a run that learned to classify images")
 
 

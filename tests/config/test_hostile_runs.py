@@ -90,17 +90,18 @@ def test_keys_that_write_elsewhere_are_dropped_with_a_message(run: Path, capsys:
     assert all(f"{key}=" in told for key in ("bench.output", "report.output", "prepare.repair"))
 
 
+@pytest.mark.parametrize("key", ["transfer.pretrain_recipe", "ensemble.groups.cnns.recipe"])
 @pytest.mark.parametrize("name", ["/tmp/evil.yaml", "evil.yaml", "../run/evil", "run"])
-def test_recipe_named_by_a_run_folder_is_not_composed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe_named_by_a_run_folder_is_not_composed(name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe may choose Hydra's launcher, which is code, so a run folder must not choose a recipe."""
     job = OmegaConf.create({"job": {"config_name": "config"}, "overrides": {"task": ["seed=1"]}})
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(HydraConfig, "get", lambda: job)
     with pytest.raises(UserError, match="named by a run folder"):
-        check_named_recipe(name)
-    check_named_recipe("fall2011")
-    job.overrides.task = [f"transfer.pretrain_recipe={name}"]
-    check_named_recipe(name)  # typed by the user
+        check_named_recipe(key, name)
+    check_named_recipe(key, "fall2011")
+    job.overrides.task = [f"{key}={name}"]
+    check_named_recipe(key, name)  # typed by the user
 
 
 @pytest.mark.parametrize(

@@ -39,4 +39,4 @@ def test_codes_from_training_to_table(tiny: list[str], tmp_path: Path) -> None:
     values.write_bytes(values.read_bytes()[:-1])
     assert "train-fc7: corrupt or truncated" in refused("retrieve", "-c", "net")
     (tmp_path / "net/checkpoints/last.ckpt").unlink()
-    assert "no run under" in refused("retrieve", "-c", "net")
+    assert "has no checkpoints/last.ckpt" in refused("retrieve", "-c", "net")
