@@ -107,6 +107,10 @@ def check_one_recipe(before: str, recipe: str) -> str:
     return recipe
 
 
+QUIET = ("hydra.job.name=alexnet_pl", "hydra/job_logging=none")
+"""Settings of Hydra that recipes have and the config of a run folder lacks; Hydra would write a main.log."""
+
+
 def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
     """Add the checkpoint and run folder of an earlier run if the command uses one.
 
@@ -120,12 +124,14 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
         raise UserError("-c RUN cannot resume an ensemble; run its original command again")
     if again and command.name == "reproduce":
         where = f"hydra.run.dir={quote_value(str(recipe.parent.parent))}"
-        return [*rest, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
+        return [*rest, where, *QUIET]
     if again and not command.stable_run_dir and (command.name == "prepare" or command.default_recipe):
         where = f"hydra.run.dir='runs/{command.name}/${{now:%Y-%m-%d_%H-%M-%S}}'"
-        return [*overrides, where, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"]
+        return [*overrides, where, *QUIET]
+    if again and wanted == "auto" and not any(word.startswith("hydra.run.dir=") for word in overrides):
+        overrides = [*overrides, f"hydra.run.dir={quote_value(str(recipe.parent.parent))}"]
     if command.name == "prepare" or command.stable_run_dir or command.default_recipe or wanted in ("null", "auto"):
-        return overrides
+        return [*overrides, *QUIET] if again else overrides
     runs = recipe.parent.parent if again else Path("runs") / recipe.stem
     checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
     if not checkpoint.is_file():
@@ -134,7 +140,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
     if checkpoint.resolve().parent.name == CHECKPOINTS:
         found.append(f"hydra.run.dir={quote_value(str(checkpoint.resolve().parent.parent))}")
         found.append(f"hydra.output_subdir=.hydra/{command.name}")
-    return [*found, "hydra.job.name=alexnet_pl", "hydra/job_logging=none"] if again else found
+    return [*found, *QUIET] if again else found
 
 
 def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:

@@ -70,7 +70,7 @@ def checkpoint_of_run(run: Path, file: str) -> Path:
     if path.is_file():
         return path
     pretrained = (run / PRETRAINED).is_dir()
-    resume = f"fit {run} ckpt_path=auto hydra.run.dir={run} continues after its pre-training"
+    resume = f"fit {run} ckpt_path=auto continues it, with its pre-training"
     advice = resume if pretrained else "fit first, or name a file"
     raise UserError(f"ckpt_path={path.stem}: {run} has no {file}; {advice}")
 

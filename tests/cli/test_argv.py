@@ -603,6 +603,15 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(tmp_
     }  # fmt: skip
 
 
+def test_fit_that_starts_or_continues_a_run_folder_stays_in_it_without_a_log(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs/demo/x")
+    for typed in ([], ["hydra.run.dir=runs/y"]):
+        words = to_hydra(["fit", "runs/demo/x", "ckpt_path=auto", *typed])
+        folders = [word for word in words if word.startswith("hydra.run.dir=")]
+        assert folders == (["hydra.run.dir='runs/y'"] if typed else [f"hydra.run.dir='{tmp_path}/runs/demo/x'"])
+        assert "hydra/job_logging=none" in words
+
+
 @pytest.mark.parametrize("command", ["verify", "prepare"])
 def test_store_of_a_run_is_checked_without_a_log_in_outputs(command: str, tmp_path: Path) -> None:
     """A run's config has no settings for Hydra, whose own are a folder outputs/ with a log."""
