@@ -4,6 +4,7 @@ Expected: exit code 0, or 2 with one line that starts with "alexnet_pl:"; no tra
 """
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def campaign(place: Workplace, tally: Tally, whole: bool) -> None:
             what = " ".join(argv[-3:]) if kind == "a corrupt recipe" else argv[-1]
             if not tally.wants(what):
                 continue
+            shutil.rmtree(folder / "run", ignore_errors=True)  # a new fit does not replace a run
             ended = run(argv, place.output)
             tally.note(what, "" if ended.well else f"exit code {ended.code}: {ended.last_line}", place.output)
             tally.count(f"{kind}, {'refused' if ended.code == 2 else 'allowed'}")

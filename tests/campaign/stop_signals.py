@@ -45,7 +45,10 @@ def commands(place: Workplace, folder: Path) -> dict[str, list[str]]:
         "predict": ["predict", "-c", run, f"predict.images={place.images}"],
         "features": ["features", "-c", run],
         "retrieve": ["retrieve", "-c", run, "retrieval.k=3"],
-        "fit of codes": ["fit", "-c", "codes", f"codes.features={run}", "logger=csv", f"hydra.run.dir={beside}"],
+        "fit of codes": [
+            *("fit", "-c", "codes", f"codes.features={run}", "logger=csv", "ckpt_path=auto"),
+            f"hydra.run.dir={beside}",
+        ],
         "bench": ["bench", f"data.root={place.store(72)}", "bench.rounds=1", f"hydra.run.dir={beside}"],
         "report": ["report", f"report.runs={folder.parent}", f"hydra.run.dir={beside}"],
         "dashboard": ["dashboard", f"report.runs={folder.parent}", f"hydra.run.dir={beside}"],

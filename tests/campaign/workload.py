@@ -82,7 +82,7 @@ class Workplace:
         if not root.is_dir():
             box_runs.make_classifier_run(root / "classifier", box_runs.make_scenes(root / "scenes"))
         where = (f"data.root={root / 'scenes'}", f"transfer.weights={root / 'classifier'}", f"hydra.run.dir={folder}")
-        return ["fit", "-c", "overfeat_detect", *where, *box_runs.CPU, *box_runs.KEYS]
+        return ["fit", "-c", "overfeat_detect", *where, *box_runs.CPU, *box_runs.KEYS, "ckpt_path=auto"]
 
     def reference(self, net: str) -> Path:
         """Run folder of an undisturbed fit and test."""
