@@ -370,6 +370,7 @@ def test_changed_rate_of_a_resumed_fit_applies(
     assert [float(rate) for rate in rates if rate] == pytest.approx([10 * cfg.optim.lr, cfg.optim.lr])
     assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == ["optim.lr"]
     cfg.trainer.max_epochs = 1
+    shutil.rmtree(tmp_path / "checkpoints")
     run(cfg, "fit", tmp_path)  # a new network in the same folder
     assert json.loads((tmp_path / "fit.json").read_text())["changed_settings"] == []
 

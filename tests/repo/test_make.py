@@ -1,5 +1,6 @@
 """What `make setup` and `make demo` say at their end."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,8 +26,10 @@ def installed(tmp_path: Path) -> Path:
 
 def make(target: str, folder: Path) -> list[str]:
     """Lines that `make` prints in `folder`."""
-    words = ["make", "-f", str(ROOT / "Makefile"), target, "VENV=env"]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout.splitlines()
+    words = ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), target, "VENV=env"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of `make test`
+    made = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=True)
+    return made.stdout.splitlines()
 
 
 def test_setup_says_how_to_activate(installed: Path) -> None:
