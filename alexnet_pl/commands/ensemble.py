@@ -21,14 +21,13 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     options = make_ensemble_options(cfg)
     runs = [Path(run) for run in options.members]
     groups = options.members_to_make()
-    words = {
-        name: quote_for_sweep([*group.overrides, *subruns.inherited_overrides()]) for name, group in groups.items()
-    }
+    inherited = subruns.inherited_overrides()
+    words = {name: quote_for_sweep([*group.overrides, *inherited]) for name, group in groups.items()}
     for name, group in groups.items():
         subruns.check_named_recipe(f"ensemble.groups.{name}.recipe", group.recipe)
         if not (folder / "members" / name).exists():  # a missing store is found before the jobs of a sweep start
-            inherited = [word for word in subruns.inherited_overrides() if word.lstrip("+").startswith("data.")]
-            Store(schema.store_root(compose(group.recipe, [*group.overrides, *inherited])))
+            of_data = [word for word in inherited if word.lstrip("+").startswith("data.")]
+            Store(schema.store_root(compose(group.recipe, [*group.overrides, *of_data])))
     for name, group in groups.items():
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words[name])
     views = make_test_section(cfg).view_set

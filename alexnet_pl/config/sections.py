@@ -16,7 +16,8 @@ SECTIONS = (  # mappings; the other top-level keys, in `VALUES`, are single valu
 VALUES = ("command", "seed", "ckpt_path", "objective", "logger")
 LOGGERS = ("wandb", "tensorboard", "csv")
 SCHEDULES = ("plateau", "logged", "steps", "staged", "constant")  # values of schedule.name, each with a section
-OBJECTIVES = ("val/top1_error", "val/top5_error", "val/loss", "train/epoch_top1_error")
+VALIDATION_METRICS = ("val/top1_error", "val/top5_error", "val/loss")
+OBJECTIVES = (*VALIDATION_METRICS, "train/epoch_top1_error")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from typing import Any
 import lightning as L
 from torch.optim import Optimizer
 
+from alexnet_pl.config.sections import VALIDATION_METRICS
+
 FIRST_LAYER = "conv1."
-MONITORS = ("val/top1_error", "val/top5_error", "val/loss")
 
 
 class Schedule(L.Callback):
@@ -57,8 +58,8 @@ class PlateauSchedule(Schedule):
         times: int = 3,
         freeze_conv1: bool = True,
     ) -> None:
-        if monitor not in MONITORS:
-            raise ValueError(f"monitor={monitor}: one of {', '.join(MONITORS)}")
+        if monitor not in VALIDATION_METRICS:
+            raise ValueError(f"monitor={monitor}: one of {', '.join(VALIDATION_METRICS)}")
         if patience < 1 or times < 0:
             raise ValueError(f"patience={patience}, times={times}: at least 1, and not negative")
         if min_delta < 0:

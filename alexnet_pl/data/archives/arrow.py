@@ -6,6 +6,7 @@ eight bytes. The bytes of images are not touched while a file is listed.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,24 +29,25 @@ class ArrowImage(NamedTuple):
 
 def read_images(path: Path) -> Iterator[ArrowImage]:
     """Yield the rows. Raises UserError, naming the file, if it is corrupt or has no images with their bytes."""
-    from pyarrow import ArrowException  # imported here, since this takes half a second
-
-    try:
+    with naming_file(path):
         content = ArrowContent(path)
         for batch in content.batches():
             yield from content.images(batch)
-    except (ArrowException, OSError) as error:
-        raise UserError(
-            f"prepare.source: {path}: corrupt or incomplete ({reason(error)}); download it again"
-        ) from error
 
 
 def read_arrow_class_names(path: Path) -> list[str]:
     """Read the class names that `datasets` stores in the schema; [] if another program wrote the file."""
-    from pyarrow import ArrowException
+    with naming_file(path):
+        return class_names(ArrowContent(path).schema)
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Turn errors of a corrupt file into a UserError that names it."""
+    from pyarrow import ArrowException  # imported here, since this takes half a second
 
     try:
-        return class_names(ArrowContent(path).schema)
+        yield
     except (ArrowException, OSError) as error:
         raise UserError(
             f"prepare.source: {path}: corrupt or incomplete ({reason(error)}); download it again"

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation, zip_location
 from alexnet_pl.data.archives.remote import parse_path
-from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, Member, is_desktop_file, list_members, whole_archive
+from alexnet_pl.data.archives.tar import Member, is_desktop_file, list_members, whole_archive
+from alexnet_pl.data.archives.tar_stream import SUFFIXES as TAR_SUFFIXES
 from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
 from alexnet_pl.data.sources.disk_list import DiskList
@@ -24,7 +25,7 @@ from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError
 
-SUFFIXES = (".tar", *GZIP_SUFFIXES, ".zip")
+SUFFIXES = (*TAR_SUFFIXES, ".zip")
 FIRST = 64  # members that show whether an archive has class folders; lists may come first
 SPLIT_FOLDER = re.compile(r"(?:.*[-_])?(train|validation|valid|val|test)")
 

@@ -14,7 +14,7 @@ image has both, they must agree.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +22,12 @@ from alexnet_pl.data.archives.arrow import read_arrow_class_names
 from alexnet_pl.data.archives.parquet import read_class_names
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.packed_rows import (
-    SourceRow,
     read_archive_rows,
     read_arrow_rows,
     read_shard_rows,
     read_table_rows,
 )
-from alexnet_pl.data.sources.row_listing import read_rows
+from alexnet_pl.data.sources.row_listing import read_files, read_rows
 from alexnet_pl.data.sources.split_files import (
     SPLITS,
     check_complete,
@@ -65,36 +64,19 @@ def find_shards(source: Path) -> dict[str, list[Path]]:
 def read_tables(
     files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
 ) -> DatasetListing:
-    return read_parts(files, read_table_rows, read_class_names, allow_incomplete, val_share)
+    return read_files(files, read_table_rows, find_missing_parts, allow_incomplete, val_share, read_class_names)
 
 
 def read_arrow_files(
     files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
 ) -> DatasetListing:
-    return read_parts(files, read_arrow_rows, read_arrow_class_names, allow_incomplete, val_share)
-
-
-def read_parts(
-    files: Mapping[str, list[Path]],
-    rows: Callable[[Path], Iterable[SourceRow]],
-    class_names: Callable[[Path], list[str]],
-    allow_incomplete: bool,
-    val_share: float | None,
-) -> DatasetListing:
-    """List files whose names state their number."""
-    first = next(iter(files.values()))[0]
-    missing = find_missing_validation(files, val_share) + find_missing_parts(files)
-    missing = check_complete(first.parent, missing, allow_incomplete)
-    return replace(read_rows(first.parent, files, rows, class_names(first), val_share), missing=missing)
+    return read_files(files, read_arrow_rows, find_missing_parts, allow_incomplete, val_share, read_arrow_class_names)
 
 
 def read_packed(
     files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
 ) -> DatasetListing:
-    folder = next(iter(files.values()))[0].parent
-    missing = find_missing_validation(files, val_share) + find_missing_numbers(files)
-    missing = check_complete(folder, missing, allow_incomplete)
-    return replace(read_rows(folder, files, read_archive_rows, [], val_share), missing=missing)
+    return read_files(files, read_archive_rows, find_missing_numbers, allow_incomplete, val_share)
 
 
 def read_shards(

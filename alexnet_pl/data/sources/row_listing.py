@@ -1,6 +1,7 @@
 """Listing of packed copies from their rows: classes by wnid or label, checked against each other."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,29 @@ from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecord
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.packed_rows import SourceRow, find_naming
+from alexnet_pl.data.sources.split_files import check_complete, find_missing_validation
 from alexnet_pl.errors import UserError
+
+
+def read_files(
+    files: Mapping[str, list[Path]],
+    rows: Callable[[Path], Iterable[SourceRow]],
+    find_missing: Callable[[Mapping[str, list[Path]]], list[str]],
+    allow_incomplete: bool,
+    val_share: float | None,
+    class_names: Callable[[Path], list[str]] = lambda first: [],
+) -> DatasetListing:
+    """List the rows of all files of a copy.
+
+    find_missing: function from the files to the names of those that are missing.
+    class_names: function from the first file to the class names in it.
+
+    Raises UserError if files are missing, unless `allow_incomplete`.
+    """
+    first = next(iter(files.values()))[0]
+    missing = find_missing_validation(files, val_share) + find_missing(files)
+    missing = check_complete(first.parent, missing, allow_incomplete)
+    return replace(read_rows(first.parent, files, rows, class_names(first), val_share), missing=missing)
 
 
 def read_rows(

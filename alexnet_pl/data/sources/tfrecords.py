@@ -9,18 +9,15 @@ numbers the sorted wnids from 0. Some of these scripts wrote images that were no
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tfrecord import Features, Span, TFRecord, read_examples
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.packed_rows import SourceRow, find_wnid
-from alexnet_pl.data.sources.row_listing import read_rows
+from alexnet_pl.data.sources.row_listing import read_files
 from alexnet_pl.data.sources.split_files import (
-    check_complete,
     find_missing_parts,
-    find_missing_validation,
     group_by_folder,
     group_by_split,
 )
@@ -47,10 +44,7 @@ def read_tfrecords(
     files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
 ) -> DatasetListing:
     """List a copy. Raises UserError, naming the file, if one is missing, corrupt, or has no images."""
-    folder = next(iter(files.values()))[0].parent
-    missing = find_missing_validation(files, val_share) + find_missing_parts(files)
-    missing = check_complete(folder, missing, allow_incomplete)
-    return replace(read_rows(folder, files, read_record_rows, [], val_share), missing=missing)
+    return read_files(files, read_record_rows, find_missing_parts, allow_incomplete, val_share)
 
 
 def read_record_rows(path: Path) -> Iterator[SourceRow]:
