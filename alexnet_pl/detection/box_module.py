@@ -4,12 +4,13 @@ The paper prints no learning rate, batch size, number of epochs or update rule f
 that decays linearly to zero works without a search.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
@@ -25,6 +26,8 @@ class BoxModule(L.LightningModule):
 
     `switches`: settings of the network, {"model", "augment", "boxes"}; `store`: identity of the training images.
     """
+
+    loss_names: tuple[str, ...] = ("loss",)
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class BoxModule(L.LightningModule):
         self.lineage: list[LineageStage] = []
         self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
         self.options = BoxOptions(**switches["boxes"])
+        # Lightning's own mean over processes divides the number of images as an integer
+        self.val_losses = nn.ModuleList(MeanMetric() for _ in self.loss_names)
         self.freeze()
 
     def freeze(self) -> None:
@@ -63,6 +68,12 @@ class BoxModule(L.LightningModule):
         if not torch.isfinite(loss):
             raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
         return loss
+
+    def log_val_losses(self, losses: Mapping[str, Tensor], count: int) -> None:
+        """Log the mean of each loss over all processes; `count`: images or windows of this batch."""
+        for name, metric in zip(self.loss_names, self.val_losses, strict=True):
+            metric.update(losses[name], count)  # type: ignore[operator]
+            self.log(f"val/{name}", metric, prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)

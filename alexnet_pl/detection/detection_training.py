@@ -24,6 +24,8 @@ from alexnet_pl.evaluation.image_scales import pyramid_sides
 class DetectorModule(BoxModule):
     """Loss: cross-entropy of the windows' classes plus the box loss of the windows with an object."""
 
+    loss_names = ("loss", "class_loss", "box_loss")
+
     def freeze(self) -> None:
         if self.options.fine_tune == "classifier":
             for name, layer in self.network.net.named_children():
@@ -39,8 +41,7 @@ class DetectorModule(BoxModule):
 
     def validation_step(self, batch: list[TrainingScene], index: int) -> None:
         losses = self.compute_losses(batch, np.random.default_rng(index))
-        values = {f"val/{name}": value for name, value in losses.items()}
-        self.log_dict(values, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log_val_losses(losses, len(batch))
 
     def compute_losses(self, batch: list[TrainingScene], generator: np.random.Generator) -> dict[str, Tensor]:
         samples = [self.pick_windows(scene, generator) for scene in batch]

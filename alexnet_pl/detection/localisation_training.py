@@ -30,7 +30,7 @@ class RegressorModule(BoxModule):
         return loss
 
     def validation_step(self, batch: WindowBatch, index: int) -> None:
-        self.log("val/loss", self.window_loss(batch), prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
+        self.log_val_losses({"loss": self.window_loss(batch)}, len(batch.labels))
 
 
 class WindowLoader(ItemLoader):

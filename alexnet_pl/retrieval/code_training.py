@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
@@ -63,7 +64,7 @@ class CodeLearner(L.LightningModule):
         if lr < 0:
             raise ValueError(f"lr={lr}: not below 0")
         self.net, self.switches, self.source, self.lr, self.epochs = net, switches, source, lr, epochs
-        self.neighbors = neighbors
+        self.neighbors, self.val_loss = neighbors, MeanMetric()
         self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
 
     def configure_optimizers(self) -> Any:
@@ -101,7 +102,8 @@ class CodeLearner(L.LightningModule):
         return neighbor_loss(vectors, codes, others, self.global_rank * len(vectors))
 
     def validation_step(self, vectors: Tensor, index: int) -> None:
-        self.log("val/loss", mean_error(self.net(vectors)[0]), prog_bar=True, batch_size=len(vectors), sync_dist=True)
+        self.val_loss.update(mean_error(self.net(vectors)[0]), len(vectors))
+        self.log("val/loss", self.val_loss, prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
