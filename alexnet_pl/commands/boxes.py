@@ -13,18 +13,23 @@ from alexnet_pl.commands.fit import (
     store_fingerprint,
 )
 from alexnet_pl.commands.reproduce import fit_then_test
-from alexnet_pl.commands.typed_overrides import typed_overrides
+from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.detection.build import build_boxes
-from alexnet_pl.errors import UserError
 from alexnet_pl.files import parse_record
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training.callbacks.records import FitRecord
 
+UNREAD = {
+    "schedule": "boxes, whose learning rate decays linearly to zero over trainer.max_epochs",
+    "model": "boxes, whose network is that of transfer.weights",
+    "augment": "boxes, whose images are prepared as for the network of transfer.weights",
+}
+
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    refuse_schedule()
+    refuse_typed(UNREAD)
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg), store_fingerprint(cfg)):
         return None
     check_folder_is_free(cfg, folder)
@@ -35,16 +40,6 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     outcome = "no validation" if loss is None else f"val loss {loss:.4f}"  # trainer.max_steps can end a fit before one
     print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: {outcome}", folder)
     return loss
-
-
-def refuse_schedule() -> None:
-    """Raise UserError if the user typed a key of the section `schedule`, which is a classifier's."""
-    for word in typed_overrides():
-        if word.startswith("schedule."):
-            key = word.partition("=")[0]
-            raise UserError(
-                f"{key}: not for boxes, whose learning rate decays linearly to zero over trainer.max_epochs"
-            )
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from alexnet_pl import runtime
 from alexnet_pl.commands.fit import check_folder_is_free, fit_to_end, is_finished, pin_start_for_ddp_ranks
 from alexnet_pl.commands.reproduce import fit_then_test
+from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
@@ -31,8 +32,16 @@ from alexnet_pl.runs.provenance import append_session, current_commit, describe_
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.callbacks.records import FitRecord
 
+UNREAD = {
+    "schedule": "codes, whose learning rate decays linearly to zero over trainer.max_epochs",
+    "model": "codes; codes.hidden and codes.bits give the auto-encoder's layers",
+    "augment": "codes, which are trained on features; `features` computes them",
+    "transfer": "codes; ckpt_path=CHECKPOINT continues an auto-encoder",
+}
+
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
+    refuse_typed(UNREAD)
     if cfg.ckpt_path == "auto":
         options = make_code_options(cfg)
         source = open_features(options, options.layer)[0].identity

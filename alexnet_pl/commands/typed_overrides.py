@@ -1,14 +1,28 @@
 """Overrides that the user typed, as distinct from those of a recipe or a run folder."""
 
+from collections.abc import Mapping
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import store_root
+from alexnet_pl.errors import UserError
 
 
 def typed_overrides() -> list[str]:
     """Overrides of the command line, without a leading `+`; [] if Hydra did not start the command."""
     return [word.lstrip("+") for word in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def refuse_typed(reasons: Mapping[str, str]) -> None:
+    """Raise UserError if the user typed a key of a section that the command does not read.
+
+    `reasons`: by section, why its keys would have no effect.
+    """
+    for word in typed_overrides():
+        key = word.partition("=")[0]
+        if reason := reasons.get(key.partition(".")[0]):
+            raise UserError(f"{key}: not for {reason}")
 
 
 def check_typed_store(cfg: DictConfig) -> None:

@@ -123,9 +123,9 @@ def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[S
 
     The last layer is copied class by class, so that a classifier of 1,000 classes can initialize a detector of 200 of
     them; other classes and the background keep their initial values. The regressor of a box network is copied too, if
-    it has the same sizes.
+    it fits.
     """
-    state, with_regressor = network.state_dict(), regressor_fits(network, source)
+    state, with_regressor = network.state_dict(), regressor_fits(network, source, classes)
     last = list(dict(network.net.named_parameters()))[-1].rpartition(".")[0]
     for name, tensor in source.tensors.items():
         if name.startswith(f"net.{last}."):
@@ -140,8 +140,10 @@ def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[S
         state["mean"].copy_(source.tensors["augment.mean_image"].mean((1, 2)).reshape(3, 1, 1))
 
 
-def regressor_fits(network: BoxNetwork, source: StartingPoint) -> bool:
-    """Whether `source` has a regressor of the same sizes, by `boxes.units` and `boxes.per_class`."""
+def regressor_fits(network: BoxNetwork, source: StartingPoint, classes: Sequence[Sequence[str]]) -> bool:
+    """Whether `source` has a regressor of the same sizes and, with outputs for each class, of the same `classes`."""
+    if network.regressor.heads > 1 and class_ids(classes) != class_ids(source.metadata["classes"]):
+        return False
     tensors = ((name, tensor) for name, tensor in network.state_dict().items() if name.startswith("regressor."))
     return all(name in source.tensors and source.tensors[name].shape == tensor.shape for name, tensor in tensors)
 

@@ -87,8 +87,10 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
         check_same_images(trained.metadata, store.classes, store.fingerprint)  # before any window is computed
     network = make_box_network(switches, len(store.classes), options)
     copy_weights(network, trained, store.classes)
-    if "boxes" in trained.metadata["switches"] and not regressor_fits(network, trained):
-        rank_zero_only(print)(f"{trained.path}: its regressor is not copied, because boxes.units or per_class differ")
+    if "boxes" in trained.metadata["switches"] and not regressor_fits(network, trained, store.classes):
+        rank_zero_only(print)(
+            f"{trained.path}: its regressor is not copied, because boxes.units, per_class or the classes differ"
+        )
     module, data = build_module_and_data(cfg, options, store, network, switches, trained)
     module.lineage = read_lineage(trained.metadata) if cfg.ckpt_path else read_earlier_network(trained.path).lineage
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
@@ -113,7 +115,7 @@ def build_module_and_data(
         module: BoxModule = instantiate(DetectorModule, cfg.optim, "optim", **arguments)
         return module, SceneData(store, options, cfg.data.batch_size, cfg.seed)
     train, val = open_window_caches(cfg, options, store, network, trained)
-    if not regressor_fits(network, trained):
+    if not regressor_fits(network, trained, store.classes):
         network.regressor.reset_parameters(train.mean_square())
     module = instantiate(RegressorModule, cfg.optim, "optim", **arguments)
     return module, WindowData(store, train, val, cfg.data.batch_size, cfg.seed)

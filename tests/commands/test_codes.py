@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from run_folders import whole_and_cut
 from running import Compose, check_words, last, run
 
+from alexnet_pl.commands import typed_overrides
 from alexnet_pl.commands.network_of_weights import architecture_of_run
 from alexnet_pl.detection.box_network import open_starting_point
 from alexnet_pl.errors import UserError
@@ -54,6 +55,15 @@ def cfg(config: Compose, network: Path) -> DictConfig:
 
 def weights(folder: Path) -> dict[str, Any]:
     return torch.load(last(folder), weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("key", ["schedule.name", "model.width", "augment.noise", "transfer.weights"])
+def test_typed_settings_of_classifiers_are_refused(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr(typed_overrides, "typed_overrides", lambda: ["seed=1", f"{key}=1"])
+    with pytest.raises(UserError, match=f"^{key}: not for codes"):
+        run(cfg, "fit", tmp_path / "run")
 
 
 @pytest.mark.parametrize("binary", ["straight_through", "noise"])

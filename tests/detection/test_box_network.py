@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from box_runs import CROP, MODEL, SIZE
 from networks import map_side
 from torch.nn import functional as F
 
@@ -13,6 +14,7 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_network import (
     BoxNetwork,
+    StartingPoint,
     copy_outputs,
     copy_weights,
     make_box_network,
@@ -130,6 +132,22 @@ def test_detector_copies_the_outputs_of_shared_classes(
     assert torch.equal(made.net.fc9.weight[0], fresh)
     torch.testing.assert_close(made.net.conv1.weight, trained.tensors["net.conv1.weight"])
     assert made.mean.flatten().tolist() == [118, 118, 118]
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_outputs_per_class_are_copied_for_the_same_classes_only(
+    scene_store: Store, options: BoxOptions, tmp_path: Path, per_class: bool
+) -> None:
+    switches = {"model": MODEL | {"num_classes": 10}, "augment": {"size": SIZE, "crop": CROP}}
+    options = replace(options, per_class=per_class)
+    torch.manual_seed(1)
+    trained = make_box_network(switches, 10, options)
+    metadata = {"switches": switches, "classes": scene_store.classes}
+    source = StartingPoint(tmp_path, {"state_dict": trained.state_dict(), "alexnet_pl": metadata})
+    for classes, copied in ((scene_store.classes, True), (scene_store.classes[::-1], not per_class)):
+        made = make_box_network(switches, 10, options)
+        copy_weights(made, source, classes)
+        assert torch.equal(made.regressor.fc1.weight, trained.regressor.fc1.weight) == copied
 
 
 def test_background_output_is_copied_if_both_have_one() -> None:

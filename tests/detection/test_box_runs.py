@@ -16,7 +16,7 @@ from PIL import Image
 from run_folders import table, whole_and_cut
 from running import Compose, last, run
 
-from alexnet_pl.commands import boxes
+from alexnet_pl.commands import typed_overrides
 from alexnet_pl.commands.detect import name_pictures
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
@@ -267,7 +267,7 @@ def test_localiser_starts_from_the_regressor_of_another(
     run(localise, "fit", tmp_path / "three", **keys, seed=5)
     three = torch.load(last(tmp_path / "three"), weights_only=True)["state_dict"]
     assert not torch.equal(one["network.regressor.fc1.weight"], three["network.regressor.fc1.weight"])
-    assert "its regressor is not copied, because boxes.units or per_class differ" in capsys.readouterr().out
+    assert "because boxes.units, per_class or the classes differ" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -282,11 +282,12 @@ def test_settings_that_box_fits_do_not_read_are_refused(
         run(localise, "fit", tmp_path / "run")
 
 
-def test_schedule_of_a_box_fit_is_refused(
-    localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("key", ["schedule.name", "model.width", "augment.noise"])
+def test_typed_settings_of_classifiers_are_refused(
+    localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    monkeypatch.setattr(boxes, "typed_overrides", lambda: ["seed=1", "schedule.name=steps"])
-    with pytest.raises(UserError, match=r"^schedule\.name: not for boxes"):
+    monkeypatch.setattr(typed_overrides, "typed_overrides", lambda: ["seed=1", f"{key}=1"])
+    with pytest.raises(UserError, match=f"^{key}: not for boxes"):
         run(localise, "fit", tmp_path / "run")
 
 
