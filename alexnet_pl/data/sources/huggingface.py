@@ -6,6 +6,7 @@ makes of them, timm's WebDataset shards.
     imagenet-1k-train-00000-of-00292.arrow …         the cache of `load_dataset`: columns as in the Parquet files
     train/data-00000-of-00300.arrow …, validation/…  a dataset written by `save_to_disk`
     imagenet22k-train-0000.tar …, imagenet22k-validation-…                   key.jpg, key.cls, key.json
+    train/000000.tar …, val/000000.tar …                                     likewise
     _info.json beside these shards                                           number of samples of each split
 
 The class of an image is given by the wnid in its name, or by a label, which is an index into the sorted wnids. If an
@@ -39,7 +40,7 @@ from alexnet_pl.data.sources.split_files import (
 )
 from alexnet_pl.errors import UserError
 
-SHARD = re.compile(r".*\d{3,}\.tar$")
+SHARD = re.compile(r"(?!n\d{8}\.).*\d{3,}\.tar$")  # n01440764.tar is an archive of a synset
 
 
 def find_tables(source: Path) -> dict[str, list[Path]]:
@@ -57,8 +58,11 @@ def find_packed(source: Path) -> dict[str, list[Path]]:
 
 
 def find_shards(source: Path) -> dict[str, list[Path]]:
-    by_name = group_by_split(source, "*.tar")
-    return {s: shards for s, paths in by_name.items() if (shards := [p for p in paths if SHARD.match(p.name)])}
+    for groups in (group_by_split(source, "*.tar"), group_by_folder(source, "*.tar")):
+        shards = {split: [path for path in paths if SHARD.match(path.name)] for split, paths in groups.items()}
+        if found := {split: paths for split, paths in shards.items() if paths}:
+            return found
+    return {}
 
 
 def read_tables(

@@ -63,7 +63,7 @@ def find_missing_numbers(files: Mapping[str, list[Path]]) -> list[str]:
     """Names of missing files, given that numbers start at 0 without gaps; files after the last are not detected."""
     missing = []
     for paths in files.values():
-        numbered = [match for path in paths if (match := re.match(r"(.*\D)(\d+)(\.tar(?:\.gz)?)$", path.name))]
+        numbered = [match for path in paths if (match := re.match(r"((?:.*\D)?)(\d+)(\.tar(?:\.gz)?)$", path.name))]
         if numbered:
             begin, digits, end = numbered[0].groups()
             present = {int(match[2]) for match in numbered}

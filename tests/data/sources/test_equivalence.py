@@ -106,6 +106,20 @@ def test_fall_2009_is_selected_by_a_list_of_synsets(tmp_path: Path) -> None:
         read_source(copy, {}, copy / "away.txt")
 
 
+def test_shards_in_a_folder_of_their_split_are_found(tmp_path: Path) -> None:
+    """Numbered alone, as img2dataset and webdataset's ShardWriter name them."""
+    copy = shards(tmp_path / "copy")
+    expected = shades(store(copy, tmp_path / "one"), "train")
+    for split, name in (("train", "train"), ("val", "validation")):
+        (copy / split).mkdir()
+        for number in range(2):
+            (copy / f"imagenet22k-{name}-{number:04d}.tar").rename(copy / split / f"{number:06d}.tar")
+    assert shades(store(copy, tmp_path / "two"), "train") == expected
+    (copy / "train/000000.tar").unlink()
+    with pytest.raises(UserError, match=r"train: 000000\.tar missing"):
+        read_source(copy, {})
+
+
 def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
     """A file of the split is missing, or labels are in the order of the ILSVRC ids."""
     copy = shards(tmp_path / "copy")
