@@ -48,7 +48,8 @@ RENAMED: dict[str, str | None] = {
     "trainer.gpus": "trainer.devices",
     "optim.bias_rate": "optim.bias_lr_scale",
     "optim.bias_decay": "optim.decay_biases",
-    "optim.undecayed": "optim.no_decay_layers",
+    "optim.undecayed": "optim.layer_decay",
+    "optim.no_decay_layers": "optim.layer_decay",
     "transfer.carry": "transfer.layers",
     "transfer.recipe": "transfer.pretrain_recipe",
     "transfer.roots": "transfer.data_roots",
@@ -126,6 +127,8 @@ def migrate(config: dict[str, Any]) -> dict[str, Any]:
 
 def migrate_value(key: str, value: Any) -> Any:
     """`value` for the new key `key`, with renamed values, interpolations and recipes."""
+    if isinstance(value, list) and key == "optim.layer_decay":  # layers without decay
+        return dict.fromkeys(value, 0.0)
     if isinstance(value, list) and key.split(".")[-1] == "overrides":
         return [migrate_override(str(word)) for word in value]
     if not isinstance(value, str):

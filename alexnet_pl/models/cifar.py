@@ -1,7 +1,8 @@
 """CIFAR-10 networks of four layers: Figure 1 (§4.1), and the 13 % and 11 % errors of §4.3.
 
-The paper specifies neither network. `LocalNet` is exactly layers-conv-local-13pct.cfg and -11pct.cfg of the authors'
-program. `ConvNet` is its layers-19pct.cfg without weight decay, the only small four-layer network in the program.
+The paper specifies neither network. `LocalNet` is exactly layers-conv-local-13pct.cfg and -11pct.cfg of cuda-convnet,
+the authors' program, as they stood in June 2012. `ConvNet` is its layers-19pct.cfg without weight decay, the only small
+four-layer network in the program.
 """
 
 import torch
@@ -45,51 +46,53 @@ class ConvNet(nn.Module):
 
 
 class LocalNet(nn.Module):
-    """Network of §4.3: 13 % error, or 11 % with `norm`; two convolutional, two locally connected layers, one dense.
+    """Network of §4.3: two convolutional and two locally connected layers, and a dense one.
 
-        layer    kernels                       output             followed by
-        image                                  (N,  3, 24, 24)
-        conv1    64 of 5×5                     (N, 64, 24, 24)    ReLU, (norm), max-pool to 12×12
-        conv2    64 of 5×5                     (N, 64, 12, 12)    ReLU, (norm), max-pool to 6×6
-        local3   32 of 3×3 at each pixel       (N, 32,  6,  6)    ReLU
-        local4   32 of 3×3 at each pixel       (N, 32,  6,  6)    ReLU
-        fc10     num_classes                   (N, num_classes)   logits
+        layer    kernels                             output             followed by
+        image                                        (N,  3, 24, 24)
+        conv1    64 of 5×5                           (N, 64, 24, 24)    ReLU, max-pool to 12×12, (norm)
+        conv2    64 of 5×5                           (N, 64, 12, 12)    ReLU, (norm), max-pool to 6×6
+        local3   `local3_maps` of 3×3 at each pixel  (N, 32,  6,  6)    ReLU
+        local4   32 of 3×3 at each pixel             (N, 32,  6,  6)    ReLU
+        fc10     num_classes                         (N, num_classes)   logits
 
-    The norm has k = 1, n = 5, α = 0.001 / n, β = 0.75 (layers-conv-local-11pct.cfg; its k is the program's default),
-    not the constants printed for ImageNet.
+    The file of 13 % has no norms and 32 maps in local3; that of 11 % has `norm` and 64 maps. Its norms have k = 1,
+    n = 9, α = 0.001 / n, β = 0.75, not the constants printed for ImageNet; k is a constant of cuda-convnet's kernel.
     """
 
-    def __init__(self, num_classes: int = 10, crop: int = 24, activation: str = "relu", norm: bool = False) -> None:
+    def __init__(
+        self,
+        num_classes: int = 10,
+        crop: int = 24,
+        activation: str = "relu",
+        norm: bool = False,
+        local3_maps: int = 32,
+    ) -> None:
         super().__init__()
         check_cifar_options(num_classes, crop, activation)
+        if local3_maps < 1:
+            raise ValueError(f"local3_maps={local3_maps}: at least 1")
         self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
         pixels = side_after_pooling(crop, poolings=2)
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
         self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
-        self.local3 = LocallyConnected(64, 32, 3, pixels)
-        self.local4 = LocallyConnected(32, 32, 3, pixels)
+        self.local3 = LocallyConnected(64, local3_maps, 3, pixels)
+        self.local4 = LocallyConnected(local3_maps, 32, 3, pixels)
         self.fc10 = nn.Linear(32 * pixels**2, num_classes)
         self.norm1, self.norm2 = (
-            LocalResponseNorm(n=5, k=1.0, alpha=0.001, beta=0.75) if norm else nn.Identity() for _ in range(2)
+            LocalResponseNorm(n=9, k=1.0, alpha=0.001, beta=0.75) if norm else nn.Identity() for _ in range(2)
         )
         init_weights(self, {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc10": 0.01})
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
-        x = self.normalize_and_pool(self.conv1(image), self.norm1)
-        x = self.normalize_and_pool(self.conv2(x), self.norm2)
+        # an activation never decreases, so after the pooling, on a quarter of the pixels, it gives the same result
+        x = self.norm1(self.activation(max_pool(self.conv1(image))))
+        x = self.conv2(x)
+        has_norm = not isinstance(self.norm2, nn.Identity)
+        x = max_pool(self.norm2(self.activation(x))) if has_norm else self.activation(max_pool(x))
         x = self.activation(self.local4(self.activation(self.local3(x))))
         return self.fc10(x.flatten(1))
-
-    def normalize_and_pool(self, x: Tensor, norm: nn.Module) -> Tensor:
-        """Apply activation, norm and max-pool: (N, C, H, W) → (N, C, H/2, W/2).
-
-        Without a norm the activation comes last, on a quarter of the pixels: it never decreases, so the result is the
-        same.
-        """
-        if isinstance(norm, nn.Identity):
-            return self.activation(max_pool(x))
-        return max_pool(norm(self.activation(x)))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.loggers import should_log, write_metrics
-from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
+from alexnet_pl.training.optimizer import MomentumSGD, check_layer_decay, parameter_groups
 from alexnet_pl.training.performance import UNOPTIMIZED, Performance
 
 Net = AlexNet | ConvNet | LocalNet | OverFeat
@@ -59,12 +59,12 @@ class Classifier(L.LightningModule):
         weight_decay: float = 0.0005,
         bias_lr_scale: float = 2.0,
         decay_biases: bool = False,
-        no_decay_layers: list[str] | None = None,
+        layer_decay: dict[str, float] | None = None,
         views: str = "ten",
         dense: DenseViews | None = None,
         performance: Performance = UNOPTIMIZED,
     ) -> None:
-        """Initialize the module; `lr` to `no_decay_layers` are the settings of §6.
+        """Initialize the module; `lr` to `layer_decay` are the settings of §6.
 
         `architecture`: the arguments that `net` and `augment` were built with, {"model": …, "augment": …}. `views`: the
         crops averaged in a test, "center", "ten" or "nine". `dense`: test with OverFeat's windows instead of `views`.
@@ -86,9 +86,8 @@ class Classifier(L.LightningModule):
         self.performance, self.step_function = performance, self.train_step
         self.automatic_optimization = False  # for the paper's update rule, and for CUDA graphs that replay the step
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.bias_lr_scale, self.decay_biases, self.no_decay_layers = bias_lr_scale, decay_biases, no_decay_layers or []
-        if unknown := set(self.no_decay_layers) - dict(net.named_children()).keys():
-            raise ValueError(f"no_decay_layers={sorted(unknown)[0]}: the network has no such layer")
+        self.bias_lr_scale, self.decay_biases, self.layer_decay = bias_lr_scale, decay_biases, dict(layer_decay or {})
+        check_layer_decay(self.layer_decay, net)
         self.rate_scales: dict[str, float] = {}  # factor of `lr` by layer; 1 for layers not named
         self.classes: list[list[str]] = []
         self.last_metrics: dict[str, Tensor] = {}  # metrics of the last validation or test
@@ -134,7 +133,7 @@ class Classifier(L.LightningModule):
         ):
             self.step_function = CudaGraphStep(self.train_step, self.graph_state)
         settings = (self.lr, self.weight_decay, self.bias_lr_scale, self.decay_biases)
-        groups = parameter_groups(self.net, *settings, self.no_decay_layers, self.rate_scales)
+        groups = parameter_groups(self.net, *settings, self.layer_decay, self.rate_scales)
         return MomentumSGD(groups, self.lr, self.momentum, self.weight_decay, fused=self.performance.optimized)
 
     def graph_state(self) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Optimizer of §6 (§5 of 2012): momentum SGD with the learning rate inside the velocity, and its parameter groups."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -117,20 +117,31 @@ def parameter_groups(
     weight_decay: float,
     bias_lr_scale: float,
     decay_biases: bool,
-    no_decay_layers: Sequence[str] = (),
+    layer_decay: Mapping[str, float] = MappingProxyType({}),
     rate_scales: Mapping[str, float] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Parameter groups for MomentumSGD, one per parameter, named `conv1.weight`, `conv1.bias`, …
 
     `bias_lr_scale`: ratio of a bias's learning rate to a weight's. In the program's logs it starts at 2; in print it is
-    1 ("an equal learning rate for all layers"). The program decays weights only (layer.cu:565), and in its CIFAR-10
-    networks not those of `no_decay_layers`. `rate_scales`: factors of `lr` for some layers.
+    1 ("an equal learning rate for all layers"). The program decays weights only (layer.cu:565). `layer_decay`: weight
+    decay of layers that differ from `weight_decay`, as in its CIFAR-10 networks. `rate_scales`: factors of `lr` for
+    some layers.
     """
     groups = []
     for name, parameter in net.named_parameters():
         layer, _, kind = name.rpartition(".")
         bias = kind == "bias"
         rate = (lr * bias_lr_scale if bias else lr) * rate_scales.get(layer, 1.0)
-        decay = 0.0 if layer in no_decay_layers or (bias and not decay_biases) else weight_decay
+        decay = 0.0 if bias and not decay_biases else layer_decay.get(layer, weight_decay)
         groups.append({"name": name, "params": [parameter], "lr": rate, "initial_lr": rate, "weight_decay": decay})
     return groups
+
+
+def check_layer_decay(layer_decay: Mapping[str, float], net: nn.Module) -> None:
+    """Raise ValueError for a layer that the network does not have, or a decay below 0."""
+    layers = dict(net.named_children())
+    for name, decay in layer_decay.items():
+        if name not in layers:
+            raise ValueError(f"layer_decay.{name}: the network has no such layer")
+        if not decay >= 0:
+            raise ValueError(f"layer_decay.{name}={decay}: not negative")

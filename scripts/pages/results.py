@@ -49,16 +49,15 @@ def images_of(claim: Claim) -> str:
 
 
 def measured_elsewhere(label: str, docs: str) -> str:
-    if label not in PAGES:
-        return "not yet measured"
-    cell, place = PAGES[label]
-    return cell.format(docs=docs, found=page_cell(*place))
+    cell, place = PAGES.get(label, ("", None))
+    found = page_cell(*place) if place else None
+    return cell.format(docs=docs, found=found) if found else "not yet measured"
 
 
-def page_cell(page: str, start: str, column: int) -> str:
-    """Number in a page of docs/ that a command has written: mean ± standard deviation."""
-    row = next(row for row in (ROOT / "docs" / page).read_text().splitlines() if row.startswith(start))
-    return row.split("|")[column].partition(",")[0].strip()
+def page_cell(page: str, start: str, column: int) -> str | None:
+    """Number in a page of docs/ that a command has written: mean ± standard deviation; None if it is not there yet."""
+    rows = [row for row in (ROOT / "docs" / page).read_text().splitlines() if row.startswith(start)]
+    return rows[0].split("|")[column].partition(",")[0].strip() if rows else None
 
 
 def failures_table() -> str:

@@ -72,7 +72,7 @@ NEW = {
     "model": {"activation": "relu"},
     "optim": {
         "lr": "${schedule.lr_by_activation.${model.activation}}", "bias_lr_scale": 2.0, "decay_biases": True,
-        "no_decay_layers": ["conv1"],
+        "layer_decay": {"conv1": 0.0},
     },
     "schedule": {
         "name": "staged", "staged": {"stages": [{"epoch": 1, "weights": {"all": 0.01}}]},

@@ -89,15 +89,21 @@ def test_figure_1_networks_have_own_rates_and_no_regularisation(config: Compose)
     assert build.make_module(config("cifar10", "optim.lr=0.5")).lr == 0.5
 
 
-def test_13_and_11_percent_recipes_differ_only_in_the_norm(config: Compose) -> None:
-    """SOURCE_FACTS §1c: rates .001 and .002, decay .004, 300 + 150 + 10 + 10 epochs, nine views of 24 pixels."""
+def test_13_and_11_percent_recipes_match_the_layer_files(config: Compose) -> None:
+    """Rates .001 and .002, decay .004, 350 + 150 + 10 + 10 epochs, nine views of 24 pixels.
+
+    The file of 11 % has norms, 64 maps in local3 and a decay of .01 in fc10; all else is equal.
+    """
     without, normed = config("cifar10_13pct"), config("cifar10_11pct")
-    assert (without.model.norm, normed.model.norm) == (False, True)
+    assert (without.model.norm, normed.model.norm, normed.model.local3_maps) == (False, True, 64)
+    assert without.optim.layer_decay == {"conv1": 0, "conv2": 0}
+    assert normed.optim.layer_decay == {"conv1": 0, "conv2": 0, "fc10": 0.01}
     normed.model.norm = False
+    del normed.model.local3_maps, normed.optim.layer_decay.fc10
     assert without == normed
     assert (without.optim.lr, without.optim.bias_lr_scale, without.optim.weight_decay) == (0.001, 2, 0.004)
-    assert without.data.include_val_after_epoch == 300
-    assert (without.schedule.steps.drops, without.trainer.max_epochs) == ([451, 461], 470)
+    assert without.data.include_val_after_epoch == 350
+    assert (without.schedule.steps.drops, without.trainer.max_epochs) == ([501, 511], 520)
     assert (without.data.size, without.augment.crop, without.test.views) == (32, 24, "nine")
 
 
@@ -153,7 +159,8 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("~augment", "augment: missing; fit needs it"),
         ("+model.name=vgg", "model.name=vgg: one of alexnet, conv, local"),
         ("+model.name=[conv]", r"model.name=\['conv'\]: one of alexnet, conv, local"),
-        ("+optim.no_decay_layers=[conv9]", "optim.no_decay_layers=conv9: the network has no such layer"),
+        ("+optim.layer_decay.conv9=0", "optim.layer_decay.conv9: the network has no such layer"),
+        ("+optim.layer_decay.conv1=-1", "optim.layer_decay.conv1=-1.0: not negative"),
         ("data.include_val_after_epoch=-1", "data.include_val_after_epoch=-1"),
         ("test.views=eleven", "test.views=eleven: one of center, ten, nine"),
         ("schedule.plateau.patience=0", "schedule.plateau.patience=0"),

@@ -41,11 +41,11 @@ def convolved(x: np.ndarray, layer: nn.Conv2d) -> np.ndarray:
 
 
 def normed(x: np.ndarray) -> np.ndarray:
-    """layers-conv-local-11pct.cfg: size 5, scale 0.001 over the size, pow 0.75, k = 1."""
+    """layers-conv-local-11pct.cfg: size 9, scale 0.001 over the size, pow 0.75, k = 1."""
     y = np.empty_like(x)
     for i in range(len(x)):
-        neighbors = x[max(0, i - 2) : i + 3]
-        y[i] = x[i] / (1 + 0.001 / 5 * (neighbors**2).sum(0)) ** 0.75
+        neighbors = x[max(0, i - 4) : i + 5]
+        y[i] = x[i] / (1 + 0.001 / 9 * (neighbors**2).sum(0)) ** 0.75
     return y
 
 
@@ -83,14 +83,14 @@ def test_figure_1_network_matches_layers_19pct(activation: str) -> None:
 
 @pytest.mark.parametrize("norm", [False, True])
 def test_local_network_matches_layers_conv_local(norm: bool) -> None:
-    """Neuron, norm, max-pooling; then two layers with separate kernels for each pixel."""
-    net = LocalNet(norm=norm)
+    """The first norm stands after its pooling, the second before; then two layers with separate kernels per pixel."""
+    net = LocalNet(norm=norm, local3_maps=64 if norm else 32)
     scaled_up(net)
     image = images(24, 1)
     x = image[0].double().numpy()
-    for conv in (net.conv1, net.conv2):
-        x = np.maximum(convolved(x, conv), 0)
-        x = pooled(normed(x) if norm else x, "max")
+    x = pooled(np.maximum(convolved(x, net.conv1), 0), "max")
+    x = np.maximum(convolved(normed(x) if norm else x, net.conv2), 0)
+    x = pooled(normed(x) if norm else x, "max")
     for local in (net.local3, net.local4):
         x = np.maximum(connected(x, local), 0)
     wanted = net.fc10.weight.detach().double().numpy() @ x.reshape(-1) + net.fc10.bias.detach().double().numpy()
@@ -114,6 +114,8 @@ def test_parameter_count_per_layer_matches_its_sizes() -> None:
         "norm1": 0,
         "norm2": 0,
     }
+    wide = counts(LocalNet(norm=True, local3_maps=64))
+    assert (wide["local3"], wide["local4"]) == (36 * (64 * 576 + 64), 36 * (32 * 576 + 32))
 
 
 def test_initial_values_match_the_layer_files() -> None:

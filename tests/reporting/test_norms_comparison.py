@@ -14,9 +14,9 @@ from alexnet_pl.paper import matching
 def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True) -> Path:
     """Write the result of a run with a tenth of the schedule, or with the whole one."""
     (network,) = matching.recipe_networks("cifar10_11pct" if norm else "cifar10_13pct")
-    part = network.training if epochs == 470 else {**network.training, "trainer": {"max_epochs": epochs}}
-    schedule = {**network.training["schedule"], "drops": [46, 47] if epochs == 47 else [451, 461]}
-    data = {**network.training["data"], "include_val_after_epoch": 30 if epochs == 47 else 300}
+    part = network.training if epochs == 520 else {**network.training, "trainer": {"max_epochs": epochs}}
+    schedule = {**network.training["schedule"], "drops": [46, 47] if epochs == 47 else [501, 511]}
+    data = {**network.training["data"], "include_val_after_epoch": 30 if epochs == 47 else 350}
     dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test", "images": 10_000, "classes": 10}
     result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error, "top5_error": 1.0}
     result |= {"finished": finished, "checkpoint": {"sha256": "-".join(folder.parts[-2:])}, "seed": seed, "schema": 2}
@@ -34,16 +34,16 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
     write_run(tmp_path / "b/0", True, 0, 12.5)
     write_run(tmp_path / "b/1", True, 1, 13.5)
     write_run(tmp_path / "b/3", True, 3, 99.0)
-    write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=470)
-    write_run(tmp_path / "b/one_step", False, 0, 90.0, epochs=470, finished=False)
+    write_run(tmp_path / "b/whole", True, 0, 11.25, epochs=520)
+    write_run(tmp_path / "b/one_step", False, 0, 90.0, epochs=520, finished=False)
     dispatch.run_on_folders(registry.find("curves"), [str(tmp_path / "a"), str(tmp_path / "b"), "norms=true"])
     said = capsys.readouterr().out
     assert said.startswith("# 13 % to 11 %")
     tenth = "all images after 30 epochs, rates divided by ten with epochs 46 and 47"
-    whole = "all images after 300 epochs, rates divided by ten with epochs 451 and 461"
+    whole = "all images after 350 epochs, rates divided by ten with epochs 501 and 511"
     images = "cifar10 (aaaaaaaaaaaa), 10,000 test images, nine views:"
-    assert f"\n470 epochs; {whole}; {images}\n" in said
-    assert f"\n47 epochs of the 470 of the schedule; {tenth}; {images}\n" in said
+    assert f"\n520 epochs; {whole}; {images}\n" in said
+    assert f"\n47 epochs of the 520 of the schedule; {tenth}; {images}\n" in said
     for row in (
         "| paper | 13 | 11 | 2 |",
         "| 0 | 14.00 | 12.50 | 1.50 |",
@@ -61,12 +61,12 @@ def test_step_limited_runs_and_runs_with_other_settings_are_separate(
     """A fit ended by trainer.max_steps is finished, but did not follow the schedule."""
     (network,) = matching.recipe_networks("cifar10_13pct")
     for name, trained, optim in (
-        ("as_the_recipe", {"epochs": 470, "ended_by": "schedule"}, {}),
+        ("as_the_recipe", {"epochs": 520, "ended_by": "schedule"}, {}),
         ("one_step", {"epochs": 0, "ended_by": "max_steps"}, {}),
-        ("other_rate", {"epochs": 470, "ended_by": "schedule"}, {"lr": 0.5}),
+        ("other_rate", {"epochs": 520, "ended_by": "schedule"}, {"lr": 0.5}),
     ):
         error = {"one_step": 90.0, "other_rate": 50.0}.get(name, 13.5)
-        path = write_run(tmp_path / name, False, 0, error, epochs=470)
+        path = write_run(tmp_path / name, False, 0, error, epochs=520)
         training = {**network.training, "optim": {**network.training["optim"], **optim}}
         path.write_text(json.dumps({**json.loads(path.read_text()), "trained": trained, "training": training}))
     dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
@@ -75,8 +75,8 @@ def test_step_limited_runs_and_runs_with_other_settings_are_separate(
         zip(re.findall(r"^\d.* epochs.*:$", said, re.M), re.findall(r"^\| 0 \| (\S+) ", said, re.M), strict=True)
     )
     assert {(head.split(" epochs")[0], head.split("views")[1], error) for head, error in rows.items()} == {
-        ("470", ":", "13.50"),
-        ("470", "; not the recipe's optim.lr:", "50.00"),
+        ("520", ":", "13.50"),
+        ("520", "; not the recipe's optim.lr:", "50.00"),
         ("0", ":", "90.00"),
     }
 
@@ -85,11 +85,11 @@ def test_runs_of_different_precisions_are_in_different_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed, precision in enumerate(("32-true", "bf16-mixed", "bf16-mixed")):
-        write_run(tmp_path / f"run{seed}", False, seed, 13.0 + seed, epochs=470)
+        write_run(tmp_path / f"run{seed}", False, seed, 13.0 + seed, epochs=520)
         session = {"time": "now", "command": "fit", "argv": [], "precision": precision}
         (tmp_path / f"run{seed}/provenance.json").write_text(json.dumps({"sessions": [session]}))
     dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
-    tables = re.split(r"^470 epochs.*nine views, (.*):$", capsys.readouterr().out, flags=re.M)
+    tables = re.split(r"^520 epochs.*nine views, (.*):$", capsys.readouterr().out, flags=re.M)
     seeds = {
         name: re.findall(r"^\| (\d) ", table, re.M) for name, table in zip(tables[1::2], tables[2::2], strict=True)
     }

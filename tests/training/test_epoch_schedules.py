@@ -120,9 +120,9 @@ def test_steps_that_raise_the_rate_are_refused(divide_by: float) -> None:
 
 
 def test_steps_divide_weight_rates_by_ten_and_leave_bias_rates() -> None:
-    """SOURCE_FACTS §1c: 300 + 150 epochs, ten at a tenth, ten at a hundredth; only epsW is lowered."""
-    trainer, module, callback = fake_trainer(), fake_module(), StepSchedule([451, 461])
-    for epoch, factor in ((1, 1), (300, 1), (450, 1), (451, 0.1), (460, 0.1), (461, 0.01), (470, 0.01), (1, 1)):
+    """layer-params-conv-local-11pct.cfg: 350 + 150 epochs, ten at a tenth, ten at a hundredth; only epsW is lowered."""
+    trainer, module, callback = fake_trainer(), fake_module(), StepSchedule([501, 511])
+    for epoch, factor in ((1, 1), (350, 1), (500, 1), (501, 0.1), (510, 0.1), (511, 0.01), (520, 0.01), (1, 1)):
         trainer.current_epoch = epoch - 1
         callback.on_train_epoch_start(trainer, module)
         found = rates(trainer)

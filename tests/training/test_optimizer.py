@@ -331,14 +331,13 @@ def test_biases_as_printed_are_treated_like_weights() -> None:
 
 
 def test_local_network_convolutions_have_no_decay() -> None:
-    """SOURCE_FACTS §1c: wc 0 on conv1 and conv2, .004 on local3, local4 and fc10; epsW .001, epsB .002."""
-    groups = parameter_groups(LocalNet(), 0.001, 0.004, 2.0, False, ["conv1", "conv2"])
+    """layer-params-conv-local-11pct.cfg: wc 0 on conv1 and conv2, .004 on local3 and local4, .01 on fc10."""
+    decays = {"conv1": 0.0, "conv2": 0.0, "fc10": 0.01}
+    groups = parameter_groups(LocalNet(), 0.001, 0.004, 2.0, False, decays)
     found = {group["name"]: (group["lr"], group["weight_decay"]) for group in groups}
-    assert {name: found[f"{name}.weight"] for name in ("conv1", "conv2")} == dict.fromkeys(
-        ("conv1", "conv2"), (0.001, 0.0)
-    )
-    decayed = ("local3", "local4", "fc10")
-    assert {name: found[f"{name}.weight"] for name in decayed} == dict.fromkeys(decayed, (0.001, 0.004))
+    weights = {name.removesuffix(".weight"): value for name, value in found.items() if name.endswith("weight")}
+    wanted = {"conv1": 0.0, "conv2": 0.0, "local3": 0.004, "local4": 0.004, "fc10": 0.01}
+    assert weights == {name: (0.001, decay) for name, decay in wanted.items()}
     assert {values for name, values in found.items() if name.endswith("bias")} == {(0.002, 0.0)}
 
 
