@@ -89,6 +89,11 @@ class PredictionFileWriter:
         self.file.close()
         self.partial.replace(self.path)
 
+    def discard(self) -> None:
+        """Close and remove the file of a test that has failed."""
+        self.file.close()
+        self.partial.unlink(missing_ok=True)
+
 
 def concat_blocks(blocks: list[Block]) -> Block:
     """Concatenate blocks, in order."""
@@ -241,6 +246,10 @@ class PredictionWriter(L.Callback):
                 outputs.exp().half().cpu().numpy() if self.has_probabilities else None,
             )
         )
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if self.writer is not None:
+            self.writer.discard()
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.writer is not None:

@@ -13,6 +13,7 @@ import torch
 
 from alexnet_pl.files import Count, JsonObject, read_record, to_json, write_json
 from alexnet_pl.runs.layout import PROVENANCE
+from alexnet_pl.runs.lock import lock_when_free
 from alexnet_pl.runs.records import StoreIdentity
 
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
@@ -75,7 +76,9 @@ def read_sessions(run: Path) -> list[Session]:
 
 
 def append_session(run: Path, session: Session) -> None:
-    write_json(run / PROVENANCE, to_json(ProvenanceRecord(sessions=[*read_sessions(run), session])))
+    """Append to provenance.json, which several commands in one run folder may do at once."""
+    with lock_when_free(run / ".provenance.lock", f"writes {PROVENANCE}"):
+        write_json(run / PROVENANCE, to_json(ProvenanceRecord(sessions=[*read_sessions(run), session])))
 
 
 def describe_session(command: str, store: StoreIdentity) -> Session:

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+from processes import run_processes
 from running import Compose, run
 
 from alexnet_pl.runs import provenance
@@ -34,6 +36,19 @@ def test_commit_and_uncommitted_changes_are_recorded(checkout: Path) -> None:
     (checkout / "alexnet_pl/runs/provenance.py").write_text("second\n")
     changed = provenance.describe_session("fit", StoreIdentity(name="x", fingerprint="y"))
     assert changed.changed_files == ["M alexnet_pl/runs/provenance.py"]
+
+
+def append_one(folder: Path) -> None:
+    number = torch.distributed.get_rank()
+    for _ in range(20):
+        session = provenance.describe_session(f"test {number}", StoreIdentity(name="x", fingerprint="y"))
+        provenance.append_session(folder, session)
+
+
+def test_commands_that_end_at_once_all_keep_their_session(tmp_path: Path) -> None:
+    run_processes(2, append_one, tmp_path)
+    sessions = provenance.read_sessions(tmp_path)
+    assert sorted(session.command for session in sessions) == ["test 0"] * 20 + ["test 1"] * 20
 
 
 def test_installed_package_has_no_commit(checkout: Path) -> None:

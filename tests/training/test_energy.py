@@ -1,6 +1,7 @@
 """Energy of a fit: hardware counters summed over sessions; empty without counters."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -13,13 +14,17 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training import energy
 from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.energy import Counter, EnergyMeter
+
+PERIODS = {"package 0": 100.0, "package 1": 100.0}
 
 
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Simulated counters of the machine, in joules."""
     values = {"GPU": 1000.0}
-    monkeypatch.setattr(energy, "read_counters", lambda: dict(values))
+    read = lambda: {name: Counter(joules, PERIODS.get(name, math.inf)) for name, joules in values.items()}  # noqa: E731
+    monkeypatch.setattr(energy, "read_counters", read)
     return values
 
 
@@ -35,10 +40,10 @@ def test_sessions_are_summed_and_incomplete_counters_left_out(tmp_path: Path, co
     counters["GPU"] += 250
     state = first.state_dict()
     counters["GPU"] = 7  # another machine, which also has counters for its processors
-    counters["processor"] = 50.0
+    counters["package 0"] = 50.0
     second = record(tmp_path)
     second.load_state_dict(state)
-    counters.update(GPU=10, processor=90)
+    counters.update({"GPU": 10, "package 0": 90})
     assert first.meter is not second.meter
     assert second.joules == {"GPU": 253}
 
@@ -89,12 +94,29 @@ def test_gpu_energy_is_nvmls_counter_in_millijoules(monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr("torch.cuda._get_nvml_device_index", lambda _: 3)
-    assert energy.read_gpu_joules() == {"GPU": 5.0}
+    assert energy.read_gpu_counter() == {"GPU": (5.0, math.inf)}
 
 
-def test_cpu_energy_is_summed_over_packages(tmp_path: Path) -> None:
+def test_counters_of_cpu_packages_are_read_with_their_period(tmp_path: Path) -> None:
     for name, joules in {"intel-rapl:0": 2_000_000, "intel-rapl:1": 500_000, "intel-rapl:0:0": 999}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "energy_uj").write_text(f"{joules}\n")
-    assert energy.read_cpu_joules(tmp_path) == {"processor": 2.5}
-    assert energy.read_cpu_joules(tmp_path / "away") == {}
+        (tmp_path / name / "max_energy_range_uj").write_text("262143328850\n")
+    period = 262143.328850
+    assert energy.read_cpu_counters(tmp_path) == {"intel-rapl:0": (2.0, period), "intel-rapl:1": (0.5, period)}
+    assert energy.read_cpu_counters(tmp_path / "away") == {}
+
+
+def test_counters_that_start_again_are_summed(counters: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two packages of a period of 100 joules: 30 + 100 − 90 + 20 joules of one, 10 of the other."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    counters.update({"package 0": 60.0, "package 1": 0.0})
+    meter = EnergyMeter()
+    for seconds, joules in ((61, 90.0), (130, 0.0), (200, 20.0)):
+        clock[0], counters["package 0"] = seconds, joules
+        meter.update_if_due()
+    counters.update({"package 1": 10.0, "GPU": 1005.0})
+    assert meter.joules() == {"GPU": 5.0, "processor": 70.0}
+    clock[0] = 600.0  # long enough to have started again unnoticed
+    assert meter.joules() == {"GPU": 5.0}

@@ -7,12 +7,11 @@ with the kit's own meta.mat.
 
 import io
 import re
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.data.archives.remote import open_binary
+from alexnet_pl.data.archives.tar_stream import stream_files
 from alexnet_pl.errors import UserError
 
 
@@ -68,12 +67,8 @@ def read_kit_folder(path: Path) -> dict[str, bytes]:
 
 
 def read_kit_archive(path: Path) -> dict[str, bytes]:
-    try:
-        with open_binary(path) as file, tarfile.open(fileobj=file) as tar:
-            kit_members = [member for member in tar if member.isreg() and is_kit_file(Path(member.name).name)]
-            return {Path(member.name).name: tar.extractfile(member).read() for member in kit_members}  # type: ignore[union-attr]
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise UserError(f"prepare.source: {path}: corrupt or incomplete devkit ({error}); download it again") from error
+    files = stream_files(path, lambda name: is_kit_file(Path(name).name), "prepare.source")
+    return {Path(name).name: data for name, data in files}
 
 
 def is_kit_file(name: str) -> bool:

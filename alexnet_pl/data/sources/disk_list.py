@@ -35,5 +35,11 @@ class DiskList:
             raise UserError(f"{tempfile.gettempdir()}: {error.strerror}; {advice}") from error
 
     def __iter__(self) -> Iterator[Any]:
-        self.file.seek(0)
-        yield from map(json.loads, self.file)
+        """Yield the rows. Each iterator has a position of its own in the file."""
+        position = 0
+        while True:
+            self.file.seek(position)
+            if not (line := self.file.readline()):
+                return
+            position = self.file.tell()
+            yield json.loads(line)

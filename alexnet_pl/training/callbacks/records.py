@@ -83,6 +83,16 @@ class FitRecord(L.Callback):
         self.start_time, self.meter = time.perf_counter(), EnergyMeter()
         self.write_start(trainer)
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.update_meter()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.update_meter()
+
+    def update_meter(self) -> None:
+        if self.meter is not None:
+            self.meter.update_if_due()
+
     @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:
         self.processes = trainer.world_size

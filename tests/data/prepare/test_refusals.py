@@ -146,6 +146,13 @@ def test_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         DiskList([["a row"]])
 
 
+def test_iterators_of_a_disk_list_do_not_disturb_each_other() -> None:
+    rows = [[number, "é" * number] for number in range(300)]
+    listing = DiskList(rows)
+    assert list(zip(listing, listing, strict=True)) == [(row, row) for row in rows]
+    assert list(listing) == rows
+
+
 def test_sizes_of_images_are_part_of_the_plan(tmp_path: Path) -> None:
     """Compared with `stat` of each file; folders and missing files have none."""
     paths = [tmp_path / f"{number}.jpg" for number in range(1500)]

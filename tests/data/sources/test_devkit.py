@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copies import tree, write
+from copies import archives, tree, write
 from scipy.io import loadmat
 
 from alexnet_pl.data.sources.devkit import read_devkit
 from alexnet_pl.data.sources.ilsvrc import find_devkit
+from alexnet_pl.errors import UserError
 
 SHARED = Path(__file__).parents[4] / "shared/data/devkit"
 
@@ -45,6 +46,18 @@ def test_labels_of_2012_match_torchvision(tmp_path: Path, monkeypatch: pytest.Mo
     kit = read_devkit(tmp_path / "ILSVRC2012_devkit_t12.tar.gz")
     assert [kit.classes[label][0] for label in kit.labels(kit.truth)] == wnids
     assert {wnid: tuple(name.split(", ")) for wnid, name in kit.classes} == words
+
+
+def test_corrupt_archive_of_a_kit_is_refused(tmp_path: Path) -> None:
+    """gzip's CRC-32 finds a flipped bit anywhere in the compressed data; tarfile alone reads over most of them."""
+    (kit,) = archives(tmp_path / "copy").glob("*devkit*.tar.gz")
+    original, intact = kit.read_bytes(), read_devkit(kit)
+    for position in range(20, len(original) - 8, len(original) // 12):
+        kit.write_bytes(original[:position] + bytes([original[position] ^ 16]) + original[position + 1 :])
+        with pytest.raises(UserError, match=r"^prepare.source: .*corrupt or incomplete archive"):
+            read_devkit(kit)
+    kit.write_bytes(original)
+    assert read_devkit(kit) == intact
 
 
 def test_folder_without_meta_mat_is_no_kit(tmp_path: Path) -> None:
