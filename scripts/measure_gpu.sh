@@ -1,19 +1,38 @@
 #!/usr/bin/env bash
-# `bench gpu` on a GPU that is lent for minutes: RESULTS.tgz is packed again every ten seconds while it runs.
+# `bench gpu` on a GPU that is lent for minutes: an archive of RESULTS is written every ten seconds while it runs.
 #
 #   scripts/measure_gpu.sh RESULTS [MINUTES, default 9] [more of bench's keys, such as data.root=FOLDER]
 #
-# Temporary stores and checkpoints are put in $TMPDIR, by default in memory.
+# ARCHIVE: the archive's path, by default RESULTS.tgz. TMPDIR: folder for temporary stores and checkpoints, by default in
+# memory if there is room. Wheels of scripts/gpu_kit.py in build/gpu-kit are installed into a temporary folder.
 set -euo pipefail
 results=$1 minutes=${2:-9}
 shift $(($# < 2 ? $# : 2))
-export TMPDIR=${TMPDIR:-/dev/shm}
-export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$HOME/.cache/torchinductor} # code may not be run from /dev/shm
+archive=${ARCHIVE:-$results.tgz}
+python=${PYTHON:-$(command -v python3 || command -v python)}
 mkdir -p "$results"
 
-pack() { tar czf "$results.tmp" --exclude=checkpoints "$results" && mv "$results.tmp" "$results.tgz"; }
+room() { df --output=avail -k "$1" 2>/dev/null | tail -1; }
+if [ -z "${TMPDIR:-}" ]; then
+  TMPDIR=/tmp
+  if [ "$(room /dev/shm || echo 0)" -gt 12000000 ]; then TMPDIR=/dev/shm; fi
+  export TMPDIR
+fi
+export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$HOME/.cache/torchinductor} # code may not be run from /dev/shm
+if compgen -G "build/gpu-kit/wheels/*.whl" >/dev/null; then
+  site=$(mktemp -d)
+  "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" build/gpu-kit/wheels/*.whl
+  export PYTHONPATH="$site:$PWD${PYTHONPATH:+:$PYTHONPATH}"
+fi
+"$python" -c "import alexnet_pl.bench.gpu_suite" # a missing package ends here, before the clock starts
+
+pack() {
+  local partial
+  partial=$(mktemp "$archive.XXXXXX")
+  tar czf "$partial" --exclude=checkpoints -C "$(dirname "$results")" "$(basename "$results")" && mv "$partial" "$archive"
+}
 (while sleep 10; do pack || true; done) &
 packer=$!
-trap 'kill $packer; wait $packer 2>/dev/null || true; pack' EXIT
+trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".??????' EXIT
 timeout --signal=TERM --kill-after=15 $((60 * minutes + 30)) \
-  "${PYTHON:-python}" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@"
+  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@"

@@ -30,8 +30,8 @@ from alexnet_pl.training.energy import EnergyMeter
 WARMUP_STEPS = 6  # untimed steps: compilation, graph capture, first use of memory
 TRACED_BATCHES, UNTRACED_BATCHES = 20, 5  # those before the traced ones, while the profiler attaches, do not count
 TRACE = "trace.json"
-STEPS = {"cuda": 10_009, "cpu": 24}  # timed steps; on a GPU an epoch of ILSVRC-2012
-LONGEST = 75.0  # seconds after which a fit ends early, on a slow GPU
+STEPS = {"cuda": 5_000, "cpu": 24}  # timed steps; on a GPU half an epoch of ILSVRC-2012
+LONGEST = 45.0  # seconds after which a fit ends early, on a slow GPU
 NO_WORK = ("Memcpy HtoD", "Memcpy DtoH", "ProfilerStep")  # beginnings of names of events on a GPU
 
 
@@ -138,9 +138,10 @@ class ProfilerTrace(L.Callback):
 
     def __init__(self, path: Path | None) -> None:
         self.path, self.idle, self.batches = path, None, 0
-        gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+        gpu, on_gpu = [ProfilerActivity.CUDA], torch.cuda.is_available()
+        host = [ProfilerActivity.CPU] if path or not on_gpu else []  # records each operator, which delays the GPU
         parts = schedule(wait=0, warmup=UNTRACED_BATCHES, active=TRACED_BATCHES, repeat=1)
-        self.profiler = profile(activities=[ProfilerActivity.CPU, *gpu], schedule=parts, acc_events=True)
+        self.profiler = profile(activities=[*host, *(gpu if on_gpu else [])], schedule=parts, acc_events=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         if trainer.global_step < WARMUP_STEPS:
@@ -184,14 +185,28 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
 
 def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
     """Time a fit on the store at `root`; on a GPU or with a path for the trace, also profile some batches."""
+    fit = time_fit(cfg, root)
+    if trace or runtime.device(cfg).type == "cuda":
+        fit["idle_share"] = measure_idle_share(cfg, root, trace)
+    return fit
+
+
+def measure_idle_share(cfg: DictConfig, root: Path, trace: Path | None) -> float | None:
+    """Profile some batches of a fit: the GPU's idle share, None on a CPU; also writes the trace to a path."""
+    fit_cfg, callback = fit_config(cfg, Store(root)), ProfilerTrace(trace)
+    run_fit(fit_cfg, callback, make_long_epoch(fit_cfg, WARMUP_STEPS + UNTRACED_BATCHES + TRACED_BATCHES))
+    return callback.idle
+
+
+def time_fit(cfg: DictConfig, root: Path) -> JsonObject:
+    """Time a fit on the store at `root`. On a GPU a short one is run before, in which kernels are compiled, also those
+    of the validation."""
     store, device = Store(root), runtime.device(cfg)
     shares = PartTimer() if device.type == "cpu" else None
-    timer, trace_callback = FitTimer(shares), ProfilerTrace(trace)
-    fit_cfg = fit_config(cfg, store)
+    timer, fit_cfg = FitTimer(shares), fit_config(cfg, store)
+    if device.type == "cuda":
+        run_fit(fit_cfg, L.Callback(), make_long_epoch(fit_cfg, WARMUP_STEPS))
     run_fit(fit_cfg, timer, make_long_epoch(fit_cfg, WARMUP_STEPS + STEPS.get(device.type, STEPS["cpu"])))
-    if trace or device.type == "cuda":
-        traced = WARMUP_STEPS + UNTRACED_BATCHES + TRACED_BATCHES
-        run_fit(fit_cfg, trace_callback, make_long_epoch(fit_cfg, traced))
     images = timer.steps * cfg.data.batch_size
     return {
         "images": f"{store.name}, {len(store.split('train')):,} training images",
@@ -201,7 +216,7 @@ def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
         "seconds": timer.seconds,
         "shares": percent_shares(shares.seconds, timer.seconds) if shares else None,
         "joules_per_image": {name: joules / images for name, joules in timer.joules.items()},
-        "idle_share": trace_callback.idle,
+        "idle_share": None,
     }
 
 

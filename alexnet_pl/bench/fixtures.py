@@ -60,12 +60,13 @@ def write_squares(folder: Path) -> None:
 
 IMAGES = 4096  # per measurement; photographs are repeated if there are fewer
 SIZE = 256
+DRAWN = 16  # photographs, where no source is given; drawing one takes a quarter of a second
 
 
 def find_photographs(source: Path | None, folder: Path) -> list[Path]:
     """List the images below `source`, or draw some in `folder`. Raises UserError if `source` has none."""
     if source is None:
-        return [draw_photograph(folder / f"{number}.JPEG", number) for number in range(64)]
+        return [draw_photograph(folder / f"{number}.JPEG", number) for number in range(DRAWN)]
     paths = sorted(path for path in source.rglob("*") if is_image(path))[:IMAGES]
     if not paths:
         raise UserError(f"prepare.source: no images in {source}; omit prepare.source to use drawn images")

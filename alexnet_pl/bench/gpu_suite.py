@@ -19,8 +19,8 @@ from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import CLASSES, PARTS, find_photographs, make_part, make_tree
 from alexnet_pl.bench.gpu_curves import curve_slices
-from alexnet_pl.bench.slices import MeasureSlice, apart, describe_failures, measure_each, run_slices
-from alexnet_pl.bench.timing import describe_machine, time_streams
+from alexnet_pl.bench.slices import MeasureSlice, apart, describe_failures, keep, measure_each, run_slices
+from alexnet_pl.bench.timing import describe_error, describe_machine, time_streams
 from alexnet_pl.console import print_message, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -57,12 +57,12 @@ def make_slices(cfg: DictConfig, stores: Path) -> dict[str, MeasureSlice]:
     first, *others = ((f"steps-{size}", apart(partial(time_steps, size=size))) for size in suite.GPU_BATCHES)
     slices: dict[str, MeasureSlice] = {
         "environment": describe_environment,
-        "tests": run_gpu_tests,
-        "fit": apart(partial(measure_whole_fit, stores=stores, graph=False)),
-        "fit-graph": apart(partial(measure_whole_fit, stores=stores, graph=True)),
-        **dict([first]),
+        "fit": apart(partial(measure_whole_fit, stores=stores, name="fit")),
+        "fit-graph": apart(partial(measure_whole_fit, stores=stores, name="fit-graph")),
         "kernels": apart(profile_kernels),
         "ten_views": apart(time_ten_views),
+        "tests": run_gpu_tests,
+        **dict([first]),
         "norms": apart(time_norms),
         "stages": apart(partial(measure_step_stages, stores=stores)),
         **dict(others),
@@ -184,18 +184,26 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
     batch = images[: cfg.data.batch_size]
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision.startswith("bf16")):
         seconds = stages.fastest_run(lambda: module.log_probabilities(batch, "ten"), device)
-    return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": precision}
+    in_use = runtime.precision_in_use(precision, "cuda")
+    return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": in_use}
 
 
-def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, graph: bool) -> JsonObject:
-    """Time a fit with GPU idle share and energy, projected to the 90 epochs of §6.
+def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, name: str) -> JsonObject:
+    """Time a fit with GPU idle share and energy, projected to the 90 epochs of §6. `name`: of the slice.
 
     The store at `data.root` is cached on the GPU if it fits; without one, drawn images are streamed like ILSVRC-2012's.
+    The times are kept before the fit is profiled, which may fail.
     """
     given = cfg.data.get("root")
     changed = cfg.copy()
-    changed.performance.cuda_graph = graph
+    changed.performance.cuda_graph = name == "fit-graph"
     trace = folder / end_to_end.TRACE if cfg.bench.profile else None
     root = Path(given) if given else make_bench_stores(cfg, stores, ("raw",)) / "raw"
-    fit = end_to_end.measure_fit(changed, root, trace)
-    return {"fit": fit, "projected": suite.project_training(fit)}
+    fit = end_to_end.time_fit(changed, root)
+    measured = {"fit": fit, "projected": suite.project_training(fit)}
+    keep(folder / f"{name}.json", measured)
+    try:
+        fit["idle_share"] = end_to_end.measure_idle_share(changed, root, trace)
+    except Exception as error:  # the profiler needs a library of the driver's
+        measured["not_profiled"] = describe_error(error)
+    return measured

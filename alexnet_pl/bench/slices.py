@@ -24,6 +24,7 @@ from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.files import JsonObject, write_json
 
 SLICE_SECONDS = 240  # limit for a slice in its own process
+LAST_START = 0.75  # minutes before the end, in which a slice can still measure something
 OF_ONE_CALL = ("error", "traceback", "seconds")  # keys that another call of the same slice does not keep
 
 MeasureSlice = Callable[[DictConfig, Path], JsonObject]
@@ -33,10 +34,11 @@ MeasureSlice = Callable[[DictConfig, Path], JsonObject]
 def run_slices(slices: dict[str, MeasureSlice], cfg: DictConfig, folder: Path) -> list[str]:
     """Run slices and return the names of those still missing. A failed one is recorded and tried again next time, after
     all that were not tried yet. Those that do not stop by themselves must start in the first half of the time if
-    learning curves are to follow, else in the first three quarters."""
+    learning curves are to follow, else until `LAST_START` minutes before the end."""
     deadline = time.monotonic() + 60 * cfg.bench.minutes
     pending = [name for name in slices if not is_measured(folder / f"{name}.json")]
-    reserve = cfg.bench.minutes / (2 if any(name.startswith(CURVE) for name in pending) else 4)
+    has_curves = any(name.startswith(CURVE) for name in pending)
+    reserve = cfg.bench.minutes / 2 if has_curves else min(LAST_START, cfg.bench.minutes / 4)
     for name in sorted(pending, key=lambda name: has_failed(folder / f"{name}.json")):
         left = (deadline - time.monotonic()) / 60
         if left >= (2 * GRACE / 60 if name.startswith(CURVE) else reserve):

@@ -22,20 +22,45 @@ from alexnet_pl.runtime import precision, uncached_autocast
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
+WAITED_CYCLES = 20_000_000  # of a GPU, ten milliseconds
+
 
 class StageTimer:
-    """Stage → list of seconds; on a GPU, synchronized with the device."""
+    """Stage → list of seconds."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds = device, dict[str, list[float]]()
 
     def time(self, name: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
-        result = work()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.seconds.setdefault(name, []).append(time.perf_counter() - start)
+        """Time work of the device."""
+        return self.add(name, *time_on(self.device, work))
+
+    def time_host(self, name: str, work: Callable[[], Any]) -> Any:
+        return self.add(name, *time_on(torch.device("cpu"), work))
+
+    def add(self, name: str, seconds: float, result: Any) -> Any:
+        self.seconds.setdefault(name, []).append(seconds)
         return result
+
+
+def time_on(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that `work` takes on `device`, and its result.
+
+    On a GPU these are the seconds of its kernels: it waits until the host has launched them, which takes longer for
+    most stages.
+    """
+    if device.type != "cuda":
+        began = time.perf_counter()
+        result = work()
+        return time.perf_counter() - began, result
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    torch.cuda._sleep(WAITED_CYCLES)
+    start.record()
+    result = work()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3, result
 
 
 def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> JsonObject:
@@ -73,12 +98,15 @@ def make_optimizer(module: Classifier) -> MomentumSGD:
 def time_stages(
     clock: StageTimer, cfg: DictConfig, module: Classifier, sgd: MomentumSGD, splits: dict[str, Split], number: int
 ) -> None:
-    count, device = cfg.data.batch_size, clock.device
+    count, device, buffers = cfg.data.batch_size, clock.device, dict[str, torch.Tensor]()
     for name, split in splits.items():
         order = np.resize(epoch_order(len(split), 0, number), count)
         buffer = split.buffer(count, pinned=device.type == "cuda")
-        clock.time("read" if name == "raw" else "decode", lambda s=split, r=buffer, o=order: s.read(o, r.numpy()))
-    images = clock.time("transfer", lambda: buffer.to(device))
+        buffers[name] = buffer
+        stage = "read" if name == "raw" else "decode"
+        clock.time_host(stage, lambda s=split, r=buffer, o=order: s.read(o, r.numpy()))
+    stored = buffers.get("raw", buffer)  # JPEGs are decoded to another memory layout
+    images = clock.time("transfer", lambda: stored.to(device))
     draws = module.augment.draw(0, 0, number, count)
     draws = type(draws)(*(each.to(device) for each in draws))
     labels = torch.arange(count, device=device) % module.net.num_classes
@@ -135,14 +163,7 @@ def measure_peak(kind: torch.dtype, device: torch.device) -> float:
 
 
 def fastest_run(job: Callable[[], object], device: torch.device, runs: int = 7) -> float:
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        job()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(time_on(device, job)[0] for _ in range(runs))
 
 
 def count_operations(net: nn.Module, crop: int) -> tuple[float, float]:

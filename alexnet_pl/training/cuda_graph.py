@@ -1,6 +1,7 @@
 """CUDA graph of a training step (§6), launched by the host with one call."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -9,6 +10,12 @@ from alexnet_pl.data.loading.augment import Batch, Draws
 
 Step = Callable[[Batch], None]
 EAGER_STEPS = 3  # run before the first capture, while kernels are chosen and compiled
+
+
+@cache
+def capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Stream for captures on `device`. PyTorch's default belongs to the device of a process's first capture."""
+    return torch.cuda.Stream(device)
 
 
 class CudaGraphStep:
@@ -28,10 +35,7 @@ class CudaGraphStep:
     def __call__(self, batch: Batch) -> None:
         assert batch.draws is not None
         if self.captured_state != self.state() or self.eager_steps < EAGER_STEPS:
-            self.graph, self.captured_state = (
-                None,
-                self.state(),
-            )  # a new rate rescales the velocity once
+            self.graph, self.captured_state = None, self.state()  # a new rate rescales the velocity once
             self.eager_steps += 1
             return self.step(batch)
         if self.graph is None:
@@ -51,5 +55,6 @@ class CudaGraphStep:
         self.inputs = [tensor.clone() for tensor in (batch.images, batch.labels, *batch.draws)]
         images, labels, *draws = self.inputs
         torch.cuda.synchronize()
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        stream = capture_stream(images.device)
+        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
             self.step(Batch(images, labels, Draws(*draws)))

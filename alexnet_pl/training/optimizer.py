@@ -68,12 +68,20 @@ class MomentumSGD(Optimizer):
         """
         configured = [{key: group.get(key) for key in SETTINGS} for group in self.param_groups]
         super().load_state_dict(state_dict)
+        self.restore_layout()
         for group, settings in zip(self.param_groups, configured, strict=True):
             if (rate := settings["initial_lr"]) is None:
                 continue
             if rate != (saved := group.get("initial_lr", rate)):
                 group["lr"] = group["lr"] * rate / saved if saved else rate
             group.update(settings)
+
+    def restore_layout(self) -> None:
+        """Lay out velocities like their weights: checkpoints of two towers have them contiguous, and the fused kernel
+        needs equal layouts."""
+        for weight, state in self.state.items():
+            if (u := state.get("u")) is not None and u.stride() != weight.stride():
+                state["u"] = torch.empty_like(weight).copy_(u)
 
     def rescale_velocity(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         """Rescale u when the learning rate of a group has changed, so that v keeps its size."""

@@ -77,7 +77,7 @@ def test_slices_start_in_the_first_half_and_curves_get_the_rest(
     assert started == [("a", 9), ("b", 5), ("curve-1", 4)]
 
 
-def test_without_curves_slices_start_in_the_first_three_quarters(
+def test_without_curves_slices_start_until_shortly_before_the_end(
     config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
@@ -88,13 +88,16 @@ def test_without_curves_slices_start_in_the_first_three_quarters(
         return {}
 
     slices = {name: takes_two_minutes for name in "abcdef"}
-    assert gpu_suite.run_slices(slices, config("demo", "bench.minutes=9"), tmp_path) == ["e", "f"]
+    assert gpu_suite.run_slices(slices, config("demo", "bench.minutes=9"), tmp_path) == ["f"]
+    clock[0] = 0.0
+    slices = {name: takes_two_minutes for name in "ghij"}
+    assert gpu_suite.run_slices(slices, config("demo", "bench.minutes=4.5"), tmp_path) == ["i", "j"], "30 seconds left"
 
 
 def test_most_informative_slices_come_first(config, tmp_path: Path) -> None:
     """One call may be all the time that there is; a fit needs no store, since it can stream drawn images."""
     names = list(gpu_suite.make_slices(config("ilsvrc2012"), tmp_path))
-    assert names[:6] == ["environment", "tests", "fit", "fit-graph", "steps-128", "kernels"]
+    assert names[:6] == ["environment", "fit", "fit-graph", "kernels", "ten_views", "tests"]
     assert not any(name.startswith("curve") for name in names)
     assert any(name.startswith("curve") for name in gpu_suite.make_slices(config("demo"), tmp_path))
 

@@ -374,6 +374,20 @@ def test_fused_update_handles_different_memory_formats(of: str):
     torch.testing.assert_close(weights[1], weights[0])
 
 
+def test_restored_velocity_has_the_layout_of_its_weight() -> None:
+    """A checkpoint of two towers has contiguous velocities; weights in channels-last would leave the fused kernel."""
+    weight = nn.Parameter(torch.randn(4, 3, 5, 5).contiguous(memory_format=torch.channels_last))
+    saved, resumed = (MomentumSGD([weight], 0.1, fused=True) for _ in range(2))
+    weight.grad = torch.randn_like(weight)
+    saved.step()
+    state = saved.state_dict()
+    velocity = state["state"][0]["u"] = state["state"][0]["u"].contiguous()
+    resumed.load_state_dict(state)
+    restored = resumed.state[weight]["u"]
+    assert restored.stride() == weight.stride() != velocity.stride()
+    assert torch.equal(restored, velocity)
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_layer_unfrozen_later_is_updated_like_a_single_layer(fused: bool):
     torch.manual_seed(0)
