@@ -35,8 +35,8 @@ def usage() -> str:
   --cfg job   print the composed config and run nothing
 
 `alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
-Exit codes: 0 success, 2 invalid input, explained in one line, 130 Ctrl-C and 143 SIGTERM (a fit saves last.ckpt first:
-resume with ckpt_path=last; a second signal quits at once without saving), 1 a bug in the program."""
+Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM (a fit
+saves last.ckpt first: resume with ckpt_path=last; a second signal quits at once without saving)."""
 
 
 def command_help(command: Command) -> str:

@@ -72,5 +72,5 @@ def data_words(cfg: DictConfig) -> list[str]:
     words = [word for word in typed if word.startswith(("data.name=", "data.size="))]
     crop = (cfg.get("augment") or {}).get("crop")
     if crop and crop > cfg.data.size:
-        words.append(f"augment.crop={cfg.data.size * 7 // 8}")  # §4.1: 224 of 256 pixels
+        words.append(f"augment.crop={cfg.data.size * 7 // 8}")  # §5.1: 224 of 256 pixels
     return [f"data.root={cfg.data.root}", *words]

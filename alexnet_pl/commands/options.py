@@ -53,7 +53,9 @@ class ExportOptions:
     root: str | None = command_option(
         None, "prepared store, if it was moved; the exported file is checked on its images", "data.root"
     )
-    publish: str | None = command_option(None, "hf://USER/REPOSITORY: upload the folder to the Hugging Face hub")
+    publish: str | None = command_option(
+        None, "hf://USER/REPOSITORY: upload the exported file, config.json and README.md to the Hugging Face hub"
+    )
 
     def __post_init__(self) -> None:
         check_folder(self.out)

@@ -211,7 +211,7 @@ COMMANDS = {
             f"{HOME}.figures:figures",
             takes="runs",
             options="FigureOptions",
-            examples=("figures runs/imagenette/latest", "figures runs/cifar10 out=docs"),
+            examples=("figures runs/imagenette/latest", "figures runs/cifar10 out=runs/cifar10"),
             next="page {run}",
         ),
         Command(
@@ -256,6 +256,6 @@ COMMANDS = {
 def find(name: str) -> Command:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1)
-        meant = f"did you mean {near[0]}?" if near else f"one of {', '.join(COMMANDS)}"
+        meant = f"did you mean {near[0]}?" if near else "--help lists them"
         raise UserError(f"{name}: no such command; {meant}")
     return COMMANDS[name]

@@ -20,6 +20,16 @@ Instance = TypeVar("Instance")
 MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
 
 
+REQUIRED = {  # what to pass for keys that many commands need
+    "data.root": "FOLDER, a store made by `prepare`",
+    "codes.features": "RUN, a run folder after `features`",
+}
+
+
+def describe_required(key: str) -> str:
+    return f"{key} is required: pass {key}={REQUIRED.get(key, '…')}"
+
+
 def instantiate(
     made: Callable[..., Instance],
     section: Mapping[str, Any] | DictConfig,
@@ -42,13 +52,13 @@ def instantiate(
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
         values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise UserError(f"{prefix}{error.full_key} is required: pass {prefix}{error.full_key}=…") from error
+        raise UserError(describe_required(f"{prefix}{error.full_key}")) from error
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{error.full_key}: {reason(error)}") from error
     assert isinstance(values, dict)
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in values:
-            raise UserError(f"{prefix}{name} is required: pass {prefix}{name}=…")
+            raise UserError(describe_required(prefix + name))
     check_finite(values, where)
     try:
         return made(**{str(key): value for key, value in values.items()}, **given)

@@ -1,4 +1,4 @@
-"""Image decoding and the resize and center crop of §2: "we first rescaled the image such that the shorter side was of
+"""Image decoding and the resize and center crop of §3: "we first rescaled the image such that the shorter side was of
 length 256, and then cropped out the central 256 × 256 patch from the resulting image"."""
 
 import io

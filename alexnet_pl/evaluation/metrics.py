@@ -1,4 +1,4 @@
-"""Top-1 and top-5 error (§2), each image counted once."""
+"""Top-1 and top-5 error (§3), each image counted once."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 class ErrorRates(Metric):
     """Top-1 and top-5 error in percent, "the fraction of test images for which the correct label is not among the five
-    labels considered most probable" (§2), and the mean negative log-probability in nats.
+    labels considered most probable" (§3), and the mean negative log-probability in nats.
 
     An image with a score that is not finite counts as wrong and in `nonfinite`, and is excluded from the mean
     (torchmetrics' accuracy would count NaN as half right). With fewer than five classes, top-5 uses all of them.

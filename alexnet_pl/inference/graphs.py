@@ -1,6 +1,6 @@
 """Export of a trained network with its preprocessing: ONNX and torch.export graphs with a dynamic batch axis.
 
-Both map (N, 3, size, size) uint8 images, resized and cropped as in §2, to (N, classes) probabilities. Response
+Both map (N, 3, size, size) uint8 images, resized and cropped as in §3, to (N, classes) probabilities. Response
 normalization (§4.3) becomes standard operators.
 """
 
@@ -100,7 +100,7 @@ def largest_difference(network: TrainedNetwork, path: Path, run: RunFunction, im
         if not difference <= TOLERANCE * expected.max():  # also if one is NaN
             raise UserError(
                 f"{path.suffix} file: its probabilities differ from the network's by up to {difference:.2g}, which is "
-                "too much; nothing is kept. Export in another format, and check the weights with `test`"
+                "too much; the file was deleted; choose another format, or check the weights with `test`"
             )
         differences.append(float(difference))
     return max(differences)

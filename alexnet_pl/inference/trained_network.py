@@ -1,4 +1,4 @@
-"""TrainedNetwork: a torch module that classifies images of any size, with the preprocessing of §2 and views of §5.1."""
+"""TrainedNetwork: a torch module that classifies images of any size, with the preprocessing of §3 and views of §5.1."""
 
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
@@ -41,7 +41,7 @@ class TrainedNetwork(nn.Module):
     """(N, 3, H, W) uint8 RGB → (N, classes) probabilities, averaged over the views; in evaluation mode.
 
     Images that are not `size` × `size` (256 in the paper) are resized so that the shorter side is `size`, then
-    center-cropped (§2). `net` is the network without preprocessing, (N, 3, crop, crop) → logits.
+    center-cropped (§3). `net` is the network without preprocessing, (N, 3, crop, crop) → logits.
     """
 
     net: Net

@@ -1,4 +1,4 @@
-"""Weights of a trained network with the metadata to use them: architecture, classes, mean image (§2).
+"""Weights of a trained network with the metadata to use them: architecture, classes, mean image (§3).
 
 Read from a run folder, a checkpoint, an exported folder or file (`model.safetensors`), or hf://user/repo. No format
 that is read can execute code.

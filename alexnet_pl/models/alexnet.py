@@ -223,8 +223,10 @@ def check_alexnet_options(
     num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float, width: float
 ) -> None:
     """Raise ValueError, naming the argument, if `AlexNet` cannot be built with these."""
-    if num_classes < 1 or bottleneck < 0:
-        raise ValueError(f"num_classes={num_classes}, bottleneck={bottleneck}: at least 1, and not negative")
+    if num_classes < 1:
+        raise ValueError(f"num_classes={num_classes}: at least 1")
+    if bottleneck < 0:
+        raise ValueError(f"bottleneck={bottleneck}: not negative")
     if towers not in (1, 2):
         raise ValueError(f"towers={towers}: 1 or 2")
     if without not in (None, *REMOVABLE):

@@ -48,8 +48,10 @@ class AutoEncoder(nn.Module):
             raise ValueError(f"bits={bits}: from 1 to 4096")
         if binary not in BINARY:
             raise ValueError(f"binary={binary}: one of {', '.join(BINARY)}")
-        if min([*hidden, 1]) < 1 or noise < 0:
-            raise ValueError(f"hidden={hidden}, noise={noise}: at least 1 unit a layer, and not negative")
+        if min([*hidden, 1]) < 1:
+            raise ValueError(f"hidden={hidden}: at least 1 unit a layer")
+        if noise < 0:
+            raise ValueError(f"noise={noise}: not negative")
         self.bits, self.binary, self.noise = bits, binary, noise
         self.encoder, self.decoder = (
             stack_linear([width, *hidden, bits]),

@@ -1,4 +1,4 @@
-"""§6.1 and Figure 3: color selectivity of the first layer's kernels on the two GPUs.
+"""§7.1 and Figure 3: color selectivity of the first layer's kernels on the two GPUs.
 
 "The kernels on GPU 1 are largely color-agnostic, while the kernels on GPU 2 are largely color-specific. This kind of
 specialization occurs during every run and is independent of any particular random weight initialization (modulo a
@@ -69,7 +69,7 @@ def color_share(color: np.ndarray, total: np.ndarray) -> float:
 
 
 def color_selectivity(kernels: "Tensor", towers: int) -> ColorSelectivity:
-    """Compute the color shares of kernels (K, 3, h, w) in `towers` equal groups (§6.1, Figure 3)."""
+    """Compute the color shares of kernels (K, 3, h, w) in `towers` equal groups (§7.1, Figure 3)."""
     colors = measure_colors(kernels, towers)
     per_kernel = [color_share(*map(np.array, kernel)) for kernel in zip(colors.color, colors.total, strict=True)]
     shares: ColorSelectivity = {"gpus": colors.gpus, "kernels": per_kernel}

@@ -1,4 +1,4 @@
-"""§6.1 and Figure 3: whether one GPU's kernels become gray and the other's colored, "during every run".
+"""§7.1 and Figure 3: whether one GPU's kernels become gray and the other's colored, "during every run".
 
 Networks on proxies are grouped by variant, so that one can see which parts of the network the effect needs.
 """

@@ -1,4 +1,4 @@
-"""Tables of the specialization of the two GPUs' kernels (§6.1, Figure 3)."""
+"""Tables of the specialization of the two GPUs' kernels (§7.1, Figure 3)."""
 
 from alexnet_pl.paper.specialization import Specialization
 from alexnet_pl.reporting.tables import Table, tables_by_dataset
@@ -15,7 +15,7 @@ NOTES = (
 
 def specialization_tables(measured: list[Specialization]) -> list[Table]:
     """One table for each proxy dataset; [] if no run's kernels are known."""
-    return tables_by_dataset("Specialization of the two GPUs (§6.1, Figure 3)", HEAD, measured, cells, NOTES)
+    return tables_by_dataset("Specialization of the two GPUs (§7.1, Figure 3)", HEAD, measured, cells, NOTES)
 
 
 def cells(measured: Specialization) -> list[str]:

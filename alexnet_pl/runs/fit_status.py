@@ -120,7 +120,7 @@ def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
         state = parse_record(saved, FitState)
         trained = migrate(state.training)
     except ValueError as error:
-        raise UserError(f"{path}: its FitRecord is corrupt ({error}); use another checkpoint") from error
+        raise UserError(f"{path}: the settings of its fit are corrupt ({error}); use another checkpoint") from error
     same = not changed_settings(trained, status.training)
     return replace(status, changed=bool(state.changed_settings) or status.changed) if same else None
 

@@ -61,7 +61,7 @@ def latest_checkpoint(runs: Path, which: str) -> Path:
         return checkpoint_of_run(runs, file)
     found = [path for path in root.glob(f"**/{file}") if not is_within_run(path.parents[1], root)]
     if not found:
-        raise UserError(f"ckpt_path={which}: no run under {runs} has a {which}.ckpt; fit first, or name a file")
+        raise UserError(f"ckpt_path={which}: no run in {runs} has a {which}.ckpt; train first, or pass ckpt_path=FILE")
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
@@ -71,7 +71,7 @@ def checkpoint_of_run(run: Path, file: str) -> Path:
         return path
     pretrained = (run / PRETRAINED).is_dir()
     resume = f"fit {run} ckpt_path=auto continues it, with its pre-training"
-    advice = resume if pretrained else "fit first, or name a file"
+    advice = resume if pretrained else "train first, or pass ckpt_path=FILE"
     raise UserError(f"ckpt_path={path.stem}: {run} has no {file}; {advice}")
 
 

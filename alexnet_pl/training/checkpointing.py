@@ -35,7 +35,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except OSError as error:
             remaining = f"; {target} still holds the previous checkpoint" if target.is_file() else ""
             raise UserError(
-                f"{target}: not written ({error.strerror}){remaining}; free space, then ckpt_path=last"
+                f"{target}: not written ({error.strerror}){remaining}; free some space, then run the same "
+                "command with ckpt_path=last"
             ) from error
         finally:
             partial.unlink(missing_ok=True)

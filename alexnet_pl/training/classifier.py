@@ -76,7 +76,7 @@ class Classifier(L.LightningModule):
         if below := [f"{name}={value}" for name, value in rates.items() if value < 0]:
             raise ValueError(f"{below[0]}: not negative")
         if momentum >= 1:
-            raise ValueError(f"momentum={momentum}: below 1, or no step would ever fade")
+            raise ValueError(f"momentum={momentum}: at least 0 and below 1")
         if dense is None and views not in CROP_POSITIONS:
             raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}, dense")
         if dense is not None:
@@ -317,7 +317,7 @@ class Classifier(L.LightningModule):
 def check_sliding(net: Net, key: str = "test.views=dense") -> None:
     """Raise UserError, naming the config's `key`, for a network that cannot be used as a sliding window."""
     if isinstance(net, ConvNet | LocalNet):
-        raise UserError(f"{key}: for the networks of ImageNet, model.name=alexnet or overfeat")
+        raise UserError(f"{key}: only for model.name=alexnet or overfeat")
     try:
         _ = net.window
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Imagenette: whether the two GPUs' kernels specialize at the paper's crop of 224 pixels (§6.1, Figure 3), and
+"""Imagenette: whether the two GPUs' kernels specialize at the paper's crop of 224 pixels (§7.1, Figure 3), and
 OverFeat's comparisons of dense tests."""
 
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studies.run import Run, Script, Study, alexnet_pl
 
-SIZE = ("data.size=256", "augment.crop=224")  # §2 and §3
+SIZE = ("data.size=256", "augment.crop=224")  # §3 and §5.1
 SCHEDULE = ("schedule.name=steps", "+schedule.steps.drops=[36,42]", "trainer.max_epochs=45")  # 3,285 steps
 
 

@@ -1,4 +1,4 @@
-"""Decoding and resizing (§2) against Pillow, for every file type in copies of ImageNet."""
+"""Decoding and resizing (§3) against Pillow, for every file type in copies of ImageNet."""
 
 import io
 import struct
@@ -40,7 +40,7 @@ def planes(picture: Image.Image) -> np.ndarray:
 
 
 def by_pillow(picture: Image.Image, size: int, how: str) -> np.ndarray:
-    """§2 implemented with Pillow: shorter side to `size`, then center crop."""
+    """§3 implemented with Pillow: shorter side to `size`, then center crop."""
     picture, short = picture.convert("RGB"), min(picture.size)
     wide, high = (side * size // short for side in picture.size)
     picture = picture.resize((wide, high), Image.Resampling[how.upper()])

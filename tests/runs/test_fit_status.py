@@ -120,7 +120,9 @@ def test_corrupt_state_in_a_checkpoint_is_named(tmp_path: Path, saved: dict[str,
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "schedule")
     checkpoint = content(10, **saved) if saved else {"global_step": 10, "callbacks": {"FitRecord": {}}}
-    with pytest.raises(UserError, match=r"last\.ckpt: its FitRecord is corrupt \(.*\); use another checkpoint"):
+    with pytest.raises(
+        UserError, match=r"last\.ckpt: the settings of its fit are corrupt \(.*\); use another checkpoint"
+    ):
         fit_status.finished_fit(last(tmp_path), checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""LightningDataModule of a prepared store (§2)."""
+"""LightningDataModule of a prepared store (§3)."""
 
 from functools import cached_property
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Preparation of a store: shards of images of one size (§2), the mean image, and the color covariance of §5.1.
+"""Preparation of a store: shards of images of one size (§3), the mean image, and the color covariance of §5.1.
 
 Shards are written to ROOT.partial, which is renamed to ROOT when the store is complete. An interrupted run resumes.
 Several machines that share ROOT.partial each write a part of the shards; the last one finalizes the store.

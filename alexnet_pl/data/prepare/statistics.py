@@ -1,4 +1,4 @@
-"""Mean image (§2) and RGB covariance (§5.1) of the training images, computed exactly in one pass."""
+"""Mean image (§3) and RGB covariance (§5.1) of the training images, computed exactly in one pass."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ILSVRC-2010 and ILSVRC-2012 as the organizers distribute them (§2): archives, or the folders unpacked from them.
+"""ILSVRC-2010 and ILSVRC-2012 as the organizers distribute them (§3): archives, or the folders unpacked from them.
 
     ILSVRC2012_img_train.tar    of 1000 n########.tar            or  train/n########/*.JPEG
     ILSVRC2012_img_val.tar      ILSVRC2012_val_00000001.JPEG …   or  val/*.JPEG, or val/n########/*.JPEG

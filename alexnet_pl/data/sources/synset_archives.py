@@ -1,8 +1,8 @@
 """Whole releases of ImageNet (§7): Fall 2011, Fall 2009, Winter 2021; one archive n########.tar per synset, in a folder
 or in an outer archive.
 
-There is no official split. Half of each synset's images are held out, as in §7 for Fall 2009 ("half of the images for
-training and half for testing"). The half is chosen by a hash of the image's name.
+There is no official split. `prepare.val_share` of each synset's images becomes `val`, chosen by a hash of the image's
+name; the recipe `fall2009` has 0.5, as §7 ("half of the images for training and half for testing").
 """
 
 from collections.abc import Iterator

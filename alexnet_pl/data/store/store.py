@@ -1,4 +1,4 @@
-"""Prepared store: images of one size (§2), labels, mean image and color covariance.
+"""Prepared store: images of one size (§3), labels, mean image and color covariance.
 
     store.json         manifest: format, name, fingerprint, classes (id, name) sorted by id, ILSVRC ids if any, size,
                        splits, and how the images were prepared; written last

@@ -1,4 +1,4 @@
-"""Mean image that imported weights were trained with (§2), read from a file or from R,G,B values."""
+"""Mean image that imported weights were trained with (§3), read from a file or from R,G,B values."""
 
 from pathlib import Path
 
