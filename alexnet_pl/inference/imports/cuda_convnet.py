@@ -32,6 +32,7 @@ CONSTANTS = {  # kind of layer → constant → value in net 145; scale as saved
     "dropout2": {"keep": 0.5},
     "dropout": {"keep": 0.5},
 }
+DEFAULTS = {"minDiv": 1.0}  # of layers without that entry, as cuda-convnet's: its kernel adds 1
 AFTER_CONV1 = {  # layers between conv1 and conv2 → arguments of AlexNet
     ("cmrnorm", "pool", "relu"): {"norm": True, "relu_after_pool1": True},
     ("relu", "cmrnorm", "pool"): {"norm": True, "relu_after_pool1": False},
@@ -174,7 +175,7 @@ def check_constants(path: Path, layer: Layer) -> str:
     """Return the kind of a layer without weights. Raises UserError if its constants are not the paper's."""
     kind = str(layer["type"])
     for key, value in CONSTANTS.get(kind, {}).items():
-        found = layer.get(key, value)
+        found = layer.get(key, DEFAULTS.get(key, value))
         if not math.isclose(float(found), value, rel_tol=1e-4):
             raise UserError(f"{path}: {layer['name']} has {key} {found:g}, not {value:g}; not the paper's network")
     if kind == "neuron":

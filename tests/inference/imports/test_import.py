@@ -200,6 +200,7 @@ def test_corrupt_caffemodel_is_reported_in_one_line(tmp_path: Path, v1: bool) ->
     ("change", "says"),
     [
         (lambda n: n["rnorm1a"].update(minDiv=1.0), r"rnorm1a has minDiv 1, not 2"),
+        (lambda n: n["rnorm1a"].pop("minDiv"), r"rnorm1a has minDiv 1, not 2"),
         (lambda n: n["pool2b"].update(pool="avg"), r"the inputs of conv3a come from different layers"),
         (lambda n: n["hs1a"].update(keep=0.8), r"hs1a has keep 0.8, not 0.5"),
         (lambda n: n["hs1b"].update(type="dropout", keep=0.8), r"hs1b has keep 0.8, not 0.5"),
