@@ -40,6 +40,7 @@ class Augment(nn.Module):
     Pixels keep the scale 0 … 255, for which norms and initial weights are tuned.
 
       noise         standard deviation of the factor α of the color noise; 0: none
+      random_crop   crop each image at a random position; false: its center
       flip          reflect each image left to right with probability 1/2
 
     Arguments for differences between the authors' program (the default) and the printed text:
@@ -75,6 +76,7 @@ class Augment(nn.Module):
         include_last_offset: bool = True,
         images_per_crop: int = 1,
         pixel_mean: float | None = None,
+        random_crop: bool = True,
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
@@ -93,6 +95,7 @@ class Augment(nn.Module):
             raise ValueError(f"pixel_mean={pixel_mean}: from 0 to 255, or null for the mean image")
         self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale
         self.mean, self.images_per_crop, self.flip, self.pixel_mean = mean, images_per_crop, flip, pixel_mean
+        self.random_crop = random_crop
         self.image_by_image = False  # faster on a CPU
         self.fused = False  # one compiled kernel, faster on a GPU
         self.include_last_offset = include_last_offset
@@ -118,6 +121,8 @@ class Augment(nn.Module):
         generator = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, batch, 1]))
         groups = -(-count // self.images_per_crop)
         offsets = generator.integers(self.num_offsets, size=(groups, 2)).repeat(self.images_per_crop, 0)[:count]
+        if not self.random_crop:
+            offsets[:] = (self.size - self.crop) // 2
         flips = generator.integers(2, size=groups).astype(bool).repeat(self.images_per_crop)[:count] & self.flip
         noise = generator.standard_normal((count, 3), dtype=np.float32)
         return Draws(torch.from_numpy(offsets), torch.from_numpy(flips), torch.from_numpy(noise))

@@ -162,7 +162,7 @@ class ImageStore(L.LightningDataModule):
         if self.train_loader is not None and self.trainer.current_epoch:
             self.position = self.train_loader.state_dict()  # the next loader may have another length
         split = self.training_split(self.trainer.current_epoch)
-        crop = augment.crop if self.store.is_whole else None
+        crop = augment.crop if self.store.is_whole and augment.random_crop else None
         if self.store.is_whole:
             check_augment_of_whole_images(augment, self.root)
         self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop)

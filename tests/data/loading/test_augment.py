@@ -358,6 +358,16 @@ def test_disabling_reflection_leaves_other_draws_unchanged() -> None:
 
 
 @pytest.mark.parametrize("mean", ["center", "per_position"])
+def test_without_crops_and_reflections_training_sees_the_center_view_of_tests(mean: str) -> None:
+    augment = make_augment(32, 24, noise=0, mean=mean, flip=False, random_crop=False)
+    images = torch.from_numpy(photographs(40, 32))
+    (center,) = augment.views(images, "center")
+    torch.testing.assert_close(augment(images, augment.draw(1, 2, 3, 40)), center)
+    usual = make_augment(32, 24).draw(1, 2, 3, 40)
+    assert torch.equal(augment.draw(1, 2, 3, 40).noise, usual.noise)
+
+
+@pytest.mark.parametrize("mean", ["center", "per_position"])
 @pytest.mark.parametrize("noise", [0, 0.1])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_single_images_give_the_same_bits_as_the_batch(mean: str, noise: float, layout: torch.memory_format) -> None:
