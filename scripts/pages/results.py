@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from alexnet_pl.console import pluralize
 from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.rows import ReportRow
 from pages.markdown import ROOT, join, number, table
@@ -39,8 +40,17 @@ def results_table(rows: Sequence[ReportRow], labels: tuple[str, ...] | None, doc
 def row_cells(row: ReportRow, docs: str) -> tuple[str, ...]:
     claim = row.claim
     paper = [f"{claim.bound} {number(value, 1)}".strip() for value in claim.values.values()]
-    ours = join(number(row.measured[metric].mean, 2) for metric in claim.values if metric in row.measured)
-    return claim.label, images_of(claim), claim.section, join(paper), ours or measured_elsewhere(claim.label, docs)
+    return claim.label, images_of(claim), claim.section, join(paper), ours(row, docs)
+
+
+def ours(row: ReportRow, docs: str) -> str:
+    """The measured values, with the number of runs unless they were counted in the network."""
+    measured = [row.measured[metric] for metric in row.claim.values if metric in row.measured]
+    if not measured:
+        return measured_elsewhere(row.claim.label, docs)
+    runs = min(value.runs for value in measured)
+    count = f" ({pluralize(runs, 'run')})" if runs else ""
+    return join(number(value.mean, 2) for value in measured) + count
 
 
 def images_of(claim: Claim) -> str:
