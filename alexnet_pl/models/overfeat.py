@@ -145,6 +145,10 @@ class OverFeat(nn.Module):
             x = F.relu(F.max_pool2d(x, pool) if pool > 1 else x)  # a maximum commutes with a monotone function
         return F.relu(getattr(self, self.convolutions[-1])(x))
 
+    def convolve_pooled(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """The maps unchanged: no convolution follows the last pooling."""
+        return pooled
+
     def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
         """Apply the fully connected layers, the first with a k × k kernel, at every position of layer 5's *pooled*
         maps: (N, maps, h, w) → logits (N, classes, h − d(k − 1), w − d(k − 1)). `dilation` d: stride of the last
