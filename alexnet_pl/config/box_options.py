@@ -64,7 +64,7 @@ class DetectOptions:
 
     scales       image sizes, as row numbers of OverFeat's Table 5; null: as in training
     zoom         factor on these sizes; null: as in training
-    positions    all: every window of an image. center: the central window only
+    positions    all: every window of an image. center: the crop in the middle of it only
     classes      number of best classes at each scale whose boxes are merged
     least_score  minimum score of a class in a window; boxes with lower scores are ignored
     combine      merge (§4.3), or nms (non-maximum suppression)

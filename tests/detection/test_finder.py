@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms.functional import center_crop
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
@@ -15,6 +16,7 @@ from alexnet_pl.detection.pyramid import window_boxes, window_grid
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
+LOCALISER = BoxOptions("localise", scales=[1])
 GEOMETRY = WindowGeometry(113, 221, 36, 3, 3, 2)
 IMAGE = torch.zeros(3, 160, 200, dtype=torch.uint8)
 TRUE_BOX = np.array([40.0, 30, 120, 130])
@@ -66,9 +68,21 @@ def test_background_is_never_predicted() -> None:
     assert set(finder(classes=9).candidates(IMAGE).labels.tolist()) == {0, 1, 2}
 
 
-def test_center_uses_one_window_per_scale() -> None:
-    some = finder(positions="center", classes=1, scales=[2]).candidates(IMAGE)
-    assert len(some.labels) == 1
+@pytest.mark.parametrize("size", [(160, 200), (375, 500), (500, 333), (160, 160)])  # even and odd grids
+def test_center_is_one_window_in_the_middle_of_the_image(network: BoxNetwork, size: tuple[int, int]) -> None:
+    """With a regressor that predicts each window itself, the box is the window; pixels outside it do not count."""
+    nn.init.zeros_(network.regressor.fc3.weight)
+    image = torch.randint(256, (3, *size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found = BoxFinder(network, LOCALISER, DetectOptions(positions="center", classes=1, scales=[1]), torch.device("cpu"))
+    some = found.candidates(image)
+    (box,), (height, width) = some.boxes, pyramid_sides(size, network.window, 1)
+    assert (box[:2] + box[2:]) / 2 == pytest.approx([size[1] / 2, size[0] / 2])
+    assert (box[2:] - box[:2]) == pytest.approx([113 * size[1] / width, 113 * size[0] / height])
+    picture = nn.functional.interpolate(image[None].float(), (height, width), mode="bilinear", antialias=True)
+    crop = center_crop(picture, [113, 113])
+    with torch.no_grad():
+        expected = network.net(crop - network.mean).softmax(1).max()
+    assert some.scores == pytest.approx([float(expected)], rel=1e-4)
 
 
 def test_requested_class_is_marked() -> None:
