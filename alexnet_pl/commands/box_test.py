@@ -29,7 +29,7 @@ from alexnet_pl.detection.box_evaluation import (
 )
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.build import open_box_store
-from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
+from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.result import append_top5
@@ -65,13 +65,16 @@ def test(cfg: DictConfig, folder: Path) -> float:
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     original = to_original_pixels(tested.detections, split)
     write_boxes(results, [(split.names[n], found) for n, found in by_number(original)], classes)
-    result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
+    description = describe_test(cfg, folder, store, split.name, trained_with, options, finder)
+    result = {**description, **tested.numbers, "windows_left_out": finder.left_out}
     write_json(results / RESULT, result)
     names = [name for _, name in classes]
     pictures = draw_test(results, finder, split, tested, options.show, names)
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
+    if finder.left_out:
+        print(f"{finder.left_out:,} windows not merged: more than {MAX_CANDIDATES:,} of a class in an image")
     print_message(summarize_box_test(result), results / RESULT)
     return result["map"] if "map" in result else result["loc_error"]
 

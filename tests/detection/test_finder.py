@@ -10,7 +10,7 @@ from torchvision.transforms.functional import center_crop
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
-from alexnet_pl.detection.finder import BoxFinder
+from alexnet_pl.detection.finder import BoxFinder, Candidates
 from alexnet_pl.detection.merging import merge_boxes
 from alexnet_pl.detection.pyramid import window_boxes, window_grid
 from alexnet_pl.evaluation.image_scales import pyramid_sides
@@ -98,6 +98,25 @@ def test_requested_class_is_kept_below_the_minimum_score() -> None:
     assert np.array_equal(plain.boxes, some.select(~some.requested).boxes)
     assert set(some.labels[some.requested].tolist()) == {1, 2}
     assert (some.labels == 1).sum() == (some.labels == 2).sum()
+
+
+def test_all_windows_of_a_photograph_at_six_scales_are_merged() -> None:
+    """The paper's network: 2,298 windows, of which each has the true box."""
+    geometry, size, scales = WindowGeometry(221, 221, 36, 3, 3, 5), (333, 500), [1, 2, 3, 4, 5, 6]
+    windows = sum(np.prod(window_grid(geometry, pyramid_sides(size, geometry, scale))) for scale in scales)
+    some = Candidates(np.zeros(windows, int), np.full(windows, 0.5), np.tile(TRUE_BOX, (windows, 1)), np.zeros(windows))
+    made = finder()
+    assert made.combine(some).scores == pytest.approx([0.5 * windows])
+    assert made.left_out == 0
+
+
+def test_windows_above_the_maximum_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alexnet_pl.detection.finder.MAX_CANDIDATES", 2)
+    made = finder()
+    scores = np.array([0.1, 0.3, 0.2, 0.4, 0.5])
+    found = made.combine(Candidates(np.array([0, 0, 0, 0, 1]), scores, np.tile(TRUE_BOX, (5, 1)), np.zeros(5)))
+    assert found.scores == pytest.approx([0.7, 0.5])
+    assert made.left_out == 2
 
 
 def test_boxes_without_an_area_are_dropped() -> None:
