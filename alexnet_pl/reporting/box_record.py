@@ -25,6 +25,7 @@ class BoxDataset:
 class BoxTraining:
     task: str
     per_class: bool
+    scales: list[int]
     random_negatives: int
     hard_negatives: int
 

@@ -124,13 +124,14 @@ def format_mean(values: Sequence[float], images: int = 0) -> str:
 
 
 def box_proxy_tables(tests: BoxTests) -> list[Table]:
-    """Tables of each combination of images, task and network, for tests that match no row of the paper: the results,
-    and their differences, paired by seed."""
+    """Tables of each combination of images, task, network and scales learned from, for tests that match no row of the
+    paper: the results, and their differences, paired by seed."""
     groups: dict[str, BoxTests] = {}
     for test in tests:
         if any(matches_box_claim(claim, test) for claim in BOX_CLAIMS):
             continue
         key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
+        key.append(test["boxes"]["scales"])
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(test)
     return [table for group in groups.values() for table in results_and_differences(group)]
 
@@ -195,7 +196,7 @@ def describe_localiser(test: JsonObject) -> str:
 def describe_search(detect: JsonObject) -> str:
     """Windows, scales and combination of a search for boxes, in words."""
     windows = "center window" if detect["positions"] == "center" else "all windows"
-    scales = f"scale{'s' * (len(detect['scales']) > 1)} {', '.join(map(str, detect['scales']))}"
+    scales = describe_scales(detect["scales"])
     if detect["combine"] == "nms":
         combination = "suppression"
     else:
@@ -203,6 +204,10 @@ def describe_search(detect: JsonObject) -> str:
         combination += "" if detect["weight"] == "count" else ", pairwise means"
     threshold = f", windows of at least {detect['least_score']:g}" if detect["least_score"] else ""
     return f"{windows}, {scales}, {combination}{threshold}"
+
+
+def describe_scales(scales: Sequence[int]) -> str:
+    return f"scale{'s' * (len(scales) > 1)} {', '.join(map(str, scales))}"
 
 
 def detector_table(groups: dict[str, BoxTests]) -> Table:
@@ -232,7 +237,7 @@ def describe_box_test(test: JsonObject) -> str:
     dataset, model = test["dataset"], test["model"]
     net = f"{model.get('net', 'accurate')} network of {test['window']}-pixel windows, width {model.get('width', 1.0):g}"
     images = f"{test['images']:,} {dataset['split']} images, trained on {dataset['train_images']:,}"
-    return f"{images} (store {dataset['fingerprint'][:12]}), {net}"
+    return f"{images} (store {dataset['fingerprint'][:12]}) at {describe_scales(test['boxes']['scales'])}, {net}"
 
 
 PAGE = """# Boxes: localisation and detection

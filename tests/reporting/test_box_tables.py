@@ -121,6 +121,14 @@ def test_other_images_have_separate_tables() -> None:
     assert detection.rows[0][2:] == ["3"] * 6 + ["2,560 images", "1"]
 
 
+def test_regressors_of_other_scales_have_a_table_of_their_own() -> None:
+    """They are not averaged as seeds of one way to train."""
+    small, few = {"dataset__images": 200}, {"boxes__scales": [1, 4]}
+    tables = box_proxy_tables([make_test(**small), make_test(1, **small, **few)])
+    assert [table.rows[0][-1] for table in tables] == ["1", "1"]
+    assert [", ".join(table.notes).count("at scales 1, 4,") for table in tables] == [0, 1]
+
+
 def test_rows_of_the_paper_are_not_repeated_as_proxies() -> None:
     assert box_proxy_tables([make_test()]) == []
     assert len(box_proxy_tables([make_test(), make_test(dataset__images=200)])) == 1
