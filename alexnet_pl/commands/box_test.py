@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
+from alexnet_pl.commands.test_description import summarize_fit
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
@@ -35,8 +36,8 @@ from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_same_classes, checkpoint_seed, describe_checkpoint, read_checkpoint
+from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
     LOCALISATION_ERRORS,
@@ -102,17 +103,22 @@ def describe_test(
     options: DetectOptions,
     finder: BoxFinder,
 ) -> dict[str, Any]:
-    path, fit = Path(cfg.ckpt_path), fit_status.read_fit_status(folder)
-    counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
+    path, train = Path(cfg.ckpt_path), store.whole("train")
+    content = read_checkpoint(path)
+    fit, metadata = finished_fit(path, content), content["alexnet_pl"]
+    counts = {"images": len(store.whole(split)), "train_images": len(train)}
     return {
         "task": trained_with.task,
         "dataset": {**to_json(predictions.describe_dataset(store, split)), **counts},
         "checkpoint": to_json(describe_checkpoint(path)),
-        "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
+        "train_images_with_boxes": int((train.box_counts() > 0).sum()),
+        "model": metadata["switches"]["model"],
         "window": finder.network.window.window,
         "seed": checkpoint_seed(path),
-        "finished": fit is not None and fit.finished,
-        "training": fit.training if fit else None,
+        "finished": fit is not None,
+        "training": fit.training if fit and not fit.changed else None,
+        "trained": to_json(summarize_fit(fit)) if fit else None,
+        "lineage": metadata.get("lineage", []),
         "boxes": asdict(trained_with),
         "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
         "commit": current_commit(),

@@ -12,7 +12,8 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.files import JsonObject
-from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
+from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim
+from alexnet_pl.paper.box_matching import IMAGES, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
@@ -84,7 +85,16 @@ def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]
 
 
 def measured_claims(tests: BoxTests) -> list[BoxClaim]:
-    return [claim for claim in BOX_CLAIMS if any(matches_box_claim(claim, test) for test in tests)]
+    return [claim for claim in BOX_CLAIMS if claim_values(claim, tests)]
+
+
+def claim_values(claim: BoxClaim, tests: BoxTests) -> list[float]:
+    """Our values of a claim, one per seed; with a baseline, differences of the seeds that both have."""
+    found = {test["seed"]: test[claim.metric] for test in tests if matches_box_claim(claim, test)}
+    if claim.baseline is None:
+        return list(found.values())
+    others = {test["seed"]: test[claim.metric] for test in tests if matches_box_claim(claim.baseline, test)}
+    return [value - others[seed] for seed, value in found.items() if seed in others]
 
 
 def missing_claims(tests: BoxTests) -> list[BoxClaim]:
@@ -101,16 +111,26 @@ def missing_table(claims: Sequence[BoxClaim]) -> Table:
 def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
     """Cells of a claim under `PAPER_HEADER`."""
     paper = "not printed" if math.isnan(claim.value) else f"{claim.bound} {claim.value:.1f}".strip()
+    paper = f"+{paper} points" if claim.baseline else paper
     paper += "" if claim.verified else f" {UNVERIFIED}"
     if claim.reason_unmeasured:
         return [claim.label, claim.section, paper, claim.reason_unmeasured]
-    matching = one_per_seed([test for test in tests if matches_box_claim(claim, test)])
-    ours = (
-        format_mean([test[claim.metric] for test in matching], matching[0]["images"])
-        if matching
-        else "not yet measured"
-    )
+    values = claim_values(claim, tests)
+    if not values:
+        ours = "not yet measured"
+    elif claim.baseline:
+        ours = format_differences(values)
+    else:
+        ours = format_mean(values, IMAGES.images)
     return [claim.label, claim.section, paper, ours]
+
+
+def format_differences(points: Sequence[float]) -> str:
+    """Mean in percentage points, with its 95 % interval over seeds if there are several."""
+    if len(points) == 1:
+        return f"{points[0]:+.1f} points"
+    mean = intervals.paired_difference(points)
+    return f"{mean.mean:+.1f} points ({mean.low:+.1f} to {mean.high:+.1f})"
 
 
 def one_per_seed(tests: BoxTests) -> BoxTests:

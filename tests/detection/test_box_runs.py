@@ -66,6 +66,27 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
     assert list(tmp_path.glob("run/results/*/merging.png"))
 
 
+def test_result_tells_how_the_regressor_and_its_features_were_trained(
+    localise: DictConfig, tmp_path: Path, scene_store: Store
+) -> None:
+    """What decides whether a test is one of the paper's."""
+    run(localise, "fit", tmp_path / "run", **{"optim.lr": 0.002})
+    run(localise, "test", tmp_path / "run", last(tmp_path / "run"))
+    found = result(tmp_path / "run")
+    assert found["training"]["optim"] == {"lr": 0.002, "weight_decay": 0.0}
+    assert found["training"]["trainer"]["max_epochs"] == 2
+    assert found["training"]["boxes"] == found["boxes"]
+    assert (found["trained"]["ended_by"], found["trained"]["epochs"]) == ("max_epochs", 2)
+    assert found["trained"]["store"]["fingerprint"] == scene_store.fingerprint == found["dataset"]["fingerprint"]
+    assert [(stage["step"], stage["training"]) for stage in found["lineage"]] == [(7, None)]
+    assert found["train_images_with_boxes"] == 10
+    earlier = shutil.copy(last(tmp_path / "run"), tmp_path / "earlier.ckpt")
+    run(localise, "test", tmp_path / "run", Path(earlier), **{"detect.combine": "nms"})
+    (other,) = (json.loads(path.read_text()) for path in tmp_path.glob("run/results/*-nms-*/boxes.json"))
+    assert not other["finished"]
+    assert other["training"] is None
+
+
 def test_boxes_are_written_in_pixels_of_the_original_files(
     localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
