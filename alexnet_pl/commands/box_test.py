@@ -24,6 +24,7 @@ from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.average_precision import DetectedBoxes
 from alexnet_pl.detection.box_evaluation import (
     BoxTest,
+    count_classification_images,
     evaluate_detector,
     evaluate_localiser,
     to_original_pixels,
@@ -74,6 +75,11 @@ def test(cfg: DictConfig, folder: Path) -> float:
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
+    if shared := result["classification_val_images"]:
+        print(
+            f"{shared:,} of the {len(split):,} images are also ILSVRC-2012's validation images for classification: mAP "
+            "is too high if the network that the detector starts from was chosen or trained on them"
+        )
     if finder.left_out:
         print(f"{finder.left_out:,} windows not merged: more than {MAX_CANDIDATES:,} of a class in an image")
     print_message(summarize_box_test(result), results / RESULT)
@@ -103,14 +109,16 @@ def describe_test(
     options: DetectOptions,
     finder: BoxFinder,
 ) -> dict[str, Any]:
-    path, train = Path(cfg.ckpt_path), store.whole("train")
+    path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
     content = read_checkpoint(path)
     fit, metadata = finished_fit(path, content), content["alexnet_pl"]
-    counts = {"images": len(store.whole(split)), "train_images": len(train)}
+    counts = {"images": len(tested), "train_images": len(train)}
+    shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0
     return {
         "task": trained_with.task,
         "dataset": {**to_json(predictions.describe_dataset(store, split)), **counts},
         "checkpoint": to_json(describe_checkpoint(path)),
+        "classification_val_images": shared,
         "train_images_with_boxes": int((train.box_counts() > 0).sum()),
         "model": metadata["switches"]["model"],
         "window": finder.network.window.window,
@@ -118,7 +126,7 @@ def describe_test(
         "finished": fit is not None,
         "training": fit.training if fit and not fit.changed else None,
         "trained": to_json(summarize_fit(fit)) if fit else None,
-        "lineage": metadata.get("lineage", []),
+        "lineage": metadata["lineage"],
         "boxes": asdict(trained_with),
         "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
         "commit": current_commit(),

@@ -16,6 +16,7 @@ from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
 from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_numbers import validation_number
 from alexnet_pl.files import JsonObject
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
@@ -97,6 +98,12 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
         counted = average_precisions(*original, options.rule, blacklisted)
         numbers["map_without_blacklist"] = mean_average_precision(counted)
     return BoxTest(numbers, detected, truths)
+
+
+def count_classification_images(split: WholeSplit) -> int:
+    """Number of images that are also ILSVRC-2012's validation images for classification: 15,522 of the 20,121 for
+    detection. A network for classification may have been chosen by its errors on them, or trained on them."""
+    return sum(validation_number(name) is not None for name in split.names)
 
 
 def select_most_confident(detections: DetectedBoxes, count: int) -> DetectedBoxes:

@@ -45,8 +45,8 @@ class BoxSearch:
 
 @dataclass(frozen=True)
 class BoxTestRecord:
-    """`seed`: None if the checkpoint does not say it. Older records lack the last four keys, and match no row of the
-    paper."""
+    """`seed`: None if the checkpoint does not say it. `classification_val_images`: tested images that ILSVRC-2012's
+    classification task has too. Older records lack this and the keys below, and match no row of the paper."""
 
     task: str
     dataset: BoxDataset
@@ -57,6 +57,7 @@ class BoxTestRecord:
     boxes: BoxTraining
     detect: BoxSearch
     seed: int | None = None
+    classification_val_images: int = 0
     training: dict[str, Any] | None = None
     trained: FitSummary | None = None
     lineage: list[LineageStage] = field(default_factory=list)

@@ -237,7 +237,19 @@ def detector_table(groups: dict[str, BoxTests]) -> Table:
         rows.append([name, format_mean([test["map"] for test in group]), *outcomes, *training_cells(group)])
     test = first_test(groups)
     title = f"Detection, no row of the paper: {test['dataset']['name']}"
-    return Table(title, DETECTOR_HEADER, rows, (f"{describe_box_test(test)}.", *DETECTOR_NOTES))
+    notes = f"{describe_box_test(test)}.", *DETECTOR_NOTES, *shared_images_note(groups)
+    return Table(title, DETECTOR_HEADER, rows, notes)
+
+
+def shared_images_note(groups: dict[str, BoxTests]) -> list[str]:
+    """Sentence about tested images that the network may have been chosen on before it learned to detect."""
+    shared = max(test.get("classification_val_images", 0) for group in groups.values() for test in group)
+    if not shared:
+        return []
+    return [
+        f"{shared:,} of the images are also ILSVRC-2012's validation images for classification: mAP is too high if the "
+        "network that a detector starts from was chosen or trained on them."
+    ]
 
 
 DETECTOR_NOTES = (

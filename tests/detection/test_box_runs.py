@@ -200,6 +200,21 @@ def test_detector_learns_background_and_is_tested(
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
 
 
+def test_images_of_the_classification_task_are_named(
+    detect: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ILSVRC's detection task shares validation images with the task that the network was trained for."""
+    detect.trainer.max_epochs = 1
+    run(detect, "fit", tmp_path / "run")
+    names = [f"val/ILSVRC2013_DET_val/ILSVRC201{2 + (n > 2)}_val_{n:08d}.JPEG" for n in range(5)]
+    monkeypatch.setattr(WholeSplit, "names", property(lambda split: names if split.name == "val" else None))
+    run(detect, "test", tmp_path / "run", last(tmp_path / "run"))
+    assert "3 of the 5 images are also ILSVRC-2012's validation images for classification" in capsys.readouterr().out
+    assert result(tmp_path / "run")["classification_val_images"] == 3
+    (table,) = box_proxy_tables(collect_box_tests([tmp_path]))
+    assert any(note.startswith("3 of the images are also ILSVRC-2012's validation images") for note in table.notes)
+
+
 def test_blacklisted_classes_do_not_count_in_a_second_map(
     detect: DictConfig, tmp_path: Path, scene_store: Store
 ) -> None:
