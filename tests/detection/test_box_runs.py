@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from box_runs import CPU, KEYS
+from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from omegaconf import DictConfig
 from PIL import Image
 from run_folders import table, whole_and_cut
@@ -213,6 +213,29 @@ def test_images_of_the_classification_task_are_named(
     assert result(tmp_path / "run")["classification_val_images"] == 3
     (table,) = box_proxy_tables(collect_box_tests([tmp_path]))
     assert any(note.startswith("3 of the images are also ILSVRC-2012's validation images") for note in table.notes)
+
+
+@pytest.mark.parametrize("recipe", ["overfeat_localise", "overfeat_detect"])
+def test_boxes_of_test_images_without_annotations_are_written_for_the_server(
+    recipe: str, config: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_scenes(tmp_path / "store", unlabelled=3)
+    cfg = composed(config, recipe, tmp_path / "store", make_classifier_run(tmp_path / "classifier", store))
+    cfg.trainer.max_epochs, cfg.test.split, cfg.detect.least_score = 1, "test", 0.0
+    run(cfg, "fit", tmp_path / "run")
+    assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
+    (folder,) = tmp_path.glob("run/results/test-*")
+    assert not (folder / "boxes.json").exists()
+    lines = [line.split() for line in (folder / "submission.txt").read_text().splitlines()]
+    found = table(folder / "detections.csv")
+    ids = {wnid: 10 - label for label, (wnid, _) in enumerate(store.classes)}
+    if recipe == "overfeat_detect":
+        assert [int(line[1]) for line in lines] == [ids[row["class"]] for row in found]
+        assert [f"ILSVRC2012_test_{int(line[0]):08d}.JPEG" for line in lines] == [row["file"][5:] for row in found]
+    else:
+        assert [int(word) for line in lines for word in line[::5]] == [ids[row["class"]] for row in found]
+        assert [len(line) for line in lines] == [25, 25, 25]
+    assert "no boxes known" in capsys.readouterr().out
 
 
 def test_blacklisted_classes_do_not_count_in_a_second_map(
