@@ -1,7 +1,8 @@
 """`test` of box recipes (OverFeat §4.4, §5): localisation error, or average precision.
 
 Writes `results/<split>-<task>-<options>/` in the run folder: boxes.json with the errors; the boxes of all images as
-JSON, CSV and COCO JSON, in pixels of the original files; pictures of some images before and after merging.
+JSON, CSV and COCO JSON, in pixels of the original files; pictures of some images before and after merging. Of ILSVRC's
+test images, whose boxes are not public, it writes the boxes and submission.txt for the server.
 """
 
 import hashlib
@@ -16,27 +17,31 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
+from alexnet_pl.commands.test_description import summarize_fit
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
-from alexnet_pl.console import print_message
+from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.average_precision import DetectedBoxes
 from alexnet_pl.detection.box_evaluation import (
     BoxTest,
+    count_classification_images,
     evaluate_detector,
     evaluate_localiser,
+    find_in_all,
     to_original_pixels,
 )
 from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.box_submission import why_not_submittable, write_box_submission
 from alexnet_pl.detection.build import open_box_store
-from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
+from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_same_classes, checkpoint_seed, describe_checkpoint, read_checkpoint
+from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
     LOCALISATION_ERRORS,
@@ -52,28 +57,49 @@ from alexnet_pl.training.media import log_boxes, log_picture
 RESULT = "boxes.json"
 
 
-def test(cfg: DictConfig, folder: Path) -> float:
+def test(cfg: DictConfig, folder: Path) -> float | None:
     store, options = open_box_store(cfg), make_detect_options(cfg)
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     check_same_classes(classes, store.classes)
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
+    results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
+    if not split.box_counts().any() and not why_not_submittable(store, split, trained_with.task):
+        return write_server_file(results, finder, store, split, trained_with.task)
     if trained_with.task == "detect":
         tested = evaluate_detector(finder, split, options, [identity for identity, _ in classes])
     else:
         tested = evaluate_localiser(finder, split, train, options)
-    results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     original = to_original_pixels(tested.detections, split)
     write_boxes(results, [(split.names[n], found) for n, found in by_number(original)], classes)
-    result = {**describe_test(cfg, folder, store, split.name, trained_with, options, finder), **tested.numbers}
+    description = describe_test(cfg, folder, store, split.name, trained_with, options, finder)
+    result = {**description, **tested.numbers, "windows_left_out": finder.left_out}
     write_json(results / RESULT, result)
     names = [name for _, name in classes]
     pictures = draw_test(results, finder, split, tested, options.show, names)
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
+    if shared := result["classification_val_images"]:
+        print(
+            f"{shared:,} of the {len(split):,} images are also ILSVRC-2012's validation images for classification: mAP "
+            "is too high if the network that the detector starts from was chosen or trained on them"
+        )
+    if finder.left_out:
+        print(f"{finder.left_out:,} windows not merged: more than {MAX_CANDIDATES:,} of a class in an image")
     print_message(summarize_box_test(result), results / RESULT)
     return result["map"] if "map" in result else result["loc_error"]
+
+
+def write_server_file(results: Path, finder: BoxFinder, store: Store, split: WholeSplit, task: str) -> None:
+    """Write boxes and the submission for images whose boxes only a test server of ILSVRC has."""
+    detections = find_in_all(finder, split, guesses=task == "localise")
+    found = dict(by_number(to_original_pixels(detections, split)))
+    write_boxes(results, [(split.names[number], boxes) for number, boxes in found.items()], store.classes)
+    path = results / "submission.txt"
+    lines, missing = write_box_submission(path, store, split, task, found)
+    gap = f", {pluralize(missing, 'image')} without a box" if missing else ""
+    print_message(f"{store.name} {split.name}: no boxes known; {lines:,} lines for the test server{gap}", path)
 
 
 def tested_split(cfg: DictConfig, store: Store) -> str:
@@ -99,17 +125,24 @@ def describe_test(
     options: DetectOptions,
     finder: BoxFinder,
 ) -> dict[str, Any]:
-    path, fit = Path(cfg.ckpt_path), fit_status.read_fit_status(folder)
-    counts = {"images": len(store.whole(split)), "train_images": len(store.whole("train"))}
+    path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
+    content = read_checkpoint(path)
+    fit, metadata = finished_fit(path, content), content["alexnet_pl"]
+    counts = {"images": len(tested), "train_images": len(train)}
+    shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0
     return {
         "task": trained_with.task,
         "dataset": {**to_json(predictions.describe_dataset(store, split)), **counts},
         "checkpoint": to_json(describe_checkpoint(path)),
-        "model": read_checkpoint(path)["alexnet_pl"]["switches"]["model"],
+        "classification_val_images": shared,
+        "train_images_with_boxes": int((train.box_counts() > 0).sum()),
+        "model": metadata["switches"]["model"],
         "window": finder.network.window.window,
         "seed": checkpoint_seed(path),
-        "finished": fit is not None and fit.finished,
-        "training": fit.training if fit else None,
+        "finished": fit is not None,
+        "training": fit.training if fit and not fit.changed else None,
+        "trained": to_json(summarize_fit(fit)) if fit else None,
+        "lineage": metadata["lineage"],
         "boxes": asdict(trained_with),
         "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
         "commit": current_commit(),

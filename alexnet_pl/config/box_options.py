@@ -18,7 +18,7 @@ class BoxOptions:
                background class
     per_class  four regressor outputs for each class instead of four shared by all classes
     units      sizes of the regressor's two hidden layers
-    scales     image sizes, as row numbers of OverFeat's Table 5
+    scales     image sizes, as row numbers of OverFeat's Table 5; the paper trains on all six
     zoom       factor on these sizes, for objects smaller than those of ImageNet
     overlap    condition for a training window. box: at least half of the box lies inside. iou: IoU of at least 0.5
     windows    maximum number of training windows per image and scale, chosen at random among those that overlap
@@ -32,7 +32,7 @@ class BoxOptions:
     task: str
     per_class: bool = False
     units: list[int] = field(default_factory=lambda: [4096, 1024])
-    scales: list[int] = field(default_factory=lambda: [1, 2, 4, 6])
+    scales: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5, 6])
     zoom: float = 1.0
     overlap: str = "box"
     windows: int = 16
@@ -64,7 +64,7 @@ class DetectOptions:
 
     scales       image sizes, as row numbers of OverFeat's Table 5; null: as in training
     zoom         factor on these sizes; null: as in training
-    positions    all: every window of an image. center: the central window only
+    positions    all: every window of an image. center: the crop in the middle of it only
     classes      number of best classes at each scale whose boxes are merged
     least_score  minimum score of a class in a window; boxes with lower scores are ignored
     combine      merge (§4.3), or nms (non-maximum suppression)

@@ -16,6 +16,7 @@ from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
 from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_numbers import validation_number
 from alexnet_pl.files import JsonObject
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
@@ -79,8 +80,7 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
     also has `map_without_blacklist`. `wnids`: WordNet ids of the classes. Raises UserError if no image has a box.
     """
     blacklisted = read_object_blacklist(options.blacklist, split, wnids)
-    boxes = [finder.find(split.image(number)) for number in track(range(len(split)), "Testing", transient=True)]
-    detected, truths = concat_detections(list(range(len(split))), boxes), collect_true_boxes(split)
+    detected, truths = find_in_all(finder, split), collect_true_boxes(split)
     if not len(truths.images):
         raise UserError(f"data.root: no image of {split.name} has a box")
     original = to_original_pixels(detected, split), to_original_pixels(truths, split), finder.network.num_objects
@@ -97,6 +97,19 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
         counted = average_precisions(*original, options.rule, blacklisted)
         numbers["map_without_blacklist"] = mean_average_precision(counted)
     return BoxTest(numbers, detected, truths)
+
+
+def find_in_all(finder: BoxFinder, split: WholeSplit, guesses: bool = False) -> DetectedBoxes:
+    """Boxes in all images of a split. `guesses`: only those for the localisation error, one of each of five classes."""
+    numbers = range(len(split))
+    boxes = [finder.find(split.image(number)) for number in track(numbers, "Testing", transient=True)]
+    return concat_detections(list(numbers), [finder.select_guesses(each) for each in boxes] if guesses else boxes)
+
+
+def count_classification_images(split: WholeSplit) -> int:
+    """Number of images that are also ILSVRC-2012's validation images for classification: 15,522 of the 20,121 for
+    detection. A network for classification may have been chosen by its errors on them, or trained on them."""
+    return sum(validation_number(name) is not None for name in split.names)
 
 
 def select_most_confident(detections: DetectedBoxes, count: int) -> DetectedBoxes:

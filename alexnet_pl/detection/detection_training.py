@@ -49,7 +49,8 @@ class DetectorModule(BoxModule):
             zero = zero_loss(self.parameters())
             return {"loss": zero, "class_loss": zero, "box_loss": zero}
         features, targets, labels = (torch.cat(parts) for parts in zip(*samples, strict=True))
-        classes = F.cross_entropy(self.network.net.classify(features).flatten(1).float(), labels)
+        logits = self.network.net.classify(self.network.net.convolve_pooled(features)).flatten(1)
+        classes = F.cross_entropy(logits.float(), labels)
         objects = labels < self.network.num_objects
         boxes = self.compute_box_loss(WindowBatch(features[objects].detach(), targets[objects], labels[objects]))
         return {"loss": classes + boxes, "class_loss": classes, "box_loss": boxes}

@@ -138,15 +138,21 @@ class PairScores:
         self.update_least(i, j, row)
 
     def update_least(self, i: int, j: int, row: np.ndarray) -> None:
-        """Search again the rows whose closest partner was i or j; compare the others with the new box i only."""
+        """Compare all rows with the new box i; search again those whose partner was i or j and is farther away now.
+
+        If it is as near or nearer, no search is needed: of equal partners the closest is the first, and i comes before
+        j. Without this shortcut, many equal boxes would cost a search of all rows at each merge.
+        """
         stale = self.alive & ((self.closest == i) | (self.closest == j))
+        nearer = self.alive & ((row < self.least) | ((row == self.least) & (i <= self.closest)))
+        nearer[i] = False
+        self.closest[nearer], self.least[nearer] = i, row[nearer]
+        stale &= ~nearer
         stale[i] = True
         rows = np.flatnonzero(stale)
         self.closest[rows] = self.matrix[rows].argmin(1)
         self.least[rows] = self.matrix[rows, self.closest[rows]]
         self.least[j] = np.inf
-        nearer = self.alive & ~stale & ((row < self.least) | ((row == self.least) & (i < self.closest)))
-        self.closest[nearer], self.least[nearer] = i, row[nearer]
 
     def drop_merged(self) -> None:
         rows = np.flatnonzero(self.alive)

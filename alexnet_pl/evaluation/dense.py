@@ -37,6 +37,7 @@ def slide_classifier(net: SlidingNetwork, maps: Tensor, stride: str = "fine") ->
     window, fine = net.window, stride == "fine"
     pooled = F.max_pool2d(maps, window.pool, 1 if fine else window.pool_stride)
     dilation = window.pool_stride if fine else 1
+    pooled = net.convolve_pooled(pooled, dilation)  # before slicing: a strip's edges would be padded with zeros
     overlap = dilation * (window.classifier - 1)  # rows that one output reads beyond its own row
     rows, columns = pooled.shape[2] - overlap, pooled.shape[3] - overlap
     rows_per_strip = max(1, CELLS_PER_STRIP.get(maps.device.type, 1 << 13) // (len(maps) * columns))

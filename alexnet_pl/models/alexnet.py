@@ -197,14 +197,20 @@ class AlexNet(nn.Module):
         """Outputs of conv5 before pooling, for images of any size: (N, 3, H, W) → (N, 256, h, w)."""
         return self.activation(self.last_maps(image))
 
-    def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
-        """Apply the fully connected layers as convolutions: pooled maps of conv5 (N, 256, h, w) → logits
-        (N, classes, h′, w′). `dilation`: stride of the last pooling if the maps were pooled at stride 1, else 1."""
-        x, act = pooled, self.activation
-        if self.conv6 is not None:
-            x = act(F.conv2d(x, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation))
+    def convolve_pooled(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """Apply conv6, if there is one, to pooled maps of conv5: (N, 256, h, w) → the same shape. `dilation`: stride of
+        the last pooling if the maps were pooled at stride 1, else 1."""
+        if self.conv6 is None:
+            return pooled
+        x = F.conv2d(pooled, self.conv6.weight, self.conv6.bias, padding=dilation, dilation=dilation)
+        return self.activation(x)
+
+    def classify(self, maps: Tensor, dilation: int = 1) -> Tensor:
+        """Apply the fully connected layers as convolutions: outputs of `convolve_pooled` (N, 256, h, w) → logits
+        (N, classes, h′, w′). `dilation`: as there."""
+        act = self.activation
         kernels = self.fc6.weight.unflatten(1, (-1, *2 * (self.window.classifier,)))
-        x = self.drop(act(F.conv2d(x, kernels, self.fc6.bias, dilation=dilation)))
+        x = self.drop(act(F.conv2d(maps, kernels, self.fc6.bias, dilation=dilation)))
         x = self.drop(act(as_convolution(self.fc7, x)))
         return as_convolution(self.fc8, x if self.bottleneck is None else as_convolution(self.bottleneck, x))
 

@@ -145,13 +145,17 @@ class OverFeat(nn.Module):
             x = F.relu(F.max_pool2d(x, pool) if pool > 1 else x)  # a maximum commutes with a monotone function
         return F.relu(getattr(self, self.convolutions[-1])(x))
 
-    def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+    def convolve_pooled(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """The maps unchanged: no convolution follows the last pooling."""
+        return pooled
+
+    def classify(self, maps: Tensor, dilation: int = 1) -> Tensor:
         """Apply the fully connected layers, the first with a k × k kernel, at every position of layer 5's *pooled*
         maps: (N, maps, h, w) → logits (N, classes, h − d(k − 1), w − d(k − 1)). `dilation` d: stride of the last
         pooling if the maps were pooled at stride 1 (§3.3), else 1."""
         first = getattr(self, self.head[0])
         dense = dilation > 1
-        x = F.relu(F.conv2d(pooled, first.weight, first.bias, dilation=dilation) if dense else first(pooled))
+        x = F.relu(F.conv2d(maps, first.weight, first.bias, dilation=dilation) if dense else first(maps))
         x = F.relu(getattr(self, self.head[1])(self.drop(x)))
         return getattr(self, self.head[2])(self.drop(x))
 

@@ -38,6 +38,11 @@ class SlidingNetwork(Protocol):
         """Rectified maps of the last convolution, before pooling: (N, 3, H, W) → (N, maps, h, w)."""
         ...
 
-    def classify(self, pooled: Tensor, dilation: int = 1) -> Tensor:
-        """Pooled maps (N, maps, h, w) → logits (N, classes, h′, w′)."""
+    def convolve_pooled(self, pooled: Tensor, dilation: int = 1) -> Tensor:
+        """Layers after the last pooling that keep the maps' sides and so read zeros around them: (N, maps, h, w) → the
+        same shape. They need whole maps, not strips of them."""
+        ...
+
+    def classify(self, maps: Tensor, dilation: int = 1) -> Tensor:
+        """Outputs of `convolve_pooled` (N, maps, h, w) → logits (N, classes, h′, w′)."""
         ...

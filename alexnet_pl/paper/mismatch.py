@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import format_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, are_independent
@@ -122,17 +123,23 @@ def network_differences(network: TestedNetwork, expected: RecipeNetwork, fingerp
     """What differs between a tested network and a recipe's; nothing if `is_trained_as`."""
     if is_trained_as(network, expected, fingerprint):
         return
-    settings, wanted = flatten(network.training or {}), flatten(expected.training)
-    pairs = {key: (settings.get(key, ABSENT), wanted.get(key, ABSENT)) for key in sorted({*settings, *wanted})}
-    differing = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
-    for key, (ours, paper) in differing.items():
-        yield describe_setting(key, ours, paper)
+    differing = list(describe_settings(network.training or {}, expected.training))
+    yield from differing
     if network.trained.ended_by != "schedule":
         yield f"fit ended by {network.trained.ended_by or 'an unknown limit'}, not by its schedule"
     if network.trained.store.fingerprint != fingerprint:
         yield "trained on another store than the tested one"
     if not differing and (network.lineage or expected.lineage):
         yield "another pre-training"
+
+
+def describe_settings(ours: Settings, paper: Settings) -> Iterator[str]:
+    """Settings that differ from a row's, by key."""
+    settings, wanted = flatten(ours), flatten(paper)
+    for key in sorted({*settings, *wanted}):
+        pair = settings.get(key, ABSENT), wanted.get(key, ABSENT)
+        if pair[0] != pair[1]:
+            yield describe_setting(key, *pair)
 
 
 def describe_setting(key: str, ours: object, paper: object) -> str:

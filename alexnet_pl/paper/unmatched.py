@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject
-from alexnet_pl.paper.box_claims import explain_box_mismatch
+from alexnet_pl.paper.box_matching import explain_box_mismatch
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.mismatch import explain_mismatch
 from alexnet_pl.paper.results import TestRun
@@ -34,7 +34,7 @@ def collect_unmatched(
     boxes = [
         UnmatchedRun(test["folder"], test["dataset"]["split"], reason)
         for test in box_tests
-        if (reason := explain_box_mismatch(test))
+        if (reason := explain_box_mismatch(test, box_tests))
     ]
     tested = {*(test.run.resolve() for test in tests), *(test["folder"] for test in box_tests)}
     others = [one for run in collect_runs(roots, FIT) if run.resolve() not in tested for one in untested_run(run)]

@@ -1,13 +1,15 @@
 """boxes.json: the keys of a test of localisation or detection (OverFeat §4 and §5) that tables use, and their types."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alexnet_pl.detection.outcomes import OUTCOMES
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.evaluation.result import FitSummary
 from alexnet_pl.files import JsonObject, parse_record, parse_value
+from alexnet_pl.runs.records import LineageStage
 
 LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
 
@@ -25,6 +27,7 @@ class BoxDataset:
 class BoxTraining:
     task: str
     per_class: bool
+    scales: list[int]
     random_negatives: int
     hard_negatives: int
 
@@ -42,7 +45,8 @@ class BoxSearch:
 
 @dataclass(frozen=True)
 class BoxTestRecord:
-    """`seed`: None if the checkpoint does not say it."""
+    """`seed`: None if the checkpoint does not say it. `classification_val_images`: tested images that ILSVRC-2012's
+    classification task has too. Older records lack this and the keys below, and match no row of the paper."""
 
     task: str
     dataset: BoxDataset
@@ -53,6 +57,11 @@ class BoxTestRecord:
     boxes: BoxTraining
     detect: BoxSearch
     seed: int | None = None
+    classification_val_images: int = 0
+    training: dict[str, Any] | None = None
+    trained: FitSummary | None = None
+    lineage: list[LineageStage] = field(default_factory=list)
+    train_images_with_boxes: int = 0
 
 
 def read_box_test(path: Path) -> JsonObject:

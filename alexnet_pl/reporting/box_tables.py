@@ -12,7 +12,8 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.files import JsonObject
-from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim, matches_box_claim
+from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim
+from alexnet_pl.paper.box_matching import IMAGES, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
@@ -84,7 +85,16 @@ def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]
 
 
 def measured_claims(tests: BoxTests) -> list[BoxClaim]:
-    return [claim for claim in BOX_CLAIMS if any(matches_box_claim(claim, test) for test in tests)]
+    return [claim for claim in BOX_CLAIMS if claim_values(claim, tests)]
+
+
+def claim_values(claim: BoxClaim, tests: BoxTests) -> list[float]:
+    """Our values of a claim, one per seed; with a baseline, differences of the seeds that both have."""
+    found = {test["seed"]: test[claim.metric] for test in tests if matches_box_claim(claim, test)}
+    if claim.baseline is None:
+        return list(found.values())
+    others = {test["seed"]: test[claim.metric] for test in tests if matches_box_claim(claim.baseline, test)}
+    return [value - others[seed] for seed, value in found.items() if seed in others]
 
 
 def missing_claims(tests: BoxTests) -> list[BoxClaim]:
@@ -101,16 +111,26 @@ def missing_table(claims: Sequence[BoxClaim]) -> Table:
 def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
     """Cells of a claim under `PAPER_HEADER`."""
     paper = "not printed" if math.isnan(claim.value) else f"{claim.bound} {claim.value:.1f}".strip()
+    paper = f"+{paper} points" if claim.baseline else paper
     paper += "" if claim.verified else f" {UNVERIFIED}"
     if claim.reason_unmeasured:
         return [claim.label, claim.section, paper, claim.reason_unmeasured]
-    matching = one_per_seed([test for test in tests if matches_box_claim(claim, test)])
-    ours = (
-        format_mean([test[claim.metric] for test in matching], matching[0]["images"])
-        if matching
-        else "not yet measured"
-    )
+    values = claim_values(claim, tests)
+    if not values:
+        ours = "not yet measured"
+    elif claim.baseline:
+        ours = format_differences(values)
+    else:
+        ours = format_mean(values, IMAGES.images)
     return [claim.label, claim.section, paper, ours]
+
+
+def format_differences(points: Sequence[float]) -> str:
+    """Mean in percentage points, with its 95 % interval over seeds if there are several."""
+    if len(points) == 1:
+        return f"{points[0]:+.1f} points"
+    mean = intervals.paired_difference(points)
+    return f"{mean.mean:+.1f} points ({mean.low:+.1f} to {mean.high:+.1f})"
 
 
 def one_per_seed(tests: BoxTests) -> BoxTests:
@@ -124,13 +144,14 @@ def format_mean(values: Sequence[float], images: int = 0) -> str:
 
 
 def box_proxy_tables(tests: BoxTests) -> list[Table]:
-    """Tables of each combination of images, task and network, for tests that match no row of the paper: the results,
-    and their differences, paired by seed."""
+    """Tables of each combination of images, task, network and scales learned from, for tests that match no row of the
+    paper: the results, and their differences, paired by seed."""
     groups: dict[str, BoxTests] = {}
     for test in tests:
         if any(matches_box_claim(claim, test) for claim in BOX_CLAIMS):
             continue
         key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
+        key.append(test["boxes"]["scales"])
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(test)
     return [table for group in groups.values() for table in results_and_differences(group)]
 
@@ -195,7 +216,7 @@ def describe_localiser(test: JsonObject) -> str:
 def describe_search(detect: JsonObject) -> str:
     """Windows, scales and combination of a search for boxes, in words."""
     windows = "center window" if detect["positions"] == "center" else "all windows"
-    scales = f"scale{'s' * (len(detect['scales']) > 1)} {', '.join(map(str, detect['scales']))}"
+    scales = describe_scales(detect["scales"])
     if detect["combine"] == "nms":
         combination = "suppression"
     else:
@@ -205,6 +226,10 @@ def describe_search(detect: JsonObject) -> str:
     return f"{windows}, {scales}, {combination}{threshold}"
 
 
+def describe_scales(scales: Sequence[int]) -> str:
+    return f"scale{'s' * (len(scales) > 1)} {', '.join(map(str, scales))}"
+
+
 def detector_table(groups: dict[str, BoxTests]) -> Table:
     rows = []
     for name, group in groups.items():
@@ -212,7 +237,19 @@ def detector_table(groups: dict[str, BoxTests]) -> Table:
         rows.append([name, format_mean([test["map"] for test in group]), *outcomes, *training_cells(group)])
     test = first_test(groups)
     title = f"Detection, no row of the paper: {test['dataset']['name']}"
-    return Table(title, DETECTOR_HEADER, rows, (f"{describe_box_test(test)}.", *DETECTOR_NOTES))
+    notes = f"{describe_box_test(test)}.", *DETECTOR_NOTES, *shared_images_note(groups)
+    return Table(title, DETECTOR_HEADER, rows, notes)
+
+
+def shared_images_note(groups: dict[str, BoxTests]) -> list[str]:
+    """Sentence about tested images that the network may have been chosen on before it learned to detect."""
+    shared = max(test.get("classification_val_images", 0) for group in groups.values() for test in group)
+    if not shared:
+        return []
+    return [
+        f"{shared:,} of the images are also ILSVRC-2012's validation images for classification: mAP is too high if the "
+        "network that a detector starts from was chosen or trained on them."
+    ]
 
 
 DETECTOR_NOTES = (
@@ -232,7 +269,7 @@ def describe_box_test(test: JsonObject) -> str:
     dataset, model = test["dataset"], test["model"]
     net = f"{model.get('net', 'accurate')} network of {test['window']}-pixel windows, width {model.get('width', 1.0):g}"
     images = f"{test['images']:,} {dataset['split']} images, trained on {dataset['train_images']:,}"
-    return f"{images} (store {dataset['fingerprint'][:12]}), {net}"
+    return f"{images} (store {dataset['fingerprint'][:12]}) at {describe_scales(test['boxes']['scales'])}, {net}"
 
 
 PAGE = """# Boxes: localisation and detection

@@ -4,11 +4,12 @@ import pytest
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import schema
-from alexnet_pl.config.box_options import make_box_options
+from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.config.recipes import allow_new_key, compose
 from alexnet_pl.config.sections import DenseViews, describe_views, view_overrides
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.image_scales import TABLE5
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,14 @@ def test_view_name_identifies_windows_and_round_trips_to_overrides(dense: DenseV
 )
 def test_views_are_named_in_words(name: str, words: str) -> None:
     assert describe_views(name) == words
+
+
+@pytest.mark.parametrize("recipe", ["overfeat_localise", "overfeat_detect"])
+def test_boxes_are_learned_at_all_six_scales_and_tested_at_four(recipe: str) -> None:
+    """OverFeat §4.2: the regressor is trained on the same six scales; §4.4: four in the winning entry."""
+    cfg = compose(recipe)
+    assert list(cfg.boxes.scales) == make_box_options(cfg).scales == BoxOptions("localise").scales == sorted(TABLE5)
+    assert list(cfg.detect.scales) == [1, 2, 4, 6]
 
 
 def test_option_without_a_default_is_required_by_name() -> None:

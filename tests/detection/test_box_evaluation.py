@@ -13,6 +13,7 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection import box_evaluation
 from alexnet_pl.detection.average_precision import DetectedBoxes
 from alexnet_pl.detection.box_evaluation import (
+    count_classification_images,
     evaluate_detector,
     evaluate_localiser,
     iterate_localised,
@@ -72,6 +73,12 @@ class ClassedSplit(OneBoxSplit):
 
     def boxes(self, number: int) -> torch.Tensor:
         return torch.tensor([[0.0, 50 * self.labels[number], 50, 50 + 50 * self.labels[number]]])
+
+
+def test_images_of_the_classification_task_are_counted() -> None:
+    names = [f"val/ILSVRC2013_DET_val/ILSVRC201{year}_val_{n:08d}.JPEG" for year, n in ((2, 18), (2, 44_972), (3, 565))]
+    split: Any = SimpleNamespace(names=[*names, "val/holiday.JPEG"])
+    assert count_classification_images(split) == 2
 
 
 @pytest.mark.parametrize("images", [1, 8, 9, 40])

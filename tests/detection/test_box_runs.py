@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from box_runs import CPU, KEYS
+from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from omegaconf import DictConfig
 from PIL import Image
 from run_folders import table, whole_and_cut
@@ -64,6 +64,27 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
     assert found["finished"] is True
     assert found["dataset"]["images"] == 5
     assert list(tmp_path.glob("run/results/*/merging.png"))
+
+
+def test_result_tells_how_the_regressor_and_its_features_were_trained(
+    localise: DictConfig, tmp_path: Path, scene_store: Store
+) -> None:
+    """What decides whether a test is one of the paper's."""
+    run(localise, "fit", tmp_path / "run", **{"optim.lr": 0.002})
+    run(localise, "test", tmp_path / "run", last(tmp_path / "run"))
+    found = result(tmp_path / "run")
+    assert found["training"]["optim"] == {"lr": 0.002, "weight_decay": 0.0}
+    assert found["training"]["trainer"]["max_epochs"] == 2
+    assert found["training"]["boxes"] == found["boxes"]
+    assert (found["trained"]["ended_by"], found["trained"]["epochs"]) == ("max_epochs", 2)
+    assert found["trained"]["store"]["fingerprint"] == scene_store.fingerprint == found["dataset"]["fingerprint"]
+    assert [(stage["step"], stage["training"]) for stage in found["lineage"]] == [(7, None)]
+    assert found["train_images_with_boxes"] == 10
+    earlier = shutil.copy(last(tmp_path / "run"), tmp_path / "earlier.ckpt")
+    run(localise, "test", tmp_path / "run", Path(earlier), **{"detect.combine": "nms"})
+    (other,) = (json.loads(path.read_text()) for path in tmp_path.glob("run/results/*-nms-*/boxes.json"))
+    assert not other["finished"]
+    assert other["training"] is None
 
 
 def test_boxes_are_written_in_pixels_of_the_original_files(
@@ -177,6 +198,44 @@ def test_detector_learns_background_and_is_tested(
     ((_, *_, learned_from, seeds),) = table.rows
     assert (learned_from, seeds) == (f"{images_seen(tmp_path / 'run')} images", "1")
     assert list(tmp_path.glob("run/results/*/mistakes.png"))
+
+
+def test_images_of_the_classification_task_are_named(
+    detect: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ILSVRC's detection task shares validation images with the task that the network was trained for."""
+    detect.trainer.max_epochs = 1
+    run(detect, "fit", tmp_path / "run")
+    names = [f"val/ILSVRC2013_DET_val/ILSVRC201{2 + (n > 2)}_val_{n:08d}.JPEG" for n in range(5)]
+    monkeypatch.setattr(WholeSplit, "names", property(lambda split: names if split.name == "val" else None))
+    run(detect, "test", tmp_path / "run", last(tmp_path / "run"))
+    assert "3 of the 5 images are also ILSVRC-2012's validation images for classification" in capsys.readouterr().out
+    assert result(tmp_path / "run")["classification_val_images"] == 3
+    (table,) = box_proxy_tables(collect_box_tests([tmp_path]))
+    assert any(note.startswith("3 of the images are also ILSVRC-2012's validation images") for note in table.notes)
+
+
+@pytest.mark.parametrize("recipe", ["overfeat_localise", "overfeat_detect"])
+def test_boxes_of_test_images_without_annotations_are_written_for_the_server(
+    recipe: str, config: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_scenes(tmp_path / "store", unlabelled=3)
+    cfg = composed(config, recipe, tmp_path / "store", make_classifier_run(tmp_path / "classifier", store))
+    cfg.trainer.max_epochs, cfg.test.split, cfg.detect.least_score = 1, "test", 0.0
+    run(cfg, "fit", tmp_path / "run")
+    assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
+    (folder,) = tmp_path.glob("run/results/test-*")
+    assert not (folder / "boxes.json").exists()
+    lines = [line.split() for line in (folder / "submission.txt").read_text().splitlines()]
+    found = table(folder / "detections.csv")
+    ids = {wnid: 10 - label for label, (wnid, _) in enumerate(store.classes)}
+    if recipe == "overfeat_detect":
+        assert [int(line[1]) for line in lines] == [ids[row["class"]] for row in found]
+        assert [f"ILSVRC2012_test_{int(line[0]):08d}.JPEG" for line in lines] == [row["file"][5:] for row in found]
+    else:
+        assert [int(word) for line in lines for word in line[::5]] == [ids[row["class"]] for row in found]
+        assert [len(line) for line in lines] == [25, 25, 25]
+    assert "no boxes known" in capsys.readouterr().out
 
 
 def test_blacklisted_classes_do_not_count_in_a_second_map(

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms.functional import center_crop
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
-from alexnet_pl.detection.finder import BoxFinder
+from alexnet_pl.detection.finder import BoxFinder, Candidates
 from alexnet_pl.detection.merging import merge_boxes
 from alexnet_pl.detection.pyramid import window_boxes, window_grid
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
+LOCALISER = BoxOptions("localise", scales=[1])
 GEOMETRY = WindowGeometry(113, 221, 36, 3, 3, 2)
 IMAGE = torch.zeros(3, 160, 200, dtype=torch.uint8)
 TRUE_BOX = np.array([40.0, 30, 120, 130])
@@ -66,9 +68,21 @@ def test_background_is_never_predicted() -> None:
     assert set(finder(classes=9).candidates(IMAGE).labels.tolist()) == {0, 1, 2}
 
 
-def test_center_uses_one_window_per_scale() -> None:
-    some = finder(positions="center", classes=1, scales=[2]).candidates(IMAGE)
-    assert len(some.labels) == 1
+@pytest.mark.parametrize("size", [(160, 200), (375, 500), (500, 333), (160, 160)])  # even and odd grids
+def test_center_is_one_window_in_the_middle_of_the_image(network: BoxNetwork, size: tuple[int, int]) -> None:
+    """With a regressor that predicts each window itself, the box is the window; pixels outside it do not count."""
+    nn.init.zeros_(network.regressor.fc3.weight)
+    image = torch.randint(256, (3, *size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found = BoxFinder(network, LOCALISER, DetectOptions(positions="center", classes=1, scales=[1]), torch.device("cpu"))
+    some = found.candidates(image)
+    (box,), (height, width) = some.boxes, pyramid_sides(size, network.window, 1)
+    assert (box[:2] + box[2:]) / 2 == pytest.approx([size[1] / 2, size[0] / 2])
+    assert (box[2:] - box[:2]) == pytest.approx([113 * size[1] / width, 113 * size[0] / height])
+    picture = nn.functional.interpolate(image[None].float(), (height, width), mode="bilinear", antialias=True)
+    crop = center_crop(picture, [113, 113])
+    with torch.no_grad():
+        expected = network.net(crop - network.mean).softmax(1).max()
+    assert some.scores == pytest.approx([float(expected)], rel=1e-4)
 
 
 def test_requested_class_is_marked() -> None:
@@ -84,6 +98,25 @@ def test_requested_class_is_kept_below_the_minimum_score() -> None:
     assert np.array_equal(plain.boxes, some.select(~some.requested).boxes)
     assert set(some.labels[some.requested].tolist()) == {1, 2}
     assert (some.labels == 1).sum() == (some.labels == 2).sum()
+
+
+def test_all_windows_of_a_photograph_at_six_scales_are_merged() -> None:
+    """The paper's network: 2,298 windows, of which each has the true box."""
+    geometry, size, scales = WindowGeometry(221, 221, 36, 3, 3, 5), (333, 500), [1, 2, 3, 4, 5, 6]
+    windows = sum(np.prod(window_grid(geometry, pyramid_sides(size, geometry, scale))) for scale in scales)
+    some = Candidates(np.zeros(windows, int), np.full(windows, 0.5), np.tile(TRUE_BOX, (windows, 1)), np.zeros(windows))
+    made = finder()
+    assert made.combine(some).scores == pytest.approx([0.5 * windows])
+    assert made.left_out == 0
+
+
+def test_windows_above_the_maximum_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alexnet_pl.detection.finder.MAX_CANDIDATES", 2)
+    made = finder()
+    scores = np.array([0.1, 0.3, 0.2, 0.4, 0.5])
+    found = made.combine(Candidates(np.array([0, 0, 0, 0, 1]), scores, np.tile(TRUE_BOX, (5, 1)), np.zeros(5)))
+    assert found.scores == pytest.approx([0.7, 0.5])
+    assert made.left_out == 2
 
 
 def test_boxes_without_an_area_are_dropped() -> None:

@@ -134,6 +134,19 @@ def test_alexnets_fully_connected_layers_match_convolutions() -> None:
                                    net.fc8.weight.T + net.fc8.bias, **CLOSE)  # fmt: skip
 
 
+@pytest.mark.parametrize("stride", ["fine", "coarse"])
+@torch.no_grad()
+def test_strips_of_a_network_with_a_sixth_convolution_match_the_whole_map(
+    stride: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, shown = alexnet(conv6=True, crop=99), pictures(163, 147)
+    nn.init.normal_(net.conv6.weight, std=0.1)  # type: ignore[union-attr]
+    whole = dense_logits(net, shown, stride)
+    assert whole.shape[2] >= 3
+    monkeypatch.setitem(dense.CELLS_PER_STRIP, "cpu", 1)
+    torch.testing.assert_close(dense_logits(net, shown, stride), whole, **CLOSE)
+
+
 def test_alexnet_without_overlapping_pooling_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap=false"):
         _ = alexnet(overlap=False).window

@@ -67,7 +67,7 @@ def test_measured_rows_come_first_and_missing_ones_are_counted(printed: str) -> 
         "3 of 3 rows: The network and its training",
         "4 of 4 rows: CIFAR-10",
         "8 of 8 rows: OverFeat, Table 2: ILSVRC-2012, val",
-        "6 of 6 rows: OverFeat: localisation, top-5 error",
+        "5 of 5 rows: OverFeat: localisation, top-5 error",
     ]
     tables = [line for line in printed.splitlines() if line[:1] in ("│", "┃", "┏")]
     assert max(map(len, tables)) <= 80

@@ -1,6 +1,7 @@
 """Support for box tests: a store of drawn scenes, and OverFeat networks small enough to train and test."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,27 @@ from alexnet_pl.models.overfeat import OverFeat
 
 SIZE, OBJECTS, CROP = 120, (1, 3), 113  # a 2 × 2 kernel in the classifier
 MODEL = {"name": "overfeat", "net": "accurate", "width": 0.02, "init": "he", "dropout": 0.2}
-KEYS = ("boxes.units=[16,8]", "boxes.scales=[1,4]", "boxes.windows=4", "trainer.max_epochs=2", "logger=csv")
+KEYS = (
+    *("boxes.units=[16,8]", "boxes.scales=[1,4]", "boxes.windows=4", "detect.scales=null"),
+    *("trainer.max_epochs=2", "logger=csv"),
+)
 CPU = ("trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "data.batch_size=4")
 
 
-def make_scenes(root: Path) -> Store:
+def make_scenes(root: Path, unlabelled: int = 0) -> Store:
+    """Store of scenes; with `unlabelled` test images, named as those of ILSVRC, and ids from 10 down to 1."""
     settings = StoreSettings("scenes", SIZE, {"drawn": "scenes"}, StoreEncoding("whole"), shard=16, workers=1)
     listing = scenes.source(SIZE, OBJECTS, train=10, val=5)
+    if unlabelled:
+        drawn = list(listing.splits["val"])[:unlabelled]
+        names = (f"test/ILSVRC2012_test_{number + 1:08d}.JPEG" for number in range(unlabelled))
+        test = [item._replace(name=name, label=-1, annotation=None) for item, name in zip(drawn, names, strict=True)]
+        listing = replace(
+            listing,
+            splits={**listing.splits, "test": test},
+            numbers=list(range(10, 0, -1)),
+            expected={**listing.expected, "test": unlabelled},
+        )
     prepare(listing, root, settings, partial(scenes.read, size=SIZE, objects=OBJECTS))
     return Store(root)
 

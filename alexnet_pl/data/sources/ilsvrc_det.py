@@ -9,8 +9,8 @@ folder may be named ILSVRC2015 and so on.
 
 The classes are those of the kit or, without a kit, the names in the validation annotations; an image's class is that of
 its largest box. Every object in the validation images and in the training images of 2014 has a box. Other training
-images are annotated for some classes only; the kit's lists say which images without a box were checked. Some training
-and validation images also belong to ILSVRC's classification task.
+images are annotated for some classes only; the kit's lists say which images without a box were checked. 267,770
+training images and 15,522 validation images also belong to ILSVRC's classification task; `test` says so of a detector.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
