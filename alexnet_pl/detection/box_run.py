@@ -72,6 +72,11 @@ class BoxRun:
         """BoxFinder with the run's network and options, on the CPU."""
         return BoxFinder(self.network, self.trained_with, self.options, torch.device("cpu"))
 
+    @cached_property
+    def store(self) -> Store:
+        """Store of whole images, opened once."""
+        return Store(self.root)
+
     def images(self, split: str = "val") -> WholeSplit:
         """Whole images of the store, with their boxes."""
-        return Store(self.root).whole(split)
+        return self.store.whole(split)
