@@ -34,6 +34,7 @@ def make_extractor(
     build.set_num_classes(cfg)
     module = build.make_module(cfg)
     check_compatible(cfg.ckpt_path, module.architecture)
+    runtime.set_tf32(cfg)
     device = device or runtime.device(cfg)
     precision_name = precision(cfg.trainer.precision, device.type)
     network = trained_run.load_module(cfg.ckpt_path, module)
