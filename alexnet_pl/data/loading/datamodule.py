@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
+from alexnet_pl.config.sections import DEMO
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
@@ -19,7 +20,6 @@ from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-DEMO = "demo"  # name of the synthetic data set, which is drawn on first use
 DRAWN = Path("data")  # folder of the stores that shipped recipes draw; it is made if it does not exist
 
 
