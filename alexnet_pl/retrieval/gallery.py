@@ -14,12 +14,12 @@ from alexnet_pl.config.options import make_feature_options
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.experiment import build, trained_run
-from alexnet_pl.experiment.trained_run import open_trained_run
+from alexnet_pl.experiment import build
+from alexnet_pl.experiment.trained_run import open_network, open_trained_run
 from alexnet_pl.retrieval import extraction, search
 from alexnet_pl.retrieval.extraction import Extractor, Share
 from alexnet_pl.retrieval.features import Features, FeatureSource, features_dir
-from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint
+from alexnet_pl.runs.checkpoint import describe_checkpoint
 from alexnet_pl.runs.records import CheckpointInfo
 from alexnet_pl.runtime import precision
 
@@ -31,13 +31,10 @@ def make_extractor(
 ) -> Extractor:
     """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
     device, of the layer `features.layer`. `key`: config key of another layer, for errors."""
-    build.set_num_classes(cfg)
-    module = build.make_module(cfg)
-    check_compatible(cfg.ckpt_path, module.architecture)
+    network = open_network(cfg)
     runtime.set_tf32(cfg)
     device = device or runtime.device(cfg)
     precision_name = precision(cfg.trainer.precision, device.type)
-    network = trained_run.load_module(cfg.ckpt_path, module)
     return Extractor(network, layer or make_feature_options(cfg).layer, device, precision_name, key)
 
 
