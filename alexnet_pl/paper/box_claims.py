@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alexnet_pl.config.recipes import compose, format_override
-from alexnet_pl.paper.claim import ILSVRC2012
+from alexnet_pl.paper.claim import DATASETS
 
-VAL_IMAGES = 50_000  # development kits since 2013 exclude 1,762 of them
+VAL = DATASETS["ILSVRC-2012 val"]  # development kits since 2013 exclude 1,762 of its images
 FOUR_SCALES = [1, 2, 4, 6]
 TEST_SERVER, REPORTED_BY_OTHERS = "test server only", "reported by others"
 UNDERSPECIFIED = "not reproducible from the text"
@@ -100,14 +100,14 @@ def explain_box_mismatch(result: Mapping[str, Any]) -> str:
     if result["task"] != "localise":
         return f"detection on {dataset['name']}; the paper's rows are {UNDERSPECIFIED}"
     if not has_official_images(dataset):
-        return f"data set {dataset['name']}; the paper's rows are on the {VAL_IMAGES:,} ILSVRC-2012 validation images"
+        return f"data set {dataset['name']}; the paper's rows are on the {VAL.images:,} ILSVRC-2012 validation images"
     if not has_accurate_network(result):
         return "the network is not the accurate one of OverFeat, at full width and with windows of 221 pixels"
     return "settings of `boxes` or `detect` that no row has"
 
 
 def has_official_images(dataset: Mapping[str, Any]) -> bool:
-    return (dataset.get("class_list"), dataset["split"], dataset["images"]) == (ILSVRC2012, "val", VAL_IMAGES)
+    return (dataset.get("class_list"), dataset["split"], dataset["images"]) == (VAL.class_list, VAL.split, VAL.images)
 
 
 def has_accurate_network(result: Mapping[str, Any]) -> bool:
