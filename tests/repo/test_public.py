@@ -34,7 +34,7 @@ def test_networks_are_opened_without_prepare_and_without_changing_the_process() 
 import sys, warnings
 from multiprocessing.forkserver import _forkserver
 import alexnet_pl
-alexnet_pl.open_weights, alexnet_pl.open_run
+alexnet_pl.load, alexnet_pl.open_run
 print([name for name in sys.modules if name.startswith(("alexnet_pl.data.prepare", "alexnet_pl.data.sources"))])
 import alexnet_pl.data.prepare.pipeline
 print([rule for rule in warnings.filters if "PIL" in str(rule)], _forkserver._preload_modules)
