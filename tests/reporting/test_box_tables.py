@@ -1,16 +1,19 @@
 """Box tables: only equal settings and images match rows of the paper; corrupt files are named."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
 from alexnet_pl.paper.box_claims import (
     BOX_CLAIMS,
-    ILSVRC2012,
     LOCALISATION,
     explain_box_mismatch,
     matches_box_claim,
@@ -24,7 +27,7 @@ def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, A
     about = {"name": "x", "fingerprint": "f" * 64, "split": "val", "images": 50_000, "train_images": 544_546}
     found: dict[str, Any] = {
         "task": "localise",
-        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012},
+        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012_CLASSES},
         "model": {"net": "accurate", "width": 1.0},
         "window": 221,
         "seed": seed,
@@ -188,8 +191,12 @@ def test_tests_that_match_no_row_have_a_reason(changed: dict[str, Any], says: st
     assert bool(reason) == (not matching_labels(make_test(**changed)))
 
 
-def test_every_reproducible_row_has_a_command() -> None:
+def test_every_reproducible_row_has_a_command_that_measures_it() -> None:
     for claim in BOX_CLAIMS:
         if not claim.reason_unmeasured:
             assert claim.group == LOCALISATION
-            assert claim.command.startswith("python -m alexnet_pl reproduce -c overfeat_localise ")
+            words = shlex.split(claim.command)
+            assert words[:5] == ["python", "-m", "alexnet_pl", "reproduce", "-c"]
+            cfg: Any = OmegaConf.to_container(compose(words[5], words[6:]), resolve=True)
+            assert matches_box_claim(claim, make_test(boxes=cfg["boxes"], detect={**cfg["detect"], "zoom": 1.0}))
+            assert {cfg["data"]["root"], cfg["transfer"]["weights"]} == {"FOLDER", "RUN"}
