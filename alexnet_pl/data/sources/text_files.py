@@ -19,4 +19,4 @@ def decode_text(data: bytes, where: str, key: str = "prepare.source") -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{key}: {where}: not a text ({error}); download it again") from error
+        raise UserError(f"{key}: {where}: cannot be read ({error})") from error

@@ -87,7 +87,7 @@ GOOD = images("a/1.jpg", "a/2.jpg", "b/1.jpg", "c.jpg") | {"train.txt": b"a/1.jp
         ({"val.txt": b"a/1.jpg\n"}, r"train.txt and .*val.txt both list a/1.jpg"),
         ({"train.txt": b"../a/1.jpg\n"}, r"train.txt, line 1: ../a/1.jpg leads out of"),
         ({"train.txt": b"/etc/passwd\n"}, r"train.txt, line 1: /etc/passwd leads out of"),
-        ({"train.txt": b"\xff\xfe\n"}, r"train.txt: not a text"),
+        ({"train.txt": b"\xff\xfe\n"}, r"train.txt: cannot be read"),
     ],
 )
 def test_faulty_line_is_named_with_its_list(files: Files, says: str, tmp_path: Path) -> None:
