@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning determines the rank
@@ -34,6 +35,12 @@ def silence_library_logs() -> None:
     """Silence messages of Lightning, torch and litdata that only comment on their defaults."""
     for chatter in ("lightning.pytorch", "lightning.fabric", "torch.utils.cpp_extension", "litdata"):
         logging.getLogger(chatter).setLevel(logging.ERROR)
+
+
+def silence_image_warnings() -> None:
+    """Silence Pillow's warnings about metadata in photographs, which is never read. For this process as a whole, since
+    images are decoded by several threads, so only commands and their worker processes call it."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def progress(line: str) -> None:

@@ -64,7 +64,7 @@ GPUS = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 
 
 def device(cfg: DictConfig) -> torch.device:
-    """Device of the recipe's accelerator, with TF32 only if `trainer.precision=tf32`.
+    """Device of the recipe's accelerator.
 
     Of several devices, the first one, or the first that `trainer.devices` lists. Raises UserError if there is none.
     """
@@ -75,7 +75,6 @@ def device(cfg: DictConfig) -> torch.device:
         raise UserError(
             f"trainer.accelerator={wanted}: not available; one of {', '.join(kind for kind in kinds if kinds[kind])}"
         )
-    use_tf32(cfg.trainer.precision == "tf32")
     kind = kinds[wanted][0]
     index = first_listed(cfg.trainer.get("devices")) if kind == "cuda" else None
     return torch.device(kind) if index is None else torch.device(kind, index)
@@ -99,7 +98,7 @@ PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 
 def precision(wanted: str, device: str) -> str:
     """Lightning's name of a precision. `auto` is bf16-mixed if the hardware computes in bfloat16. `tf32` is 32-true, to
-    be used with `use_tf32(True)`."""
+    be used with `set_tf32`."""
     if wanted not in PRECISIONS:
         raise UserError(f"trainer.precision={wanted}: one of {', '.join(PRECISIONS)}")
     if wanted == "tf32":
@@ -113,6 +112,11 @@ def precision_in_use(lightning_name: str, device: str) -> str:
     """Precision of a trainer on `device` as `trainer.precision` names it: 32-true with TF32 allowed is tf32."""
     tf32 = device == "cuda" and torch.backends.cuda.matmul.allow_tf32
     return "tf32" if lightning_name == "32-true" and tf32 else lightning_name
+
+
+def set_tf32(cfg: DictConfig) -> None:
+    """Allow TF32 only if `trainer.precision=tf32`. To be called before a network is run, in every process."""
+    use_tf32(cfg.trainer.precision == "tf32")
 
 
 def use_tf32(wanted: bool) -> None:

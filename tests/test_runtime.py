@@ -1,13 +1,16 @@
 """Number of cores in a container, and the GPU that `trainer.devices` names."""
 
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from running import Compose
 
 from alexnet_pl import runtime
+from alexnet_pl.commands.trainer import run_with_trainer
 from alexnet_pl.errors import UserError
 
 LIMITS = [
@@ -47,3 +50,32 @@ def test_device_is_the_first_that_is_listed(monkeypatch: pytest.MonkeyPatch, dev
         runtime.device(cfg)
     cfg.trainer.accelerator = "cpu"
     assert runtime.device(cfg) == runtime.torch.device("cpu")
+
+
+@pytest.fixture
+def tf32_flags() -> Iterator[Callable[[], set[bool]]]:
+    """Function that returns the values of PyTorch's switches, which are restored after the test."""
+    matmul, cudnn = runtime.torch.backends.cuda.matmul, runtime.torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    yield lambda: {matmul.allow_tf32, cudnn.allow_tf32}
+    matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize("precision", ["tf32", "32-true", "bf16-mixed"])
+def test_asking_for_the_device_leaves_tf32_alone(precision: str, tf32_flags: Callable[[], set[bool]]) -> None:
+    cfg = OmegaConf.create({"trainer": {"accelerator": "cpu", "precision": precision}})
+    for allowed in (True, False):
+        runtime.use_tf32(allowed)
+        runtime.device(cfg)
+        assert tf32_flags() == {allowed}
+
+
+@pytest.mark.parametrize("precision", ["tf32", "32-true"])
+def test_every_command_of_the_trainer_sets_tf32(
+    precision: str, config: Compose, tmp_path: Path, tf32_flags: Callable[[], set[bool]]
+) -> None:
+    """Also those without a trainer of Lightning's, such as `predict` and `detect`."""
+    cfg = config("imagenette", "command=predict", f"trainer.precision={precision}")
+    runtime.use_tf32(precision != "tf32")
+    run_with_trainer(lambda *_: None, cfg, tmp_path)
+    assert tf32_flags() == {precision == "tf32"}

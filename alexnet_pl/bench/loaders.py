@@ -101,7 +101,12 @@ READ_MODES = {"memory map": False, "read ahead": True}
 
 
 def measure_cold_reads(root: Path, rounds: int) -> dict[str, Rate]:
-    """Measure images per second from a store dropped from the page cache. The kernel may keep it in memory."""
+    """Measure images per second from a store dropped from the page cache. The kernel may keep it in memory.
+
+    Empty where the system cannot drop files, as macOS.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return {}
     rates: dict[str, list[float]] = {name: [] for name in READ_MODES}
     for _ in range(rounds):
         for name, ahead in READ_MODES.items():

@@ -28,6 +28,7 @@ from alexnet_pl.files import JsonObject
 
 DATASETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
 CORES = (2, 16, 64)
+PROC = Path("/proc")
 
 
 def measure_prepare(source: Path | None, rounds: int) -> JsonObject:
@@ -81,8 +82,11 @@ def prepare_store(folder: Path, encoding: StoreEncoding) -> int:
     return about["splits"]["train"]["records"]
 
 
-def peak_memory(folder: Path) -> float:
-    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once."""
+def peak_memory(folder: Path) -> float | None:
+    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once. None where the
+    system does not tell, as macOS."""
+    if not (PROC / "self/smaps_rollup").is_file():
+        return None
     words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
     command = [sys.executable, "-m", "alexnet_pl", *words, "prepare.workers=2", "prepare.images_per_shard=128"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
@@ -96,7 +100,7 @@ def peak_memory(folder: Path) -> float:
 def process_tree(pid: int) -> list[int]:
     """Ids of a process and all its descendants."""
     with contextlib.suppress(OSError):  # a process may end meanwhile
-        children_files = (path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+        children_files = (path.read_text().split() for path in (PROC / f"{pid}/task").glob("*/children"))
         return [pid, *(each for children in children_files for child in children for each in process_tree(int(child)))]
     return [pid]
 
@@ -104,7 +108,7 @@ def process_tree(pid: int) -> list[int]:
 def resident_share(pid: int) -> float:
     """Proportional set size of a process in GB; 0 if it has ended."""
     with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = (PROC / f"{pid}/smaps_rollup").read_text().splitlines()
         return next((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("Pss:")), 0.0)
     return 0.0
 

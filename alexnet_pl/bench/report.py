@@ -28,7 +28,9 @@ def print_prepare_tables(measured: JsonObject) -> None:
     console.print(table)
     for name, ratio in measured["ratios"].items():
         console.print(f"{name}: {ratio:.2f}")
-    console.print(f"peak memory of the command, two workers: {measured['peak_memory_gb']:.2f} GB")
+    peak = measured["peak_memory_gb"]
+    memory = "not measured on this system" if peak is None else f"{peak:.2f} GB"
+    console.print(f"peak memory of the command, two workers: {memory}")
     for name, times in measured["hours"].items():
         spans = ", ".join(f"{format_duration(hours)} on {cores}" for cores, hours in times.items())
         console.print(f"{name} at this rate per core: {spans} cores")
@@ -60,7 +62,7 @@ def print_training_tables(measured: JsonObject) -> None:
         make_rich_table(
             "A store outside the page cache",
             ("", "images/s", "slowest to fastest round"),
-            rate_rows(measured["cold"]),
+            cold_rows(measured["cold"]),
         )
     )
     norms = [(name, f"{1e3 * seconds:,.1f}") for name, seconds in measured["norms"].items()]
@@ -91,6 +93,10 @@ def rate_rows(rates: JsonObject) -> list[tuple[str, ...]]:
     return [
         (name, f"{each['median']:,.0f}", f"{each['low']:,.0f} to {each['high']:,.0f}") for name, each in rates.items()
     ]
+
+
+def cold_rows(rates: JsonObject) -> list[tuple[str, ...]]:
+    return rate_rows(rates) or [("not measured: this system cannot drop files from its page cache", "", "")]
 
 
 def step_rows(steps: dict[str, float], size: int) -> list[tuple[str, ...]]:
@@ -217,7 +223,7 @@ def training_section(measured: JsonObject, path: Path, base: Path) -> str:
         markdown_table(("stage", "ms", "roofline, ms"), stage_rows(stage)),
         markdown_table(("images to the network", "images/s", "slowest to fastest round"), loader_rows(measured)),
         markdown_table(
-            ("a store outside the page cache", "images/s", "slowest to fastest round"), rate_rows(measured["cold"])
+            ("a store outside the page cache", "images/s", "slowest to fastest round"), cold_rows(measured["cold"])
         ),
         markdown_table((f"step of {size} images", "ms", "images/s"), step_rows(measured["steps"], size)),
         *(

@@ -69,7 +69,7 @@ def run_slice(name: str, measure: MeasureSlice, cfg: DictConfig, folder: Path) -
 def measure_or_describe(measure: MeasureSlice, cfg: DictConfig, folder: Path) -> JsonObject:
     """The slice's measurements, or its error with the traceback: one failure must not stop the other slices."""
     try:
-        runtime.device(cfg)  # sets TF32, which an earlier slice may have changed
+        runtime.set_tf32(cfg)  # an earlier slice may have changed it
         return measure(cfg, folder)
     except Exception as error:
         return {"error": describe_error(error), "traceback": traceback.format_exc()}

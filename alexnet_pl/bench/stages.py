@@ -65,6 +65,7 @@ def time_on(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
 
 def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> JsonObject:
     """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its roofline (`rooflines`)."""
+    runtime.set_tf32(cfg)
     device = runtime.device(cfg)
     clock, module = StageTimer(device), build_module(cfg, device)
     sgd = make_optimizer(module)

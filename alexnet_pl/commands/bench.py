@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from alexnet_pl.bench import prepare_suite
 from alexnet_pl.bench.report import print_prepare_tables, print_training_tables
 from alexnet_pl.commands.typed_overrides import check_typed_store
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import list_paths, write_json
 
 SUITES = ("train", "prepare", "gpu", "report")
 PAGE = Path("docs/benchmarks.md")
@@ -69,15 +69,9 @@ def write_page(cfg: DictConfig) -> None:
     """Write docs/benchmarks.md, below the working folder, from the files in `bench.output`, one section per file."""
     from alexnet_pl.bench.report import write_benchmarks
 
-    names = (
-        list(cfg.bench.output)
-        if isinstance(cfg.bench.output, ListConfig)
-        else [cfg.bench.output]
-        if cfg.bench.output
-        else []
-    )
-    if not names:
+    if not cfg.bench.output:
         raise UserError("bench.output is required: pass bench.output=FILE or [FILE,FILE], written by `bench`")
     PAGE.parent.mkdir(exist_ok=True)
-    write_benchmarks([Path(name) for name in names], PAGE)
-    print_message(f"{len(names)} files of figures", PAGE)
+    files = list_paths(cfg.bench.output)
+    write_benchmarks(files, PAGE)
+    print_message(f"{len(files)} files of figures", PAGE)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.commands.registry import COMMANDS, HOME, Command, find
 from alexnet_pl.commands.typed_overrides import check_store, check_typed_store
-from alexnet_pl.console import is_first_process
+from alexnet_pl.console import is_first_process, silence_image_warnings
 from alexnet_pl.errors import UserError
 
 
@@ -20,6 +20,7 @@ def load(target: str) -> Callable[..., Any]:
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command`. Returns the objective of a sweep if the command measures it."""
+    silence_image_warnings()
     command = find(cfg.command)
     if command.first_process_only and not is_first_process():
         print(f"{command.name}: runs on the first process only", flush=True)
@@ -57,6 +58,7 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     UserError if `data.root` is given and is no store, whether the command opens it for these runs or not."""
     from alexnet_pl.commands import options
 
+    silence_image_warnings()
     folders, given = options.split_words(command.name, words, command.operands)
     chosen = options.read_options(given, getattr(options, command.options))
     if root := getattr(chosen, "root", None):

@@ -7,19 +7,15 @@ from omegaconf import DictConfig
 from alexnet_pl import runtime
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.experiment import predict as predict_module
 from alexnet_pl.experiment.predict import find_images, print_predictions, write_predictions
-from alexnet_pl.runs.checkpoint import check_compatible
+from alexnet_pl.experiment.trained_run import open_network, resizing_filter
 
 
 def predict(cfg: DictConfig, folder: Path) -> None:
     paths = find_images(cfg.predict.images)
-    build.set_num_classes(cfg)
-    module = build.make_module(cfg)
-    check_compatible(cfg.ckpt_path, module.architecture)
-    module = trained_run.load_module(cfg.ckpt_path, module)
-    how = trained_run.resizing_filter(module.filter, cfg)
+    module = open_network(cfg)
+    how = resizing_filter(module.filter, cfg)
     rows, unread = predict_module.predict(module, paths, how, runtime.device(cfg))
     if not rows:
         path, reason = next(iter(unread.items()))

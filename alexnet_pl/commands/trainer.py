@@ -13,6 +13,7 @@ from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.lock import run_lock
+from alexnet_pl.runtime import set_tf32
 from alexnet_pl.training.strategies import peers
 
 
@@ -28,6 +29,7 @@ def run_with_trainer(
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
     fill_in(cfg, folder)
+    set_tf32(cfg)
     try:
         with run_lock(folder, cfg.command):
             return command(cfg, folder)

@@ -14,6 +14,8 @@ SECTIONS = (  # mappings; the other top-level keys, in `VALUES`, are single valu
     "codes", "boxes", "detect",
 )  # fmt: skip
 VALUES = ("command", "seed", "ckpt_path", "objective", "logger")
+DEMO = "demo"  # value of data.name for images that the package draws, on first use
+SCENES = "scenes"  # value of prepare.source for scenes that the package draws
 LOGGERS = ("wandb", "tensorboard", "csv")
 SCHEDULES = ("plateau", "logged", "steps", "staged", "constant")  # values of schedule.name, each with a section
 VALIDATION_METRICS = ("val/top1_error", "val/top5_error", "val/loss")

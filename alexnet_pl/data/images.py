@@ -3,7 +3,6 @@ length 256, and then cropped out the central 256 × 256 patch from the resulting
 
 import io
 import math
-import warnings
 import zlib
 from collections.abc import Sequence
 
@@ -16,8 +15,6 @@ from torch.nn.functional import interpolate
 
 from alexnet_pl.data.native_stderr import catch_stderr
 from alexnet_pl.errors import UserError, reason
-
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about metadata in photographs, never read
 
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG

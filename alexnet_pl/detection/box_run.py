@@ -9,15 +9,13 @@ import torch
 from omegaconf import OmegaConf
 
 from alexnet_pl.config.box_options import DetectOptions
-from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.finder import BoxFinder
-from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import run_command
-from alexnet_pl.runs.layout import CONFIG, LAST
+from alexnet_pl.runs.layout import LAST, read_config
 
 RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
 FOLDER = Path("runs/notebook_boxes")
@@ -54,9 +52,7 @@ class BoxRun:
 
     def __init__(self, folder: str | Path, root: str | None = None, **detect: Any) -> None:
         self.folder = Path(folder)
-        if not (self.folder / CONFIG).is_file():
-            raise UserError(f"{folder}: not a run folder (no {CONFIG} in it)")
-        self.cfg = OmegaConf.create(read_own_keys(self.folder / CONFIG))
+        self.cfg = read_config(self.folder)
         self.root = root or str(self.cfg.data.root)
         self.network, self.classes, self.trained_with = load_box_network(str(self.folder / LAST))
         section = {**OmegaConf.to_container(self.cfg.detect), **detect}  # type: ignore[dict-item]
@@ -72,6 +68,11 @@ class BoxRun:
         """BoxFinder with the run's network and options, on the CPU."""
         return BoxFinder(self.network, self.trained_with, self.options, torch.device("cpu"))
 
+    @cached_property
+    def store(self) -> Store:
+        """Store of whole images, opened once."""
+        return Store(self.root)
+
     def images(self, split: str = "val") -> WholeSplit:
         """Whole images of the store, with their boxes."""
-        return Store(self.root).whole(split)
+        return self.store.whole(split)

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.config.options import EnsembleOptions
+from alexnet_pl.config.sections import describe_views
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter
+from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, results_dir
 from alexnet_pl.evaluation.result import EnsembleMember, TestDescription
 from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.runs.layout import PROBABILITIES
 from alexnet_pl.runs.records import CheckpointInfo
 
 SHARED_FIELDS = ("classes", "class_list", "name", "split", "fingerprint", "images")  # must be equal for all members
@@ -82,17 +84,27 @@ def check_finished(run: Path, test: TestDescription) -> None:
 
 def find_predictions(run: Path, split: str | None, views: str) -> Path:
     """probabilities.parquet of a run's test. Raises UserError if there is none, or several and `split` is None."""
-    names = (views, "centre") if views == "center" else (views,)  # spelling in older runs
-    paths = sorted(path for name in names for path in run.glob(f"results/{split or '*'}-{name}/probabilities.parquet"))
+    paths = {tested: path for tested in tested_splits(run, split) if (path := predictions_path(run, tested, views))}
     if len(paths) == 1:
-        return paths[0]
+        return next(iter(paths.values()))
     if not run.is_dir():
         raise UserError(f"ensemble: {run}: no such run folder")
-    condition = f"{'on ' + split if split else ''} with {views} view{'s' * (views == 'ten')}"
     if not paths:
-        raise UserError(f"ensemble: {run} has not been tested {condition.strip()}: python -m alexnet_pl test -c {run}")
-    splits = ", ".join(path.parent.name.rpartition("-")[0] for path in paths)
-    raise UserError(f"ensemble: {run} was tested on {splits}; choose one with test.split=…")
+        condition = f"{'on ' + split + ' ' if split else ''}with {describe_views(views)}"
+        raise UserError(f"ensemble: {run} has not been tested {condition}: python -m alexnet_pl test -c {run}")
+    raise UserError(f"ensemble: {run} was tested on {', '.join(paths)}; choose one with test.split=…")
+
+
+def tested_splits(run: Path, split: str | None) -> list[str]:
+    """Splits that a run was tested on with any views, or only `split` if it is given."""
+    if split:
+        return [split]
+    return sorted({path.name.rpartition("-")[0] for path in run.glob("results/*-*")})
+
+
+def predictions_path(run: Path, split: str, views: str) -> Path | None:
+    path = results_dir(run, split, views) / PROBABILITIES
+    return path if path.is_file() else None
 
 
 def check_comparable(first: PredictionFile, other: PredictionFile) -> None:

@@ -87,8 +87,8 @@ def split_by_class(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndar
     """Split rows at random, class by class: (the rest, `share` of each class), sorted row numbers."""
     chosen = np.zeros(len(labels), bool)
     generator = np.random.default_rng(seed)
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
+    for rows_of_class in rows_by_class(labels):
+        rows = generator.permutation(rows_of_class)
         chosen[rows[: round(share * len(rows))]] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
@@ -96,5 +96,11 @@ def split_by_class(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndar
 def draw_by_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draw `count` random images of each class, or all if a class has fewer: row numbers."""
     generator = np.random.default_rng(seed)
-    rows = [generator.permutation(np.flatnonzero(labels == label))[:count] for label in np.unique(labels)]
+    rows = [generator.permutation(rows_of_class)[:count] for rows_of_class in rows_by_class(labels)]
     return np.sort(np.concatenate(rows))
+
+
+def rows_by_class(labels: np.ndarray) -> list[np.ndarray]:
+    """Row numbers of each class that occurs, ascending, in the order of the classes."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)

@@ -33,7 +33,7 @@ from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
-from alexnet_pl.runtime import device, precision
+from alexnet_pl.runtime import device, precision, set_tf32
 from alexnet_pl.training.callbacks.images import FilterImage, PredictionTable
 from alexnet_pl.training.callbacks.monitoring import (
     EpochTrainError,
@@ -186,8 +186,9 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     classifier's by default."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
-    check_trainer_options({**options, "accelerator": device(cfg).type})
     kind = device(cfg).type
+    check_trainer_options({**options, "accelerator": kind})
+    set_tf32(cfg)
     set_processes(options)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     options["precision"] = precision(cfg.trainer.precision, kind)

@@ -24,11 +24,12 @@ def class_rows(classes: list[list[str]], listed: list[list[str]], name: str) -> 
                 f"{len(ids):,} classes"
             )
         return sorted(range(len(ids)), key=lambda output: ids[output])
-    if unknown := [identity for identity in wanted if identity not in ids]:
+    outputs = {identity: output for output, identity in enumerate(ids)}
+    if unknown := [identity for identity in wanted if identity not in outputs]:
         raise UserError(
             f"test.data: {name} has {len(unknown)} classes that the network does not know, such as {unknown[0]}"
         )
-    return [ids.index(identity) for identity in wanted]
+    return [outputs[identity] for identity in wanted]
 
 
 def restrict_outputs(module: Classifier, rows: list[int]) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import list_paths, write_json
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
@@ -26,7 +26,7 @@ def find_images(given: str | Iterable[str] | None, key: str = "predict.images") 
     if not given:
         raise UserError(f"{key} is required: pass {key}=FILE, a folder, or a list [FILE,FILE]")
     found: list[Path] = []
-    for path in map(Path, [given] if isinstance(given, str) else given):
+    for path in list_paths(given):
         if not path.exists():
             raise UserError(f"{key}: {path} does not exist")
         inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())

@@ -16,7 +16,7 @@ from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_lineage
 from alexnet_pl.runs.layout import CONFIG, LAST, RESULT, is_run, latest_checkpoint, read_config
 from alexnet_pl.training.classifier import Classifier
 
@@ -116,6 +116,14 @@ def resizing_filter(recorded: str, cfg: Mapping[str, Any] | DictConfig) -> str:
     """Filter with which the user's images become squares: that of the training images, if a checkpoint has `recorded`
     it, else `prepare.filter` of the run's config."""
     return recorded or str((cfg.get("prepare") or {}).get("filter", "bilinear"))
+
+
+def open_network(cfg: DictConfig) -> Classifier:
+    """The network of `cfg.ckpt_path`, in evaluation mode. Raises UserError if it differs from the recipe's."""
+    build.set_num_classes(cfg)
+    module = build.make_module(cfg)
+    check_compatible(cfg.ckpt_path, module.architecture)
+    return load_module(cfg.ckpt_path, module)
 
 
 def load_module(path: str, module: Classifier) -> Classifier:

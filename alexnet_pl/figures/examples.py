@@ -13,6 +13,7 @@ from alexnet_pl.data.store.split import Split
 from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import sha256
+from alexnet_pl.runs.layout import PROBABILITIES
 
 NUM_IMAGES, NUM_QUERIES, NUM_NEIGHBORS = 8, 5, 6  # as in the paper's figure
 
@@ -47,7 +48,7 @@ def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:
 
     Those of a test on other classes are skipped: their class numbers count within that test's classes.
     """
-    paths = sorted(run.folder.glob("results/*/probabilities.parquet"), key=lambda path: path.stat().st_mtime)
+    paths = sorted(run.folder.glob(f"results/*/{PROBABILITIES}"), key=lambda path: path.stat().st_mtime)
     if not paths:
         return None
     digest = sha256(run.checkpoint)

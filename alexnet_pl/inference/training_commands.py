@@ -7,11 +7,10 @@ from typing import Any
 
 from alexnet_pl.config.recipes import format_override, quote_value
 from alexnet_pl.config.run_config import load_yaml, read_yaml
+from alexnet_pl.config.sections import DEMO, SCENES
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CONFIG
-
-SCENES = "scenes"  # value of prepare.source for images that the package draws
 
 
 def training_commands(run: Path, store: StoreManifest | None) -> list[str]:
@@ -55,7 +54,7 @@ def prepare_words(words: list[str], settings: dict[str, Any], store: StoreManife
     recorded = recorded_options(store) if store else {}
     kept |= {key: write(key, value) for key, value in recorded.items() if settings.get(key) != value}
     known = {**settings, **recorded}
-    drawn = known.get("data.name") == "demo" or known.get("prepare.source") == SCENES
+    drawn = known.get("data.name") == DEMO or known.get("prepare.source") == SCENES
     return [*kept.values(), *([] if drawn else ["prepare.source=IMAGES"])]
 
 

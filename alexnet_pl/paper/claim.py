@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from alexnet_pl.data.sources.official_sets import ILSVRC2010_CLASSES, ILSVRC2012_CLASSES, KNOWN_COUNTS
+
 ALEXNET, OVERFEAT = "AlexNet", "OverFeat"  # papers
 ERRORS = ("top1_error", "top5_error")
 FIGURE1_ERROR = 25.0  # training error that Figure 1 counts the epochs to, in percent
@@ -25,13 +27,16 @@ class DatasetCriteria:
     labeled: bool = True
 
 
-# SHA-256 of the sorted WordNet ids, one per line
-ILSVRC2010 = "5365280f1c0b13c7f97e278f62f1d9b82b91ea06c4aeb6a68b6ac8caa374059e"
-ILSVRC2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
+def official(name: str, split: str, class_list: str, labeled: bool = True) -> DatasetCriteria:
+    """Criteria of a split of ILSVRC's classification task."""
+    images = KNOWN_COUNTS[name]
+    return DatasetCriteria(name, split, 1000, images[split], images["train"], class_list, labeled=labeled)
+
+
 DATASETS = {
-    "ILSVRC-2010 test": DatasetCriteria("ilsvrc2010", "test", 1000, 150_000, 1_261_406, ILSVRC2010),
-    "ILSVRC-2012 val": DatasetCriteria("ilsvrc2012", "val", 1000, 50_000, 1_281_167, ILSVRC2012),
-    "ILSVRC-2012 test": DatasetCriteria("ilsvrc2012", "test", 1000, 100_000, 1_281_167, ILSVRC2012, labeled=False),
+    "ILSVRC-2010 test": official("ilsvrc2010", "test", ILSVRC2010_CLASSES),
+    "ILSVRC-2012 val": official("ilsvrc2012", "val", ILSVRC2012_CLASSES),
+    "ILSVRC-2012 test": official("ilsvrc2012", "test", ILSVRC2012_CLASSES, labeled=False),
     "Fall 2009": DatasetCriteria("fall2009", "val", 10_184, 4_000_000, 4_000_000, exact=False),
     "CIFAR-10 test": DatasetCriteria("cifar10", "test", 10, 10_000, 40_000),
 }
@@ -41,8 +46,8 @@ MIN_PRETRAINING_SIZES = {  # (classes, training images) that a data set for pre-
     "ilsvrc2012": (1000, 1_200_000),
 }
 IMAGES_PER_EPOCH = {  # for estimates of a row's duration
-    "ilsvrc2010": DATASETS["ILSVRC-2010 test"].train,
-    "ilsvrc2012": DATASETS["ILSVRC-2012 val"].train,
+    "ilsvrc2010": KNOWN_COUNTS["ilsvrc2010"]["train"],
+    "ilsvrc2012": KNOWN_COUNTS["ilsvrc2012"]["train"],
     "fall2009": 4_450_000,
     "fall2011": 14_100_000,
     "cifar10": 50_000,

@@ -23,7 +23,7 @@ from alexnet_pl.files import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim
-from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES
+from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES, read_each
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
@@ -160,18 +160,18 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
 
     Raises UserError if a folder does not exist.
     """
+
+    def read(path: Path) -> TestRun:
+        test = TestRun(path, read_result(path))
+        test.check()
+        return test
+
     tests: dict[tuple[str, ...], TestRun] = {}
     for root in roots:
         if not root.is_dir():
             state = "is no folder" if root.exists() else "does not exist"
             raise UserError(f"report.runs: {root} {state}; give a folder that holds run folders")
-        for path in sorted(root.glob("**/results/*/result.json")):
-            try:
-                test = TestRun(path, read_result(path))
-                test.check()
-            except UserError as error:  # one broken run must not hide the others
-                print(f"skipped: {error}", file=sys.stderr)
-                continue
+        for test in read_each(sorted(root.glob("**/results/*/result.json")), read):
             result = test.result
             dataset, tuned = result.dataset, result.weights_tuned_on or ""
             key = (result.checkpoint.network, dataset.fingerprint, dataset.split, result.views, tuned)

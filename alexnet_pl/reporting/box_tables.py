@@ -2,12 +2,10 @@
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from alexnet_pl.detection.outcomes import OUTCOMES
-from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.evaluation.result import has_top5
@@ -18,6 +16,7 @@ from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
 from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.layout import read_each
 
 PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
 LOCALISER_HEADER = [
@@ -42,18 +41,13 @@ def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
 
     Corrupt ones are named on stderr.
     """
-    tests: BoxTests = []
-    for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")}):
-        try:
-            test = read_box_test(path)
-            fit = fit_status.read_fit_status(path.parents[2])
-            test |= {"images_seen": (fit and fit.images) or 0, "folder": path.parents[2]}
-        except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
-        if test["finished"]:
-            tests.append(test)
-    return tests
+
+    def read(path: Path) -> JsonObject:
+        test, fit = read_box_test(path), fit_status.read_fit_status(path.parents[2])
+        return test | {"images_seen": (fit and fit.images) or 0, "folder": path.parents[2]}
+
+    paths = sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")})
+    return [test for test in read_each(paths, read) if test["finished"]]
 
 
 def box_claim_tables(tests: BoxTests) -> list[Table]:

@@ -1,6 +1,5 @@
 """§7.1: tables of short binary codes, from tests of configs/codes.yaml."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_place
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
+from alexnet_pl.runs.layout import read_each
 
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
     f"precision_{k}": f"same class among {k}, %" for k in RANKS
@@ -25,12 +25,8 @@ def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
     """Tests of fully trained codes below the folders, grouped by network, store, split, number of queries, and shape of
     the auto-encoders. Corrupt ones are named on stderr."""
     groups: dict[tuple[object, ...], list[CodesResult]] = {}
-    for path in sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")}):
-        try:
-            test = read_known_methods(path)
-        except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
+    paths = sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")})
+    for test in read_each(paths, read_known_methods):
         shape = *test.codes.hidden, test.codes.binary, test.codes.noise
         group = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries, shape
         if test.codes.finished:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
+from alexnet_pl.files import list_paths
 from alexnet_pl.paper.box_claims import REPORTED_BY_OTHERS, TEST_SERVER
 from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.matching import recipe_networks
@@ -34,8 +35,7 @@ MISSING = "not yet measured"
 
 def report_roots(cfg: DictConfig) -> list[Path]:
     """Folders in `report.runs`, a path or a list of paths."""
-    setting = cfg.report.runs
-    return [Path(root) for root in (setting if isinstance(setting, ListConfig) else [setting])]
+    return list_paths(cfg.report.runs)
 
 
 def collect_report_tests(cfg: DictConfig) -> list[TestRun]:

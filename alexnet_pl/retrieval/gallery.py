@@ -1,5 +1,6 @@
 """Image index of a run for retrieval (Figure 4, right): network, features of a split, and images."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,15 @@ from torch import Tensor
 
 from alexnet_pl import runtime
 from alexnet_pl.config.options import make_feature_options
-from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.experiment import build, trained_run
-from alexnet_pl.experiment.trained_run import open_trained_run
+from alexnet_pl.experiment import build
+from alexnet_pl.experiment.trained_run import open_network, open_trained_run
 from alexnet_pl.retrieval import extraction, search
 from alexnet_pl.retrieval.extraction import Extractor, Share
 from alexnet_pl.retrieval.features import Features, FeatureSource, features_dir
-from alexnet_pl.runs.checkpoint import check_compatible, describe_checkpoint
+from alexnet_pl.runs.checkpoint import describe_checkpoint
 from alexnet_pl.runs.records import CheckpointInfo
 from alexnet_pl.runtime import precision
 
@@ -31,12 +31,10 @@ def make_extractor(
 ) -> Extractor:
     """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
     device, of the layer `features.layer`. `key`: config key of another layer, for errors."""
-    build.set_num_classes(cfg)
-    module = build.make_module(cfg)
-    check_compatible(cfg.ckpt_path, module.architecture)
+    network = open_network(cfg)
+    runtime.set_tf32(cfg)
     device = device or runtime.device(cfg)
     precision_name = precision(cfg.trainer.precision, device.type)
-    network = trained_run.load_module(cfg.ckpt_path, module)
     return Extractor(network, layer or make_feature_options(cfg).layer, device, precision_name, key)
 
 
@@ -87,15 +85,19 @@ class ImageIndex:
     def classes(self) -> list[list[str]]:
         return self.extractor.module.classes
 
-    @property
-    def split(self) -> Split:
-        """Split that the features were extracted from. Raises UserError if the store was moved or changed."""
-        store: Store = build.make_data(self.cfg).store
+    @cached_property
+    def store(self) -> Store:
+        """Store that the features were extracted from, opened once. Raises UserError if it was moved or changed."""
+        store = build.make_data(self.cfg).store
         if store.fingerprint != self.features.info.dataset.fingerprint:
             raise UserError(
                 f"data.root: the store at {store.root} is not the one that {self.features.folder} was made from"
             )
-        return store.split(self.split_name)
+        return store
+
+    def check_store(self) -> None:
+        """Raise UserError, before a first query, if the store was moved or changed."""
+        _ = self.store
 
     def embed(self, images: Tensor) -> np.ndarray:
         """Compute features as on disk: uint8 (N, 3, size, size) → (N, width) float16."""
@@ -111,7 +113,7 @@ class ImageIndex:
 
     def read_images(self, numbers: np.ndarray) -> Tensor:
         """Read images of the split by their numbers: (N, 3, size, size) uint8."""
-        return self.split.images(numbers)
+        return self.store.split(self.split_name).images(numbers)
 
 
 def open_image_index(run: str | Path, split: str = "train", checkpoint: str = "last", *overrides: str) -> ImageIndex:

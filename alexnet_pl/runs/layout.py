@@ -1,13 +1,17 @@
 """Layout of a run folder: names of its files, its config, the `latest` link."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import RUN_CONFIG, check_links, read_own_keys
 from alexnet_pl.errors import UserError, reason
+
+Content = TypeVar("Content")
 
 ROOT = Path("runs")  # run folders are created here, relative to the working folder
 CONFIG = RUN_CONFIG
@@ -35,6 +39,18 @@ def collect_runs(folders: Iterable[Path], file: str) -> list[Path]:
     such as `latest`, are not followed."""
     found = [path for folder in folders for path in sorted(folder.glob(f"**/{file}"))]
     return list(dict.fromkeys(path.parents[len(Path(file).parts) - 1] for path in found))
+
+
+def read_each(paths: Iterable[Path], read: Callable[[Path], Content]) -> Iterator[Content]:
+    """Yield the content of each file. Unreadable ones are named on stderr and skipped: one broken run must not hide the
+    others."""
+    for path in paths:
+        try:
+            content = read(path)
+        except UserError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        yield content
 
 
 def read_config(folder: Path) -> DictConfig:

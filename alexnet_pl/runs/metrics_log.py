@@ -1,7 +1,7 @@
 """Read a run's `metrics.csv`."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -30,8 +30,13 @@ def read_rows(path: Path) -> list[Row]:
     return [parse_row(row, f"{path}: line {line}") for line, row in enumerate(rows, 2)]
 
 
+def is_complete_row(row: Mapping[str, str | None]) -> bool:
+    """Whether a row has all fields; a crash can truncate the last row."""
+    return None not in row and None not in row.values() and (row.get("step") or "").isdecimal()
+
+
 def parse_row(row: dict[str, str], where: str) -> Row:
-    if None in row or None in row.values() or not row.get("step", "").isdecimal():
+    if not is_complete_row(row):
         raise UserError(f"{where}: corrupt (wrong number of cells, or no step)")
     try:
         return {name: int(value) if name == "step" else float(value) for name, value in row.items() if value}

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError, not_installed, reason
-from alexnet_pl.runs.metrics_log import read_rows
+from alexnet_pl.runs.metrics_log import is_complete_row, read_rows
 
 WANDB_ID = "wandb_id.txt"
 
@@ -66,11 +66,6 @@ class ResumableMetricsWriter(ExperimentWriter):
 
     def _check_log_dir_exists(self) -> None:
         """Keep the existing file, which Lightning's method deletes."""
-
-
-def is_complete_row(row: Mapping[str, str | None]) -> bool:
-    """Whether a row has all fields; a crash can truncate the last row."""
-    return None not in row and None not in row.values() and (row.get("step") or "").isdecimal()
 
 
 class MetricsFile(CSVLogger):

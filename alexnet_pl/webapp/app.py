@@ -42,6 +42,11 @@ class ImageService(Protocol):
 
     def answer(self, image: Tensor) -> Answer: ...
 
+    @property
+    def has_examples(self) -> bool:
+        """Whether the store with the validation images is available."""
+        ...
+
     def example(self) -> tuple[Tensor, Truth | None] | None:
         """Random validation image and its class; None if there are none."""
         ...
@@ -102,7 +107,7 @@ class Endpoints:
             {
                 "title": service.title,
                 "description": service.description,
-                "has_examples": await asyncio.to_thread(service.example) is not None,
+                "has_examples": await asyncio.to_thread(lambda: service.has_examples),
                 "max_megabytes": MAX_UPLOAD,
             }
         )
@@ -165,7 +170,10 @@ def answer_file(service: ImageService, data: bytes) -> JsonObject:
 
 
 def answer_example(service: ImageService) -> JsonObject:
-    example = service.example()
+    try:
+        example = service.example()
+    except UserError as error:  # such as for a store that was moved since it was opened
+        raise RequestRefused(409, str(error)) from error
     if example is None:
         raise RequestRefused(404, NO_EXAMPLES)
     return answer_image(service, *example)

@@ -1,6 +1,7 @@
 """Box network behind the demo app: boxes with classes and confidences in an image (OverFeat §4, §5)."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +56,17 @@ class BoxService:
         note = f"Boxes with a confidence of at least {least}{left_out}; {took}."
         return Answer(shown.numpy(), note, boxes=boxes)
 
+    @property
+    def has_examples(self) -> bool:
+        with suppress(UserError):
+            return len(self.run.images("val")) > 0
+        return False
+
     def example(self) -> tuple[Tensor, None] | None:
         """Random validation image; None if the store is not available. Its boxes are not shown."""
-        try:
-            split = self.run.images("val")
-        except UserError:
+        if not self.has_examples:
             return None
+        split = self.run.images("val")
         return split.image(int(np.random.default_rng().integers(len(split)))), None
 
 

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data.images import decode, resize_center_crop
-from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.inference.attribution import grad_cam
@@ -39,7 +40,7 @@ class DemoService:
         features_file = features_dir(run, "train") / "about.json"
         self.index = ImageIndex(self.cfg, run) if features_file.is_file() else None
         if self.index:
-            _ = self.index.split
+            self.index.check_store()
         self.codes = find_codes(codes, self.index)
         self.extractor = self.index.extractor if self.index else gallery.make_extractor(self.cfg)
         self.module = self.extractor.module
@@ -131,18 +132,26 @@ class DemoService:
             for image, number, distance in zip(images, numbers, distances, strict=True)
         ]
 
+    @cached_property
+    def examples(self) -> Split:
+        """Validation images. Raises UserError if the store is not available."""
+        store = self.index.store if self.index else build.make_data(self.cfg).store
+        return store.split("val")
+
+    @property
+    def has_examples(self) -> bool:
+        with suppress(UserError):
+            return len(self.examples) > 0
+        return False
+
     def example(self) -> tuple[Tensor, Truth] | None:
         """Random validation image and its class; None if the store is not available."""
-        try:
-            split = self.store().split("val")
-        except UserError:
+        if not self.has_examples:
             return None
+        split = self.examples
         number = int(np.random.default_rng().integers(len(split)))
         label = int(split.labels[number])
         return split.images(np.array([number])), Truth(self.classes[label], label)
-
-    def store(self) -> Store:
-        return build.make_data(self.cfg).store
 
 
 def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from running import Compose
 
-from alexnet_pl.bench import fixtures, prepare_suite
+from alexnet_pl.bench import fixtures, loaders, prepare_suite, report
 from alexnet_pl.bench.timing import time_interleaved
 from alexnet_pl.data.images import decode, resize_center_crop
 from alexnet_pl.errors import UserError
@@ -60,6 +60,22 @@ def test_bench_prepare_measures_a_complete_store(
     assert 0.1 < found["peak_memory_gb"] < 4
     assert found["images"] == 40
     assert "Pillow" in capsys.readouterr().out
+
+
+def test_measurements_that_need_linux_are_named_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare_suite, "PROC", tmp_path / "no such folder")
+    monkeypatch.delattr("os.posix_fadvise")
+    assert loaders.measure_cold_reads(tmp_path, 2) == {}
+    assert report.cold_rows({}) == [("not measured: this system cannot drop files from its page cache", "", "")]
+    assert prepare_suite.peak_memory(tmp_path) is None
+    host = {"cpu": "M1", "cores": 8, "load": 0.0}
+    report.print_prepare_tables(
+        {"machine": host, "photographs": "drawn", "images_per_second": {}, "images": 1, "workers": 2, "ratios": {}}
+        | {"hours": {}, "peak_memory_gb": None}
+    )
+    assert "two workers: not measured on this system" in capsys.readouterr().out
 
 
 def test_missing_photographs_and_unknown_suite_are_named(config: Compose, tmp_path: Path) -> None:

@@ -286,8 +286,9 @@ def test_completion_offers_commands_recipes_and_keys(shell: str, tmp_path: Path)
     script = alexnet_pl("completion", shell, cwd=tmp_path).stdout
     for word in (*registry.COMMANDS, *recipe_names(), "optim.lr"):
         assert re.search(rf"[ \"]{re.escape(word)}[ =\"]", script), word
-    if found := shutil.which(shell):
-        assert subprocess.run([found, "-n"], input=script, text=True, capture_output=True).stderr == ""
+    if not (found := shutil.which(shell)):
+        pytest.skip(f"this machine has no {shell}, which must accept the script")
+    assert subprocess.run([found, "-n"], input=script, text=True, capture_output=True).stderr == ""
 
 
 def test_bash_completion_works_in_bash(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
+from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.trainer_options import check_trainer_options
@@ -54,7 +55,7 @@ def test_commands_on_run_folders_do_not_write_through_links(run: Path, tmp_path:
 
 def test_named_pipe_in_a_run_folder_is_refused(run: Path) -> None:
     os.mkfifo(run / "fit.json")
-    for read in (check_links, read_config):
+    for read in (check_links, read_config, BoxRun):
         with pytest.raises(UserError, match=r"fit\.json: not a regular file or folder"):
             read(run)
 

@@ -167,6 +167,36 @@ def test_missing_untested_and_repeated_members_are_named(tmp_path: Path) -> None
         find_members([], None, "ten")
 
 
+def test_tests_of_a_member_are_found_and_named(tmp_path: Path) -> None:
+    """A run from before the center view was renamed may hold the results of a test under both names."""
+    run, _ = network(tmp_path / "a", 1, views="center")
+    older = run / "results/val-centre/probabilities.parquet"
+    older.parent.mkdir()
+    older.write_bytes((run / "results/val-center/probabilities.parquet").read_bytes())
+    assert ensemble.find_predictions(run, None, "center") == run / "results/val-center/probabilities.parquet"
+    (run / "results/val-center/probabilities.parquet").unlink()
+    (run / "results/val-center").rmdir()
+    assert ensemble.find_predictions(run, "val", "center") == older
+    (run / "results/test-centre").mkdir()
+    (run / "results/test-centre/probabilities.parquet").write_bytes(older.read_bytes())
+    with pytest.raises(UserError, match=r"a was tested on test, val; choose one with test.split=…$"):
+        ensemble.find_predictions(run, None, "center")
+
+
+@pytest.mark.parametrize(
+    ("split", "views", "says"),
+    [
+        (None, "nine", "has not been tested with nine views: python"),
+        ("val", "ten", "has not been tested on val with ten views: python"),
+        ("val", "center", "has not been tested on val with center view: python"),
+        (None, "dense_fine_1_2", "has not been tested with fine windows at scales 1, 2: python"),
+    ],
+)
+def test_missing_views_are_named_in_words(tmp_path: Path, split: str | None, views: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        ensemble.find_predictions(tmp_path, split, views)
+
+
 def search_by_hand(members: list[np.ndarray], labels: np.ndarray) -> list[float]:
     """The search of avg-valid.py, one weight at a time, on whole arrays."""
     weights = [0.5] * len(members)

@@ -7,7 +7,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.evaluation import logistic_regression
-from alexnet_pl.evaluation.logistic_regression import count_errors, draw_by_class, fit_penalties, split_by_class
+from alexnet_pl.evaluation.logistic_regression import (
+    count_errors,
+    draw_by_class,
+    fit_penalties,
+    rows_by_class,
+    split_by_class,
+)
 
 
 def clouds(count: int, width: int, classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -68,6 +74,18 @@ def test_penalties_are_yielded_largest_first_with_growing_weights() -> None:
 def test_errors_are_counted_by_rank() -> None:
     scores = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3], [1, 2, 3, 4, 5, 6, 7], [0, 0, 9, 0, 0, 0, 0]])
     assert count_errors(scores, torch.tensor([4, 1, 2])) == (2, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_of_each_class_are_those_that_a_search_per_class_finds(seed: int) -> None:
+    """In random order, with classes that do not occur; draws by seed stay those of earlier versions."""
+    labels = np.random.default_rng(seed).choice([0, 2, 3, 900], 200, p=[0.1, 0.2, 0.695, 0.005])
+    wanted = [np.flatnonzero(labels == label) for label in sorted(set(labels.tolist()))]
+    found = rows_by_class(labels)
+    assert [rows.tolist() for rows in found] == [rows.tolist() for rows in wanted]
+    generator = np.random.default_rng(seed)
+    drawn = np.concatenate([generator.permutation(rows)[:7] for rows in wanted])
+    assert draw_by_class(labels, 7, seed).tolist() == sorted(drawn.tolist())
 
 
 def test_images_are_drawn_by_class() -> None:

@@ -28,6 +28,21 @@ def test_import_loads_neither_torch_nor_lightning() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_networks_are_opened_without_prepare_and_without_changing_the_process() -> None:
+    """A program that classifies images keeps its warnings and its forkserver, and imports no reader of ImageNet."""
+    code = """
+import sys, warnings
+from multiprocessing.forkserver import _forkserver
+import alexnet_pl
+alexnet_pl.load, alexnet_pl.open_run
+print([name for name in sys.modules if name.startswith(("alexnet_pl.data.prepare", "alexnet_pl.data.sources"))])
+import alexnet_pl.data.prepare.pipeline
+print([rule for rule in warnings.filters if "PIL" in str(rule)], _forkserver._preload_modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.split("\n") == ["[]", "[] ['__main__']", ""]
+
+
 def test_type_checkers_see_the_same_names() -> None:
     source = Path(alexnet_pl.__file__).read_text()
     block = source.split("if TYPE_CHECKING:")[1].split("__version__")[0]

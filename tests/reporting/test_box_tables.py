@@ -2,19 +2,21 @@
 
 import copy
 import json
+import shlex
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.config.identity import box_signature, training_signature
 from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, LOCALISATION
 from alexnet_pl.paper.box_matching import explain_box_mismatch, matches_box_claim
-from alexnet_pl.paper.claim import ILSVRC2012
 from alexnet_pl.reporting import terminal
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 
@@ -35,7 +37,7 @@ def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, A
     store = {"name": "ilsvrc2012", "classes": 1000, "images": 1_281_167}
     found: dict[str, Any] = {
         "task": "localise",
-        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012},
+        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012_CLASSES},
         "model": {"net": "accurate", "width": 1.0},
         "window": 221,
         "seed": seed,
@@ -261,4 +263,8 @@ def test_every_reproducible_row_has_a_command() -> None:
     for claim in BOX_CLAIMS:
         if not claim.reason_unmeasured:
             assert claim.group == LOCALISATION
-            assert claim.command.startswith("python -m alexnet_pl reproduce -c overfeat_localise ")
+            words = shlex.split(claim.command)
+            assert words[:5] == ["python", "-m", "alexnet_pl", "reproduce", "-c"]
+            cfg: Any = OmegaConf.to_container(compose(words[5], words[6:]), resolve=True)
+            assert matches_box_claim(claim, make_test(boxes=cfg["boxes"], detect={**cfg["detect"], "zoom": 1.0}))
+            assert {cfg["data"]["root"], cfg["transfer"]["weights"]} == {"FOLDER", "RUN"}

@@ -477,11 +477,12 @@ def test_latex_is_escaped_and_compiles_if_a_compiler_is_installed(tmp_path: Path
     assert "1 \\% \\_x\\_ \\& \\$" in text
     assert "a note: 5 \\% of \\{it\\}" in text
     assert text.isascii() or set(re.findall(r"[^\x00-\x7f]", text)) <= set("§…×²°")
-    if shutil.which("pdflatex"):
-        document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + text + "\\end{document}"
-        (tmp_path / "t.tex").write_text(document)
-        done = subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True)
-        assert done.returncode == 0
+    if not shutil.which("pdflatex"):
+        pytest.skip("this machine has no pdflatex, which must accept the table")
+    document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + text + "\\end{document}"
+    (tmp_path / "t.tex").write_text(document)
+    done = subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0
 
 
 def test_qualitative_claims_have_no_number() -> None:

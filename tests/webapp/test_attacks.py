@@ -24,7 +24,7 @@ from alexnet_pl.webapp.answer import Answer, Label
 class GreyService:
     """Classifies every image as gray; counts the images that it reads and answers, in total and at the same time."""
 
-    title, description = "gray", "one class"
+    title, description, has_examples = "gray", "one class", False
 
     def __init__(self) -> None:
         self.read_files, self.answered, self.running, self.most_running = 0, 0, 0, 0

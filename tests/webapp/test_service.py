@@ -46,7 +46,7 @@ def test_answer_matches_the_network_and_brute_force_neighbors(place: Path, tmp_p
     distances = np.sqrt(((features - own) ** 2).sum(1))
     floats, codes = answer.searches
     assert [near.distance for near in floats.near] == [f"{d:.1f}" for d in np.sort(distances)[:6]]
-    store = Store(lookup.store().root).split("train")
+    store = Store(lookup.cfg.data.root).split("train")
     for near, number in zip(floats.near, np.argsort(distances, kind="stable"), strict=False):
         pixels = np.empty((1, 3, 72, 72), np.uint8)
         store.read(np.array([number]), pixels)
@@ -124,6 +124,38 @@ def test_grad_cam_of_the_first_label_covers_the_center_crop(place: Path, tmp_pat
     assert answer.explanation
     assert answer.explanation.heat is not None
     assert np.allclose(answer.explanation.heat, expected / max(expected.max(), 1e-12), atol=1e-5)
+
+
+@pytest.mark.usefixtures("_here")
+def test_the_store_is_opened_once_for_all_answers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening verifies the checksum of every small file, which takes seconds for the store of ImageNet."""
+    opened: list[str] = []
+
+    class CountedStore(Store):
+        def __init__(self, root: str, check: bool = True) -> None:
+            opened.append(str(root))
+            super().__init__(root, check)
+
+    monkeypatch.setattr("alexnet_pl.data.loading.datamodule.Store", CountedStore)
+    service = DemoService(place / "run")
+    for _ in range(2):
+        assert all(search.near for search in service.answer(drawn(3, 72)[None]).searches)
+        assert service.example()
+    assert len(opened) == 1
+
+
+@pytest.mark.usefixtures("_here")
+def test_whether_there_are_examples_is_known_without_reading_an_image(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = DemoService(place / "run")
+    monkeypatch.setattr("alexnet_pl.data.store.split.Split.images", lambda *_: pytest.fail("an image was read"))
+    assert service.has_examples
+    bare = corrupt(place, tmp_path, "store away")
+    shutil.rmtree(bare / "features")
+    away = DemoService(bare)
+    assert not away.has_examples
+    assert away.example() is None
 
 
 def test_json_preserves_pixels_and_text() -> None:

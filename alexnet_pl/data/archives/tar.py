@@ -13,6 +13,7 @@ from alexnet_pl.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
 GZIP_SUFFIXES = (".tar.gz", ".tgz")
+TAR_SUFFIXES = (".tar", *GZIP_SUFFIXES)
 
 
 def is_desktop_file(name: str) -> bool:

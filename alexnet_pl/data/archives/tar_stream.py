@@ -12,7 +12,6 @@ from alexnet_pl.data.archives.remote import open_binary
 from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
 from alexnet_pl.errors import UserError, reason
 
-SUFFIXES = (".tar", *GZIP_SUFFIXES)
 LARGEST = 2**27  # bytes; the largest list of ILSVRC's detection kit has 2 million
 
 

@@ -1,8 +1,7 @@
 """TFRecord files of `tf.train.Example` messages, and where the bytes of their features lie.
 
 A record is its length (8 bytes), a checksum of the length (4), the message, and a checksum of the message (4).
-Format: tensorflow.org/tutorials/load_data/tfrecord; protobuf.dev/programming-guides/encoding;
-tensorflow/core/example/feature.proto.
+Format: tensorflow.org/tutorials/load_data/tfrecord; tensorflow/core/example/feature.proto.
 
 Only the checksum of the length is verified. The bytes of images are not touched while a file is listed.
 """
@@ -11,31 +10,18 @@ import struct
 from collections.abc import Iterator
 from mmap import mmap
 from pathlib import Path
-from typing import NamedTuple
 
 from alexnet_pl.data.archives.file_map import map_file
+from alexnet_pl.data.archives.protobuf import Span, field_spans, read_varint
 from alexnet_pl.errors import UserError
 
 HEADER = struct.Struct("<QL")
 CHECKSUM = 4  # bytes
 POLYNOMIAL, MASK = 0x82F63B78, 0xA282EAD8  # CRC-32C, reflected; added to a rotated checksum
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 BYTES_LIST, INT64_LIST = 1, 3  # fields of Feature
-
-
-class Span(NamedTuple):
-    """Bytes `start` … `end` of the file."""
-
-    start: int
-    end: int
-
 
 Features = dict[str, Span | int]
 """First value of each feature by its key: where its bytes lie, or an integer."""
-
-
-class CorruptRecordError(ValueError):
-    """The file does not follow the format."""
 
 
 def read_examples(path: Path) -> Iterator[tuple["TFRecord", Features]]:
@@ -44,7 +30,7 @@ def read_examples(path: Path) -> Iterator[tuple["TFRecord", Features]]:
         file = TFRecord(map_file(path))
         for message in file.messages():
             yield file, file.features(message)
-    except (CorruptRecordError, OSError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise UserError(f"prepare.source: {path}: corrupt or incomplete ({error}); download it again") from error
 
 
@@ -61,14 +47,14 @@ class TFRecord:
         position = 0
         while position < len(self.data):
             if position + HEADER.size > len(self.data):
-                raise CorruptRecordError("its last record ends early")
+                raise ValueError("its last record ends early")
             length, checksum = HEADER.unpack_from(self.data, position)
             if checksum != masked_checksum(self.data[position : position + 8]):
-                raise CorruptRecordError(f"no record at byte {position:,}")
+                raise ValueError(f"no record at byte {position:,}")
             start = position + HEADER.size
             position = start + length + CHECKSUM
             if position > len(self.data):
-                raise CorruptRecordError("its last record ends early")
+                raise ValueError("its last record ends early")
             yield Span(start, start + length)
 
     def features(self, message: Span) -> Features:
@@ -84,50 +70,17 @@ class TFRecord:
 
     def messages_in(self, message: Span, wanted: int) -> Iterator[Span]:
         """Yield the values of field `wanted` that are bytes."""
-        return (value for number, value in self.fields(message) if number == wanted and isinstance(value, Span))
+        fields = field_spans(self.data, message)
+        return (value for number, value in fields if number == wanted and isinstance(value, Span))
 
     def first_value(self, feature: Span) -> Span | int | None:
         """First value of a Feature of bytes or integers; None if it is of another kind or empty."""
         for values in self.messages_in(feature, BYTES_LIST):
             return next(self.messages_in(values, 1), None)
         for values in self.messages_in(feature, INT64_LIST):
-            for _, value in self.fields(values):
-                return signed(self.varint(*value)[0] if isinstance(value, Span) else value)
+            for _, value in field_spans(self.data, values):
+                return signed(read_varint(self.data, *value)[0] if isinstance(value, Span) else value)
         return None
-
-    def fields(self, message: Span) -> Iterator[tuple[int, Span | int]]:
-        """Yield (field number, value) of a protocol buffer message."""
-        position, end = message
-        while position < end:
-            tag, position = self.varint(position, end)
-            number, kind = tag >> 3, tag & 7
-            if kind == VARINT:
-                value, position = self.varint(position, end)
-                yield number, value
-                continue
-            if kind == BYTES:
-                size, position = self.varint(position, end)
-            elif kind in (FIXED64, FIXED32):
-                size = 8 if kind == FIXED64 else 4
-            else:
-                raise CorruptRecordError(f"no message at byte {message.start:,}")
-            if position + size > end:
-                raise CorruptRecordError(f"no message at byte {message.start:,}")
-            yield number, Span(position, position + size)
-            position += size
-
-    def varint(self, position: int, end: int) -> tuple[int, int]:
-        """Read an integer: (value, position after it)."""
-        value = 0
-        for shift in range(0, 70, 7):
-            if position >= end:
-                break
-            byte = self.data[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value, position
-        raise CorruptRecordError(f"no integer at byte {position:,}")
 
 
 def signed(value: int) -> int:

@@ -8,21 +8,18 @@ import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
+from alexnet_pl.config.sections import DEMO
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader, check_batch_size
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
-from alexnet_pl.data.prepare.options import PrepareOptions
-from alexnet_pl.data.prepare.pipeline import make_store
-from alexnet_pl.data.sources.synthetic import CLASSES
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-DEMO = "demo"  # name of the synthetic data set, which is drawn on first use
 DRAWN = Path("data")  # folder of the stores that shipped recipes draw; it is made if it does not exist
 
 
@@ -94,6 +91,10 @@ class ImageStore(L.LightningDataModule):
     def prepare_data(self) -> None:
         """Download a remote store or draw the demo's images, in one process only."""
         if self.is_undrawn_demo:
+            # not at the top: inference and most fits need neither `prepare` nor its sources
+            from alexnet_pl.data.prepare.options import PrepareOptions
+            from alexnet_pl.data.prepare.pipeline import make_store
+
             print(f"data.root: {self.root} does not exist; the demo's images are drawn there", flush=True)
             make_store(PrepareOptions(self.root, DEMO, self.size))
         elif self.trainer is not None:
@@ -115,6 +116,8 @@ class ImageStore(L.LightningDataModule):
 
     def check_num_classes(self, outputs: int) -> None:
         """Raise UserError unless the store has as many classes as the network has outputs."""
+        from alexnet_pl.data.sources.synthetic import CLASSES
+
         classes = CLASSES if self.is_undrawn_demo else self.store.classes
         if len(classes) != outputs:
             raise UserError(f"model.num_classes={outputs}: the store at {self.root} has {len(classes)} classes")

@@ -4,23 +4,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.config.sections import DEMO, SCENES
 from alexnet_pl.data.archives.remote import open_source
+from alexnet_pl.data.prepare.drawn import find_drawn_set
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
-from alexnet_pl.data.prepare.plan import KNOWN_COUNTS
 from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
-from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.detect import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.synset_archives import read_synsets
 from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
-
-SCENES = "scenes"  # value of prepare.source for synthetic scenes
 
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
@@ -32,10 +31,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 
 def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
-    if options.name == "demo":
-        return "synthetic images", synthetic.list_synthetic()
-    if options.source == SCENES:
-        return "synthetic scenes", scenes.source(options.size, (options.objects[0], options.objects[1]))
+    if drawn := find_drawn_set(options):
+        return drawn.form, drawn.list_records()
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
     place = open_source(options.source, "prepare.source")
@@ -66,12 +63,10 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
 
 
 def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSettings:
-    preparation: dict[str, object] = {"drawn": "alexnet_pl.data.demo"}  # part of the fingerprint, so it never changes
-    if options.source == SCENES:
-        preparation = {"drawn": "scenes", "objects": options.objects}
-    elif options.name != "demo":
-        crop = "none" if options.store_encoding.is_whole else "centre"  # as in the fingerprints of all stores
-        preparation = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
+    crop = "none" if options.store_encoding.is_whole else "centre"  # as in the fingerprints of all stores
+    preparation: dict[str, object] = {"filter": options.filter, "crop": crop, "orientation": "ignored"}
+    if drawn := find_drawn_set(options):
+        preparation = dict(drawn.settings)
     if source.held_out is not None:
         preparation["held_out"] = source.held_out
     if source.missing:
@@ -84,16 +79,17 @@ def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSett
 
 def image_reader(options: PrepareOptions) -> ImageReader:
     """Function from a record to its pixels and a note on a non-standard file."""
-    if options.name == "demo":
-        return partial(synthetic.read_drawn, size=options.size)
-    if options.source == SCENES:
-        return partial(scenes.read, size=options.size, objects=(options.objects[0], options.objects[1]))
+    if drawn := find_drawn_set(options):
+        return drawn.read
     reader = read_whole if options.store_encoding.is_whole else read_square
     return partial(reader, size=options.size, filter_name=options.filter)
 
 
 def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> DatasetListing:
-    """Listing with the bounding boxes of `prepare.boxes`, else of the copy; unchanged if there are none."""
+    """Listing with the bounding boxes of `prepare.boxes`, else of the copy; unchanged if there are none, and for drawn
+    images, which are listed with theirs."""
+    if find_drawn_set(options):
+        return source
     if options.boxes:
         first = 0 if options.first_pixel is None else options.first_pixel
         index = index_boxes(open_source(options.boxes, "prepare.boxes"), first)
@@ -119,7 +115,7 @@ def make_store(options: PrepareOptions) -> dict[str, Any] | None:
     elif options.val_share is not None and "val" in source.splits:
         print("  prepare.val_share is not used: the copy has a validation split of its own", flush=True)
     settings, read_image = store_settings(options, source), image_reader(options)
-    if settings.encoding.is_whole and options.source != SCENES:
+    if settings.encoding.is_whole:
         source = with_boxes(options, form, source)
     return prepare(source, Path(options.root), settings, read_image, options.work_part)
 
@@ -129,7 +125,7 @@ def repair_store(options: PrepareOptions, store: Store) -> list[Path]:
     form, source = list_source(options)
     settings = store_settings(options, source)
     check_same_store(options, store, settings=settings.how)
-    if settings.encoding.is_whole and options.source != SCENES:
+    if settings.encoding.is_whole:
         source = with_boxes(options, form, source)
     settings = settings._replace(shard=store.manifest.shard)
     return repair(store, source, settings, image_reader(options))
@@ -150,7 +146,7 @@ def check_same_settings(options: PrepareOptions, store: Store) -> None:
     """Raise UserError, naming the key, if the store records another value of a key of the `prepare` section."""
     recorded = store.manifest.settings or {}
     scenes_recorded = recorded.get("drawn") == SCENES
-    if options.source and options.name != "demo" and scenes_recorded != (options.source == SCENES):
+    if options.source and options.name != DEMO and scenes_recorded != (options.source == SCENES):
         kind = "drawn scenes" if scenes_recorded else "images of a copy"
         raise UserError(f"prepare.source: the store at {store.root} has {kind}, not {options.source}")
     for key, name in (("filter", "filter"), ("val_share", "held_out"), ("objects", "objects")):

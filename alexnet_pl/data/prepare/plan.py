@@ -17,6 +17,7 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.errors import UserError, reason
 
 
@@ -191,12 +192,6 @@ def version_of(path: Path) -> tuple[int, int | str]:
     except OSError as error:
         raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
 
-
-KNOWN_COUNTS = {
-    "ilsvrc2010": {"train": 1_261_406, "val": 50_000, "test": 150_000},
-    "ilsvrc2012": {"train": 1_281_167, "val": 50_000, "test": 100_000},
-}
-"""Number of images of each official split, by store name, as the development kits count them."""
 
 ALLOW = "get the copy again, or prepare what is there with prepare.allow_incomplete=true"
 

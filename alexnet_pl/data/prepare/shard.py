@@ -14,13 +14,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from blake3 import blake3
 
 from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.prepare.box_records import NAMES, BoxCollector
 from alexnet_pl.data.prepare.statistics import Sums, running_statistics
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
-from alexnet_pl.data.store.integrity import Checksum
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
 
@@ -46,7 +46,7 @@ class HashingWriter:
     """File wrapper that computes the checksum of what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.checksum = file, Checksum()
+        self.file, self.checksum = file, blake3()
 
     def write(self, data: Any) -> int:
         self.checksum.update(data)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
+from alexnet_pl.console import silence_image_warnings
 from alexnet_pl.data.archives.gzip import INDICES
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Shard, read_records
@@ -25,7 +26,6 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.runtime import keep_freed_memory
 
 MULTIPROCESSING = get_context("forkserver")  # forks a single-threaded process that has imported everything
-MULTIPROCESSING.set_forkserver_preload([__name__])
 THREAD_STATE = threading.local()
 
 
@@ -49,6 +49,7 @@ class WorkerPool:
     """Pool of `count` worker processes; an error in one stops all. A single worker is a thread of this process."""
 
     def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: ImageReader) -> None:
+        MULTIPROCESSING.set_forkserver_preload([__name__])
         self.images_done, self.stop = MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
         context = WorkerContext(listing, partial, settings, read, INDICES, self.images_done, self.stop)
         self.pool: Executor = (
@@ -101,6 +102,7 @@ def configure_worker() -> None:
     """Use one thread and keep freed memory in this worker process."""
     torch.set_num_threads(1)
     keep_freed_memory()
+    silence_image_warnings()
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # reported per image in odd.json
 
 

@@ -13,11 +13,10 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.members import is_archive, list_archive
 from alexnet_pl.data.archives.remote import parse_path
-from alexnet_pl.data.archives.tar import Member, is_desktop_file, list_members, whole_archive
-from alexnet_pl.data.archives.tar_stream import SUFFIXES as TAR_SUFFIXES
-from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.archives.tar import Member, is_desktop_file
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import INNER, describe_difference, is_image, offer_val_share
@@ -25,9 +24,8 @@ from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError
 
-SUFFIXES = (*TAR_SUFFIXES, ".zip")
 FIRST = 64  # members that show whether an archive has class folders; lists may come first
-SPLIT_FOLDER = re.compile(r"(?:.*[-_])?(train|validation|valid|val|test)")
+SPLIT_FOLDER = re.compile(rf"(?:.*[-_])?({'|'.join(SPLITS)})")
 
 
 class ArchivedImage(NamedTuple):
@@ -44,21 +42,17 @@ class ArchivedImage(NamedTuple):
 def find_folder_archives(source: Path) -> list[Path]:
     """Find archives whose first images lie in class folders: `source` itself, or those in it."""
     paths = [source] if source.is_file() else sorted(source.iterdir())
-    named = [path for path in paths if path.name.endswith(SUFFIXES) and not is_desktop_file(path.name)]
-    return [path for path in named if has_class_folder(path)]
+    return [path for path in paths if is_archive(path) and has_class_folder(path)]
 
 
 def has_class_folder(path: Path) -> bool:
-    first = (PurePosixPath(member.path) for member in islice(list_archive(path), FIRST))
+    first = (PurePosixPath(member.path) for member in islice(list_copied_files(path), FIRST))
     folders = {image.parent for image in first if is_image(Path(image.name)) and image.parent.name}
     return any(not split_of(folder.name) for folder in folders)
 
 
-def list_archive(path: Path) -> Iterator[Member]:
-    if path.suffix != ".zip":
-        return list_members(whole_archive(path))
-    files = list_zip_members(path, lambda name: not is_desktop_file(PurePosixPath(name).name))
-    return (Member(PurePosixPath(file.name).name, zip_location(path, file), file.name) for file in files)
+def list_copied_files(path: Path) -> Iterator[Member]:
+    return list_archive(path, lambda name: not is_desktop_file(PurePosixPath(name).name))
 
 
 def read_archived_folders(source: Path, archives: list[Path], val_share: float | None = None) -> DatasetListing:
@@ -86,7 +80,7 @@ def read_archived_folders(source: Path, archives: list[Path], val_share: float |
 def list_images(path: Path, passed_over: PassedOver) -> Iterator[ArchivedImage]:
     others = passed_over.setdefault(path, Counter())
     named = SPLIT.search(path.name)
-    for member in list_archive(path):
+    for member in list_copied_files(path):
         if is_image(Path(member.name)):
             yield locate_image(member, SPLITS[named[1]] if named else "")
         else:

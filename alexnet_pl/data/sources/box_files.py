@@ -13,10 +13,8 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from alexnet_pl.data.archives.remote import walk_files
+from alexnet_pl.data.archives.members import is_archive, read_files
 from alexnet_pl.data.archives.tar import is_desktop_file
-from alexnet_pl.data.archives.tar_stream import SUFFIXES, stream_files
-from alexnet_pl.data.archives.zip import list_zip_members, read_member
 from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox, parse_voc
@@ -52,18 +50,9 @@ def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
 
 def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path within, bytes) of all XML files in a folder and the archives in it, or in an archive."""
-    if path.is_dir():
-        for each in sorted(walk_files(path)):
-            if is_xml(each.name):
-                yield each.relative_to(path).as_posix(), each.read_bytes()
-        for each in sorted(path.iterdir()):
-            if each.name.endswith((*SUFFIXES, ".zip")) and not is_desktop_file(each.name):
-                yield from xml_files(each)
-    elif path.suffix == ".zip":
-        for member in list_zip_members(path, is_xml):
-            yield member.name, read_member(path, *member[1:])
-    elif path.name.endswith(SUFFIXES):
-        yield from stream_files(path, is_xml, "prepare.boxes")
+    archives = filter(is_archive, sorted(path.iterdir())) if path.is_dir() else ()
+    for place in (path, *archives):
+        yield from read_files(place, is_xml, "prepare.boxes")
 
 
 def is_xml(name: str) -> bool:

@@ -16,8 +16,7 @@ from typing import Any
 
 from alexnet_pl.data.archives.array_pickle import ArrayUnpickler
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tar import list_members, whole_archive
-from alexnet_pl.data.archives.tar_stream import SUFFIXES
+from alexnet_pl.data.archives.tar import TAR_SUFFIXES, list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.errors import UserError, reason
 
@@ -48,7 +47,7 @@ def find_batches(source: Path) -> Path | None:
 def find_batches_archive(source: Path) -> Path | None:
     """The archive as downloaded: `source` itself or a file in it; None if there is none."""
     archives = sorted(source.glob(f"{ARCHIVE}*")) if source.is_dir() else [source]
-    return next((path for path in archives if path.name.startswith(ARCHIVE) and path.name.endswith(SUFFIXES)), None)
+    return next((path for path in archives if path.name.startswith(ARCHIVE) and path.name.endswith(TAR_SUFFIXES)), None)
 
 
 def read_cifar(where: Path) -> DatasetListing:

@@ -6,12 +6,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
 from alexnet_pl.data.sources.text_files import read_text
 
 LISTS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 """Files with "wnid words" per line: Kaggle's, Caffe's, and ImageNet's with a tab."""
-ILSVRC_2012 = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
-"""SHA-256 of the 1,000 WordNet ids of ILSVRC-2012 (its devkit's meta.mat), sorted, joined by newlines."""
 
 
 def add_class_names(source: Path, listing: DatasetListing) -> DatasetListing:
@@ -34,7 +33,7 @@ def read_name_list(source: Path) -> dict[str, str]:
 
 def ilsvrc_names(ids: list[str]) -> Mapping[str, str]:
     """torchvision's names, which are in the order of the sorted ids; empty for other classes than ILSVRC-2012's."""
-    if sha256("\n".join(ids).encode()).hexdigest() != ILSVRC_2012:
+    if sha256("\n".join(ids).encode()).hexdigest() != ILSVRC2012_CLASSES:
         return {}
     from torchvision.models import AlexNet_Weights  # imported here, since this takes a second
 

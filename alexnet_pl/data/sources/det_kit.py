@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from alexnet_pl.data.archives.remote import walk_files
-from alexnet_pl.data.archives.tar_stream import SUFFIXES, stream_files
+from alexnet_pl.data.archives.members import read_files
+from alexnet_pl.data.archives.tar import TAR_SUFFIXES
 from alexnet_pl.data.boxes.index import IMAGENET
 from alexnet_pl.errors import UserError, reason
 
@@ -75,19 +75,15 @@ class DetKit:
             return wanted.fullmatch(PurePosixPath(name).name) is not None
 
         for place in self.places:
-            if place.is_dir():
-                for path in sorted(walk_files(place)):
-                    if accept(path.name) and path.is_file():
-                        yield KitFile(str(path), path.name, path.read_bytes())
-            else:
-                for name, content in stream_files(place, accept, "prepare.source"):
-                    yield KitFile(f"{place}: {name}", PurePosixPath(name).name, content)
+            for name, content in read_files(place, accept, "prepare.source"):
+                where = str(place / name) if place.is_dir() else f"{place}: {name}"
+                yield KitFile(where, PurePosixPath(name).name, content)
 
 
 def find_det_kit(source: Path, tree: Path) -> DetKit:
     """Find the kit beside the images, or in their `tree` of 2015 and later."""
     inside = [path for name in ("devkit", "ImageSets/DET") if (path := tree / name).is_dir()]
-    beside = [path for path in sorted(source.glob("*devkit*")) if path.is_dir() or path.name.endswith(SUFFIXES)]
+    beside = [path for path in sorted(source.glob("*devkit*")) if path.is_dir() or path.name.endswith(TAR_SUFFIXES)]
     return DetKit((*inside, *beside))
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from alexnet_pl.data.sources.archived_folders import SUFFIXES, find_folder_archives, read_archived_folders
+from alexnet_pl.data.archives.members import SUFFIXES
+from alexnet_pl.data.sources.archived_folders import find_folder_archives, read_archived_folders
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.cifar10 import find_batches, find_batches_archive, read_cifar
 from alexnet_pl.data.sources.class_names import add_class_names

@@ -21,6 +21,7 @@ from pathlib import Path
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar import (
+    TAR_SUFFIXES,
     WNID,
     Member,
     first_member_name,
@@ -28,7 +29,6 @@ from alexnet_pl.data.archives.tar import (
     list_class_archives,
     list_members,
 )
-from alexnet_pl.data.archives.tar_stream import SUFFIXES
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
@@ -37,7 +37,6 @@ from alexnet_pl.data.sources.devkit import Devkit, read_devkit, read_truth
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
 from alexnet_pl.errors import UserError
 
-KITS = (".tar.gz", ".tgz", ".tar")
 OTHER_TASK = re.compile(r"_t3\b")
 ANNOTATIONS = ("Annotation", "Annotations")  # folders of XML files
 NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
@@ -46,7 +45,8 @@ NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 def find_devkit(source: Path) -> Path | None:
     """Find the devkit in a folder: its archive, its own folder, or the folder itself; None if there is none."""
     kits = (*sorted(source.glob("*devkit*")), *sorted(source.glob("*/*devkit*")))
-    candidates = [path for path in kits if path.name[0] != "." and (holds_meta(path) or path.name.endswith(KITS))]
+    archives = [path for path in kits if path.name.endswith(TAR_SUFFIXES)]
+    candidates = [path for path in kits if path.name[0] != "." and (path in archives or holds_meta(path))]
     return candidates[0] if candidates else (source if (source / "data/meta.mat").is_file() else None)
 
 
@@ -85,7 +85,7 @@ def find_boxes(source: Path) -> list[Path]:
     """Find the organizers' archives of boxes, and folders unpacked from them."""
     found = [path for path in sorted(source.iterdir()) if "bbox" in path.name.lower() or path.name in ANNOTATIONS]
     return [
-        path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(SUFFIXES))
+        path for path in found if not is_desktop_file(path.name) and (path.is_dir() or path.name.endswith(TAR_SUFFIXES))
     ]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import walk_files
-from alexnet_pl.data.archives.tar_stream import SUFFIXES
+from alexnet_pl.data.archives.tar import TAR_SUFFIXES
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
@@ -55,7 +55,7 @@ def box_places(source: Path, split: str) -> list[Path]:
     if tree := find_tree(source):
         return [path] if (path := tree / "Annotations/DET" / split).is_dir() else []
     found = sorted(source.glob(f"ILSVRC201?_DET_bbox_{split}*"))
-    return [path for path in found if path.is_dir() or path.name.endswith(SUFFIXES)]
+    return [path for path in found if path.is_dir() or path.name.endswith(TAR_SUFFIXES)]
 
 
 def read_det(source: Path) -> DatasetListing:

@@ -13,13 +13,13 @@ from alexnet_pl.data.archives.remote import list_folder, walk_files
 from alexnet_pl.data.archives.tar import is_desktop_file
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
 from alexnet_pl.data.sources.name_split import split_by_name
+from alexnet_pl.data.sources.split_files import SPELLINGS
 from alexnet_pl.errors import UserError
 
 SUFFIXES = {
     ".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff",
 }  # fmt: skip
 INNER = "images"  # folder within a class folder that may hold its images, as in tiny-ImageNet's train/
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
 def read_folders(source: Path, names: Mapping[str, str], val_share: float | None = None) -> DatasetListing:
@@ -71,7 +71,7 @@ def split_roots(source: Path) -> dict[str, Path]:
     prefix = "" if (source / "train").is_dir() else find_prefix(source)
     return {
         split: next((path for name in names if (path := source / f"{prefix}{name}").is_dir()), source / split)
-        for split, names in SPLITS.items()
+        for split, names in SPELLINGS.items()
     }
 
 
@@ -79,7 +79,7 @@ def find_prefix(source: Path) -> str:
     """Prefix of the only pair of folders of training and validation images; "" if there is none or are several."""
     names = {name for name, is_folder in list_folder(source) if is_folder}
     starts = [name.removesuffix("train") for name in names if name.endswith(("_train", "-train"))]
-    pairs = [start for start in starts if any(f"{start}{val}" in names for val in SPLITS["val"])]
+    pairs = [start for start in starts if any(f"{start}{val}" in names for val in SPELLINGS["val"])]
     return pairs[0] if len(pairs) == 1 else ""
 
 

@@ -31,6 +31,7 @@ from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
+from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError
 
 MAPPING, IMAGES = "LOC_synset_mapping.txt", "ILSVRC/Data/CLS-LOC"
@@ -220,14 +221,7 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
 
 
 def read_table(path: Path) -> str | None:
-    return decode_text(path.read_bytes(), str(path)) if path.is_file() else None
-
-
-def decode_text(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"prepare.source: {where}: not a text ({error}); download it again") from error
+    return read_text(path) if path.is_file() else None
 
 
 def require_solution(solution: str | None, where: Path) -> str:

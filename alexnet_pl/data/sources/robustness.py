@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.members import is_archive, list_archive
 from alexnet_pl.data.archives.remote import walk_files
-from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, list_members, whole_archive
-from alexnet_pl.data.archives.zip import list_zip_members
+from alexnet_pl.data.archives.tar import WNID
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.errors import UserError
@@ -67,22 +67,15 @@ def list_files(source: Path) -> Iterator[tuple[str, ByteLocation]]:
     """Yield (path in the copy, location) of each image in a folder, or in an archive: `source` or the one in it."""
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the archive, or the folder unpacked from it")
-    archives = [source] if source.is_file() else [path for path in sorted(source.iterdir()) if is_archive(path)]
+    if source.is_file() and not is_archive(source):
+        raise UserError(f"prepare.source: {source} is no .tar, .tar.gz or .zip")
+    there = [source] if source.is_file() else sorted(source.iterdir())
+    archives = [path for path in there if path.is_file() and is_archive(path)]
     if len(archives) > 1:
         raise UserError(f"prepare.source: {source} holds {archives[0].name} and {archives[1].name}; give one of them")
     if not archives:
         images = (path for path in walk_files(source) if is_image(path))
         yield from ((path.relative_to(source.parent).as_posix(), ByteLocation(path)) for path in images)
-    elif archives[0].suffix == ".zip":
-        for member in list_zip_members(archives[0], lambda name: is_image(Path(name))):
-            yield member.name, zip_location(archives[0], member)
-    elif is_archive(archives[0]):
-        for member in list_members(whole_archive(archives[0])):
-            if is_image(Path(member.name)):
-                yield member.path, member.location
     else:
-        raise UserError(f"prepare.source: {source} is no .tar, .tar.gz or .zip")
-
-
-def is_archive(path: Path) -> bool:
-    return path.is_file() and path.name.endswith((".zip", ".tar", *GZIP_SUFFIXES)) and path.name[0] != "."
+        members = list_archive(archives[0], lambda name: is_image(Path(name)))
+        yield from ((member.path, member.location) for member in members)

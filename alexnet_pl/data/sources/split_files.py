@@ -6,8 +6,9 @@ from pathlib import Path
 
 from alexnet_pl.errors import UserError
 
-SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
-SPLIT = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.\d]|$)")
+SPELLINGS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # of splits, in copies
+SPLITS = {name: split for split, names in SPELLINGS.items() for name in names}
+SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=[-_.\d]|$)")
 ADVICE = "download it again, or prepare the files you have with prepare.allow_incomplete=true"
 
 

@@ -15,13 +15,14 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import SPLITS, is_image, offer_val_share
+from alexnet_pl.data.sources.image_folder import is_image, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
+from alexnet_pl.data.sources.split_files import SPELLINGS
 from alexnet_pl.data.sources.text_files import read_text
 from alexnet_pl.errors import UserError
 
 SUFFIXES = ("", ".jpg", ".jpeg", ".JPEG", ".png")
-NO_CLASS = {"images", *(name for names in SPLITS.values() for name in names)}  # folder names that are not classes
+NO_CLASS = {"images", *(name for names in SPELLINGS.values() for name in names)}  # folder names that are not classes
 
 
 class ListedImage(NamedTuple):
@@ -38,7 +39,7 @@ def find_lists(source: Path) -> dict[str, Path]:
     folders = [source, source / "meta"]
     found = {
         split: path
-        for split, names in SPLITS.items()
+        for split, names in SPELLINGS.items()
         if (path := next((p for f in folders for name in names if (p := f / f"{name}.txt").is_file()), None))
     }
     return found if "train" in found else {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.tar import (
-    GZIP_SUFFIXES,
+    TAR_SUFFIXES,
     WNID,
     first_member_name,
     is_desktop_file,
@@ -38,7 +38,7 @@ def find_archives(source: Path) -> list[Path]:
         check_synset_archive(source)
         return [source]
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
-    named = [path for path in sorted(source.iterdir()) if path.name.endswith((".tar", *GZIP_SUFFIXES))]
+    named = [path for path in sorted(source.iterdir()) if path.name.endswith(TAR_SUFFIXES)]
     outer = [path for path in named if not is_desktop_file(path.name)]
     return inner or [
         path for path in outer if WNID.match(first_member_name(path)) and first_member_name(path).endswith(".tar")

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.tfrecord import Features, Span, TFRecord, read_examples
+from alexnet_pl.data.archives.protobuf import Span
+from alexnet_pl.data.archives.tfrecord import Features, TFRecord, read_examples
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.packed_rows import SourceRow, find_wnid
 from alexnet_pl.data.sources.row_listing import read_files

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from blake3 import blake3
 
@@ -12,19 +11,6 @@ from alexnet_pl.files import JsonObject
 DESCRIPTION = "store.json"
 # Files that a split has only in these encodings
 OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.npy", "box_offsets.npy", "coverage.npy"]}
-
-
-class Checksum:
-    """BLAKE3 checksum, updated as bytes are written."""
-
-    def __init__(self) -> None:
-        self.digest = blake3()
-
-    def update(self, data: Any) -> None:
-        self.digest.update(data)
-
-    def hexdigest(self) -> str:
-        return self.digest.hexdigest()
 
 
 def checksum(path: Path) -> str:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from alexnet_pl.data.archives.protobuf import Value, fields, floats, integers, messages, texts
 from alexnet_pl.errors import UserError
 from alexnet_pl.inference.imports.foreign import (
     NAMES,
@@ -30,7 +31,6 @@ from alexnet_pl.inference.imports.foreign import (
     check_shapes,
     undo_inverted_dropout,
 )
-from alexnet_pl.inference.imports.protobuf import Value, fields, floats, integers, messages, texts
 from alexnet_pl.models.other_alexnets import CaffeAlexNet
 
 V1_TYPES = {4: "Convolution", 6: "Dropout", 14: "InnerProduct", 15: "LRN", 17: "Pooling", 18: "ReLU"}

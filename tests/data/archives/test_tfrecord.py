@@ -6,7 +6,8 @@ import pytest
 from copies import photo, tfrecords
 from tf_examples import write_records
 
-from alexnet_pl.data.archives.tfrecord import Span, masked_checksum, read_examples
+from alexnet_pl.data.archives.protobuf import Span
+from alexnet_pl.data.archives.tfrecord import masked_checksum, read_examples
 from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.errors import UserError
 

@@ -55,9 +55,9 @@ def test_sorted_validation_images_are_checked_against_the_solution(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("LOC_val_solution.csv", b"ImageId,PredictionString\n\xff\xfe\n", "LOC_val_solution.csv: not a text"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\n\xff\xfe\n", "LOC_val_solution.csv: cannot be read"),
         ("LOC_val_solution.csv", b"ImageId,PredictionString\nILSVRC2012_val_00000001\n", "class  is not in"),
-        ("LOC_synset_mapping.txt", b"\xff\xfe\n", "LOC_synset_mapping.txt: not a text"),
+        ("LOC_synset_mapping.txt", b"\xff\xfe\n", "LOC_synset_mapping.txt: cannot be read"),
     ],
 )
 def test_corrupt_table_is_named(name: str, content: bytes, says: str, tmp_path: Path) -> None:
