@@ -16,7 +16,7 @@ from alexnet_pl.config.recipes import SHIPPED, compose, is_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.runtime import precision_in_use
-from alexnet_pl.training.epoch_schedules import LoggedSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 
 ALL = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
@@ -285,3 +285,15 @@ def test_epochs_of_fall_2009_are_those_of_the_log() -> None:
     stages = compose("fall2009").schedule.staged.stages
     for stage, (epoch, file) in {1: (6, 2600), 2: (13, 3361), 3: (18, 2396), 4: (21, 1949), 5: (25, 3718)}.items():
         assert stages[stage].epoch == pytest.approx(epoch + file / 4400, abs=0.006)
+
+
+@pytest.mark.parametrize("recipe", ["fall2009_chain", "fall2011_chain", "fall2011"])
+def test_bias_rates_of_pre_training_are_those_of_the_parameter_files(recipe: str) -> None:
+    """The last epsB of layer-params-146-2009 and -146-2011: 0.02, in conv6 0.002, while epsW is 0.001 in all layers."""
+    cfg = compose(recipe)
+    schedule = build.make_schedule(cfg)
+    assert isinstance(schedule, StagedSchedule)
+    weights, biases, _ = schedule.rates(cfg.trainer.max_epochs)
+    layers = ("conv1", "conv5", "conv6", "fc6", "fc8")
+    assert [schedule.rate(f"{layer}.weight", weights, biases) for layer in layers] == [0.001] * 5
+    assert [schedule.rate(f"{layer}.bias", weights, biases) for layer in layers] == [0.02, 0.02, 0.002, 0.02, 0.02]
