@@ -1,7 +1,5 @@
 """Building a run from its config: every recipe builds in both variants; wrong keys and values are named."""
 
-import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -9,10 +7,9 @@ import torch
 from omegaconf import OmegaConf
 from running import Compose
 
-from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import prepare
 from alexnet_pl.config import schema, sections
-from alexnet_pl.config.recipes import SHIPPED, compose, is_override
+from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.runtime import precision_in_use
@@ -269,15 +266,24 @@ def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Com
     assert precision_in_use(str(trainer.precision), "cpu") == trainer.precision
 
 
-def test_documented_replay_of_the_2010_run_composes() -> None:
-    """configs/ilsvrc2010.yaml uses the epochs of layer-params-145-2010, which was stopped in its 93rd epoch."""
-    (line,) = re.findall(r"`(schedule.name=logged .*?)`", (SHIPPED / "ilsvrc2010.yaml").read_text(), re.DOTALL)
-    words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *shlex.split(line.replace("\n#", ""))])
-    cfg = compose("ilsvrc2010", [word for word in words if is_override(word) and not word.startswith("--")])
-    schedule = build.make_schedule(cfg)
-    assert isinstance(schedule, LoggedSchedule)
-    assert (schedule.drop1, schedule.stop, cfg.trainer.max_epochs) == (23, 93, 93)
-    assert schedule.factor("conv2.weight", 51) == pytest.approx(0.01)
+def test_each_ilsvrc_recipe_replays_its_own_run() -> None:
+    """layer-params-145-2010 and -145: epochs of the first drop and of the end, and epsB at the end."""
+    for year, (drop1, stop, bias_rate) in {"2010": (23, 93, 0.002), "2012": (25, 91, 0.02)}.items():
+        cfg = compose(f"ilsvrc{year}", ["schedule.name=logged"])
+        schedule = build.make_schedule(cfg)
+        assert isinstance(schedule, LoggedSchedule)
+        assert (schedule.drop1, schedule.stop, cfg.trainer.max_epochs) == (drop1, stop, stop)
+        assert schedule.factor("conv2.weight", 51) == pytest.approx(0.01)
+        first_rate = cfg.optim.lr * cfg.optim.bias_lr_scale
+        assert first_rate * schedule.factor("fc8.bias", stop) == pytest.approx(bias_rate)
+
+
+def test_epochs_in_which_runs_were_killed_are_counted_whole() -> None:
+    """ "epoch 54: killed" in layer-params-146-2012-2011, 91 in -145, 93 in -145-2010, 6.6491 in -146-2009, 8.11295 in
+    -146-2011, 28.3271 in -141-2009-half."""
+    killed = {"finetune2012": 54, "ilsvrc2012": 91, "ilsvrc2010": 93}
+    killed |= {"fall2009_chain": 6, "fall2011_chain": 8, "fall2009": 28}
+    assert {recipe: compose(recipe).trainer.max_epochs for recipe in killed} == killed
 
 
 def test_epochs_of_fall_2009_are_those_of_the_log() -> None:
