@@ -36,6 +36,7 @@ ABLATIONS, NETWORK, CIFAR = "What each part brings", "The network and its traini
 VAL, TEST, TEST2010 = "ILSVRC-2012 val", "ILSVRC-2012 test", "ILSVRC-2010 test"
 CHAIN = (("finetune2012", ("transfer.pretrain_recipe=fall2011_chain",)),)
 FIVE_VARIANTS = (("ensemble_5variants", ()),)
+AS_RECORDED = (("ensemble_7cnns_chain", ()), ("ensemble_7variants", ()))
 FINETUNED = 'Training one CNN … to classify the entire ImageNet Fall 2011 release … and then "fine-tuning" it'
 
 CLAIMS = [
@@ -71,12 +72,12 @@ CLAIMS = [
     Claim(
         "table2.7cnns*", TABLE2, "Table 2", "7 CNNs*",
         "two CNNs that were pre-trained on the entire Fall 2011 release with the afore mentioned five CNNs",
-        error_values(36.7, 15.4), VAL, "ensemble_7cnns", baseline="table2.cnn",
+        error_values(36.7, 15.4), VAL, "ensemble_7cnns", alternatives=AS_RECORDED, baseline="table2.cnn",
         other_baselines=("table2.5cnns", "table2.cnn*"),
     ),
     Claim(
         "table2.7cnns*.test", TABLE2, "Table 2", "7 CNNs*, test", "gives an error rate of 15.3%",
-        {"top5_error": 15.3}, TEST, "ensemble_7cnns",
+        {"top5_error": 15.3}, TEST, "ensemble_7cnns", alternatives=AS_RECORDED,
     ),
     prior_work("fall2009.best", FALL, "§7", "Mensink et al.", "78.1% and 60.9%", "Fall 2009", error_values(78.1, 60.9)),
     Claim(

@@ -104,7 +104,7 @@ def default_views(name: str) -> str:
     return options.make_test_section(compose(name)).view_set
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=128)
 def recipe_networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
     """Networks trained by a recipe: one, or the members of an ensemble."""
     cfg = compose(name, overrides)

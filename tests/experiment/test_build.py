@@ -303,3 +303,18 @@ def test_bias_rates_of_pre_training_are_those_of_the_parameter_files(recipe: str
     layers = ("conv1", "conv5", "conv6", "fc6", "fc8")
     assert [schedule.rate(f"{layer}.weight", weights, biases) for layer in layers] == [0.001] * 5
     assert [schedule.rate(f"{layer}.bias", weights, biases) for layer in layers] == [0.02, 0.02, 0.002, 0.02, 0.02]
+
+
+def test_twin_that_was_pre_trained_on_fall_2009_follows_its_log() -> None:
+    """Lines 182 to 191 of layer-params-146-2012-2009; its fc1000 has no phase of 0.01."""
+    cfg = compose("finetune2012_2009")
+    schedule = build.make_schedule(cfg)
+    assert isinstance(schedule, StagedSchedule)
+    log = {1: (1e-4, 1e-3), 2: (1e-4, 1e-3), 3: (1e-5, 1e-3), 4: (0, 1e-3), 22: (0, 1e-4), 42: (0, 1e-5), 52: (0, 1e-5)}
+    for epoch, rates in log.items():
+        weights, biases, noise = schedule.rates(epoch)
+        assert (schedule.rate("conv1.weight", weights, biases), schedule.rate("fc8.weight", weights, biases)) == rates
+        assert [schedule.rate(f"{layer}.bias", weights, biases) for layer in ("fc8", "conv6")] == [0.02, 0.002]
+        assert noise == (0 if epoch >= 38 else None)
+    assert cfg.trainer.max_epochs == 52
+    assert cfg.transfer.pretrain_recipe == "fall2009_chain"

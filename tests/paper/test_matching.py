@@ -31,6 +31,17 @@ def test_test_of_the_rows_recipe_on_the_papers_images_matches(key: str) -> None:
 def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
     assert claim_of(claim_test("table2.cnn*", setup=1)) == "table2.cnn*"
     assert claim_of(claim_test("table2.5cnns", setup=1)) == "table2.5cnns"
+    for setup in (1, 2):
+        assert claim_of(claim_test("table2.7cnns*", setup=setup)) == "table2.7cnns*"
+
+
+def test_seven_variants_have_one_network_pre_trained_on_fall_2009_only() -> None:
+    """layer-params-146-2012-2009 and -2011; two of one kind are another ensemble."""
+    found = claim_test("table2.7cnns*", setup=2)
+    last_stores = [member["lineage"][-1]["store"]["name"] for member in found["members"] if member["lineage"]]
+    assert sorted(last_stores) == ["fall2009", "fall2011"]
+    found["members"][-1] = {**found["members"][-2], "seed": 99, "checkpoint": {"sha256": "x", "weights": "x"}}
+    assert claim_of(found) is None
 
 
 @pytest.mark.parametrize(
