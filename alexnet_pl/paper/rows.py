@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from alexnet_pl.config.sections import view_overrides
+from alexnet_pl.config.sections import SCHEDULES, view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.models.summary import measure_network, measure_overfeat
@@ -49,12 +49,22 @@ def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) ->
     if claim.recipe and not claim.data:
         counts = {metric: count_in_network(claim, metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
-    claim_tests, baseline_tests = (
-        tests_of(source_claim(claim)),
-        tests_of(claim.baseline) if claim.relative and claim.baseline else [],
-    )
+    claim_tests: Sequence[TestRun] = tests_of(source_claim(claim))
+    baseline_tests: Sequence[TestRun] = []
+    if claim.relative and claim.baseline:
+        claim_tests, baseline_tests = with_one_schedule(claim_tests, tests_of(claim.baseline))
     estimates = {metric: estimate_metric(claim, metric, claim_tests, baseline_tests) for metric in claim.values}
     return {metric: value for metric, value in estimates.items() if value}
+
+
+def with_one_schedule(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> list[Sequence[TestRun]]:
+    """Tests of both sides whose fits had the same `schedule.name`, the first that is on both sides, so that the
+    difference is not that between schedules. Empty if no name is on both sides."""
+    for name in SCHEDULES:
+        sides = [[test for test in tests if name in test.schedules] for tests in (tests_a, tests_b)]
+        if all(sides):
+            return sides
+    return [[], []]
 
 
 def count_in_network(claim: Claim, metric: str) -> float:

@@ -1,11 +1,15 @@
 """Matching of tests to rows of the paper: settings, images, end of the fit and lineage must agree."""
 
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from made_results import claim_test
 
+from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.recipes import allow_new_key, compose
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
 from alexnet_pl.paper.claim import MIN_PRETRAINING_SIZES
@@ -33,6 +37,35 @@ def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
     assert claim_of(claim_test("table2.5cnns", setup=1)) == "table2.5cnns"
     for setup in (1, 2):
         assert claim_of(claim_test("table2.7cnns*", setup=setup)) == "table2.7cnns*"
+
+
+def documented_replays() -> list[list[str]]:
+    """Words of the commands in docs/deviations.md that replay runs."""
+    page = (Path(__file__).parents[2] / "docs/deviations.md").read_text()
+    commands = [
+        shlex.split(line) for line in page.splitlines() if "schedule.name=logged" in line and line[:6] == "python"
+    ]
+    return [words[words.index("-c") + 1 :] for words in commands]
+
+
+def test_documented_replays_of_the_logs_match_their_rows() -> None:
+    """Two recipes with their own runs, and three ablations with other networks' epochs."""
+    matched = []
+    for name, *words in documented_replays():
+        cfg = compose(name, [allow_new_key(word) for word in words])
+        claim = "table1.cnn" if name == "ilsvrc2010" else "table2.cnn"
+        found = claim_test(claim)
+        found["training"] = training_signature(cfg)
+        matched.append(claim_of(found))
+    assert matched == ["table1.cnn", "table2.cnn", "towers", "norm", "overlap"]
+
+
+@pytest.mark.parametrize("key", ["towers", "norm", "overlap"])
+def test_ablation_with_epochs_of_another_run_does_not_match(key: str) -> None:
+    found = claim_test(key, setup=1)
+    assert claim_of(found) == key
+    found["training"]["schedule"]["drop1"] += 1
+    assert claim_of(found) is None
 
 
 def test_seven_variants_have_one_network_pre_trained_on_fall_2009_only() -> None:
