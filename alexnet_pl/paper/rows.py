@@ -1,15 +1,21 @@
 """Rows of the report: the paper's value, ours with its interval, and the command that reproduces it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from alexnet_pl.config.sections import SCHEDULES, view_overrides
 from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.dense import dense_logits
+from alexnet_pl.evaluation.image_scales import scale_sides
 from alexnet_pl.evaluation.intervals import Difference, Estimate
+from alexnet_pl.models.overfeat import PLANS, OverFeat
 from alexnet_pl.models.summary import measure_network, measure_overfeat
 from alexnet_pl.paper import comparing, matching
 from alexnet_pl.paper.claim import DATASETS, IMAGES_PER_EPOCH, OVERFEAT, Claim
-from alexnet_pl.paper.claims import CLAIMS
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.results import TestRun
 
 
@@ -47,7 +53,7 @@ def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) ->
     `tests_of`: key of a claim → its tests.
     """
     if claim.recipe and not claim.data:
-        counts = {metric: count_in_network(claim, metric) for metric in claim.values}
+        counts = {metric: count_claim(claim, metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
     claim_tests: Sequence[TestRun] = tests_of(source_claim(claim))
     baseline_tests: Sequence[TestRun] = []
@@ -67,13 +73,27 @@ def with_one_schedule(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) ->
     return [[], []]
 
 
+def count_claim(claim: Claim, metric: str) -> float:
+    """Number of a claim that needs no images; for a ratio, that of its network divided by that of its baseline's."""
+    count = count_in_network(claim, metric)
+    return count / count_in_network(BY_KEY[str(claim.baseline)], metric) if claim.ratio else count
+
+
 def count_in_network(claim: Claim, metric: str) -> float:
-    """Number of parameters, neurons or connections in the network of a claim that needs no images."""
-    return (
-        measure_overfeat(str(claim.recipe).removeprefix("overfeat_"), metric)
-        if claim.paper == OVERFEAT
-        else measure_network(metric)
-    )
+    """Size of the network of a claim that needs no images, such as its number of parameters."""
+    if claim.paper != OVERFEAT:
+        return measure_network(metric)
+    net, (kind, _, scale) = str(claim.recipe).removeprefix("overfeat_"), metric.rpartition("_at_")
+    return map_sides(net, int(scale))[kind == "map_width"] if kind else measure_overfeat(net, metric)
+
+
+@functools.cache
+def map_sides(net: str, scale: int) -> tuple[int, int]:
+    """Height and width of the map of class scores of OverFeat's `fast` or `accurate` network at the fine stride."""
+    with torch.device("meta"):
+        made = OverFeat(net=net, crop=PLANS[net].crop)
+        height, width = dense_logits(made, torch.empty(1, 3, *scale_sides(made.window, scale))).shape[-2:]
+    return height, width
 
 
 def estimate_metric(
