@@ -163,11 +163,12 @@ CLAIMS = [
     ),
     Claim(
         "cifar.13pct", CIFAR, "§4.3", "four layers, no normalization", "a 13% test error rate without normalization",
-        {"top1_error": 13.0}, "CIFAR-10 test", "cifar10_13pct", views="nine",
+        {"top1_error": 13.0}, "CIFAR-10 test", "cifar10_13pct", views="nine", other_views=("ten",),
     ),
     Claim(
         "cifar.11pct", CIFAR, "§4.3", "four layers, normalization", "and 11% with normalization",
-        {"top1_error": 11.0}, "CIFAR-10 test", "cifar10_11pct", views="nine", baseline="cifar.13pct",
+        {"top1_error": 11.0}, "CIFAR-10 test", "cifar10_11pct", views="nine", other_views=("ten",),
+        baseline="cifar.13pct",
     ),
     Claim(
         "figure1.relu", CIFAR, "Figure 1", "epochs to 25 % training error, ReLU", "reaches a 25% training error rate",

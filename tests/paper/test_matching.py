@@ -60,6 +60,13 @@ def test_documented_replays_of_the_logs_match_their_rows() -> None:
     assert matched == ["table1.cnn", "table2.cnn", "towers", "norm", "overlap"]
 
 
+@pytest.mark.parametrize(("views", "matches"), [("nine", True), ("ten", True), ("center", False)])
+def test_cifar_rows_take_the_views_of_either_release(views: str, matches: bool) -> None:
+    """3 × 3 positions (convdata_cifar.py, 2012), or five and reflections (cuda-convnet, June 2012)."""
+    for key in ("cifar.13pct", "cifar.11pct"):
+        assert (claim_of(claim_test(key) | {"views": views}) == key) == matches
+
+
 @pytest.mark.parametrize("key", ["towers", "norm", "overlap"])
 def test_ablation_with_epochs_of_another_run_does_not_match(key: str) -> None:
     found = claim_test(key, setup=1)

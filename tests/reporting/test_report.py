@@ -59,14 +59,14 @@ def test_sizes_of_overfeat_are_counted() -> None:
     """Parameters: the released weight files. Windows: strides 2 · 3 · 2 · 3, the last one left out for the fine stride;
     Table 5, whose printed columns in row 5 differ from the printed map (18 × 24)."""
     rows = {row.claim.key: row for row in make_rows([])}
-    measured = {key: [value.mean for value in row.measured.values()] for key, row in rows.items()}
+    counted = {key: [value.mean for value in row.measured.values()] for key, row in rows.items()}
     printed = {key: list(row.claim.values.values()) for key, row in rows.items()}
-    assert measured["overfeat.fast.parameters"] == [145_920_872]
-    assert measured["overfeat.accurate.parameters"] == [144_656_488]
-    assert measured["overfeat.connections.ratio"] == pytest.approx([5355.4 / 2801.4], abs=1e-3)
+    assert counted["overfeat.fast.parameters"] == [145_920_872]
+    assert counted["overfeat.accurate.parameters"] == [144_656_488]
+    assert counted["overfeat.connections.ratio"] == pytest.approx([5355.4 / 2801.4], abs=1e-3)
     for key, pixels in {"overfeat.subsampling.coarse": 2 * 3 * 2 * 3, "overfeat.subsampling.fine": 2 * 3 * 2}.items():
-        assert measured[key] == printed[key] == [pixels]
-    maps = [measured[f"overfeat.map{scale}"] for scale in range(1, 7)]
+        assert counted[key] == printed[key] == [pixels]
+    maps = [counted[f"overfeat.map{scale}"] for scale in range(1, 7)]
     assert maps == [printed[f"overfeat.map{scale}"] for scale in range(1, 7)]
     assert sum(height * width for height, width in maps) == 1575, "windows of an image at six scales"
 
@@ -295,15 +295,25 @@ def test_ablations_are_compared_with_runs_of_the_same_schedule(tmp_path: Path) -
     """Errors of replayed logs are 10 points higher here: mixed with the others they would change the difference."""
     for key, setup, name, error in (("table2.cnn", 1, "cnn0", 50.0), ("norm", 0, "norm0", 42.0)):
         write_test(tmp_path, name, claim_test(key, setup), error)
-    assert "top1_error" not in measured_norm(tmp_path)
+    assert "top1_error" not in measured(tmp_path, "norm")
     write_test(tmp_path, "norm1", claim_test("norm", 1), 51.0)
-    assert measured_norm(tmp_path)["top1_error"].mean == pytest.approx(1.0)
+    assert measured(tmp_path, "norm")["top1_error"].mean == pytest.approx(1.0)
     write_test(tmp_path, "cnn2", claim_test("table2.cnn"), 40.0)
-    assert measured_norm(tmp_path)["top1_error"].mean == pytest.approx(2.0), "the recipe's own schedule first"
+    assert measured(tmp_path, "norm")["top1_error"].mean == pytest.approx(2.0), "the recipe's own schedule first"
 
 
-def measured_norm(folder: Path) -> dict[str, Any]:
-    return {row.claim.key: row.measured for row in make_rows(collect_tests([folder]))}["norm"]
+def test_cifar_row_is_a_mean_over_one_kind_of_views(tmp_path: Path) -> None:
+    ten = claim_test("cifar.13pct") | {"views": "ten"}
+    write_test(tmp_path, "a0", ten, 12.0)
+    write_test(tmp_path, "b1", ten, 13.0)
+    assert measured(tmp_path, "cifar.13pct")["top1_error"].mean == pytest.approx(12.5)
+    write_test(tmp_path, "c2", claim_test("cifar.13pct"), 14.0)
+    assert measured(tmp_path, "cifar.13pct")["top1_error"].mean == pytest.approx(14.0)
+
+
+def measured(folder: Path, key: str) -> dict[str, Any]:
+    """Our values of a row, from the tests below a folder."""
+    return {row.claim.key: row.measured for row in make_rows(collect_tests([folder]))}[key]
 
 
 def test_repetitions_of_one_seed_count_once(tmp_path: Path) -> None:
