@@ -128,6 +128,11 @@ CLAIMS = [
         )
         for layer in ("conv2", "conv3", "conv4")
     ),
+    ablation(  # conv5 is no "middle layer"
+        "without.conv5", "§2", "without conv5",
+        "removing any convolutional layer … resulted in inferior performance",
+        {"top1_error": math.nan}, "model.without=conv5",
+    ),
     ablation(
         "dropout", "§5.2", "no dropout", "Without dropout, our network exhibits substantial overfitting",
         {"top1_error": math.nan}, "model.dropout=0",
