@@ -69,7 +69,7 @@ def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) ->
     return {metric: value for metric, value in estimates.items() if value}
 
 
-def with_one_schedule(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> list[Sequence[TestRun]]:
+def with_one_schedule(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> Sequence[Sequence[TestRun]]:
     """Tests of both sides whose fits had the same `schedule.name`, the first that is on both sides, so that the
     difference is not that between schedules. Empty if no name is on both sides."""
     for name in SCHEDULES:
