@@ -94,7 +94,8 @@ def measure_network(metric: str) -> float:
 
 @cache
 def measure_overfeat(net: str, metric: str) -> float:
-    """Number of `parameters` or `connections` of OverFeat's `fast` or `accurate` network, built on the meta device.
+    """Number of `parameters` or `connections` of OverFeat's `fast` or `accurate` network, built on the meta device, or
+    its `subsampling` or `fine_subsampling`: pixels between windows at the coarse and at the fine stride.
 
     Connections are the multiplications for one crop: the inputs of each output, summed over all layers.
     """
@@ -102,13 +103,20 @@ def measure_overfeat(net: str, metric: str) -> float:
         made = OverFeat(net=net, crop=PLANS[net].crop)
         if metric == "parameters":
             return float(sum(parameter.numel() for parameter in made.parameters()))
-        counts: list[int] = []
-        for name in learned_layers(made):
-            made.get_submodule(name).register_forward_hook(
-                lambda layer, _, out: counts.append(out.numel() * layer.weight[0].numel())  # type: ignore[operator, union-attr]
-            )
-        made(torch.empty(1, 3, made.crop, made.crop))
-    return {"connections": float(sum(counts))}[metric]
+        if metric == "connections":
+            return float(count_connections(made))
+    return float({"subsampling": made.window.stride, "fine_subsampling": made.window.fine_stride}[metric])
+
+
+def count_connections(net: OverFeat) -> int:
+    """Multiplications for one crop."""
+    counts: list[int] = []
+    for name in learned_layers(net):
+        net.get_submodule(name).register_forward_hook(
+            lambda layer, _, out: counts.append(out.numel() * layer.weight[0].numel())  # type: ignore[operator, union-attr]
+        )
+    net(torch.empty(1, 3, net.crop, net.crop))
+    return sum(counts)
 
 
 def count_neurons(net: AlexNet) -> int:

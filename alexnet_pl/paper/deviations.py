@@ -46,7 +46,6 @@ LABELS = {
 OTHER_LABELS = {  # variants of the paper without a row of their own
     "model.activation=tanh": "tanh neurons",
     "model.conv6=true": "sixth convolutional layer",
-    "model.without=conv5": "without conv5",
 }
 
 FREE = (*PROXY_KEYS, "optim.lr")  # may differ between the networks on a proxy and the paper's

@@ -48,7 +48,11 @@ def matching_claim(test: TestDescription) -> str | None:
 
 def matches_claim(claim: Claim, test: TestDescription) -> bool:
     """Whether a test has a claim's views, images and networks."""
-    if not claim.data or claim.views != test.views or not is_official_dataset(test.dataset, DATASETS[claim.data]):
+    if (
+        not claim.data
+        or test.views not in claim.all_views
+        or not is_official_dataset(test.dataset, DATASETS[claim.data])
+    ):
         return False
     return any(matches_networks(recipe_networks(*recipe), test) for recipe in claim.recipes)
 
@@ -104,7 +108,7 @@ def default_views(name: str) -> str:
     return options.make_test_section(compose(name)).view_set
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=128)
 def recipe_networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNetwork]:
     """Networks trained by a recipe: one, or the members of an ensemble."""
     cfg = compose(name, overrides)

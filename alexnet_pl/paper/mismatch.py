@@ -81,7 +81,7 @@ def describe_counts(result: TestResult, criteria: DatasetCriteria) -> str:
 
 def describe_views(result: TestResult) -> str:
     """Reason why no claim on the tested images has their views; "" if one has."""
-    views = dict.fromkeys(claim.views for claim in claims_on(result))
+    views = dict.fromkeys(views for claim in claims_on(result) for views in claim.all_views)
     return "" if result.views in views else f"{result.views} views; rows on these images have {join(views, 'or')} views"
 
 
@@ -96,7 +96,7 @@ def claims_on(result: TestResult) -> list[Claim]:
 
 def describe_networks(result: TestResult) -> str:
     """Reason why the networks are not those of a claim with the same images and views."""
-    claims = [claim for claim in claims_on(result) if claim.views == result.views]
+    claims = [claim for claim in claims_on(result) if result.views in claim.all_views]
     rows = [(claim, recipe_networks(*recipe)) for claim in claims for recipe in claim.recipes]
     rows = [(claim, networks) for claim, networks in rows if len(networks) == len(result.networks)]
     if not rows:

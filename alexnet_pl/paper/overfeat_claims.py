@@ -1,4 +1,4 @@
-"""OverFeat (Sermanet et al. 2013, arXiv 1312.6229), classification results: Tables 2 and 4.
+"""OverFeat (Sermanet et al. 2013, arXiv 1312.6229), classification: Tables 2, 4 and 5, test errors of 2013, §3.3.
 
 `verified=True`: the number is quoted in the paper's prose or in another paper. The others were entered from memory and
 have not been compared with the paper: the tables of our copy are pictures. The fast network's last pooling is 2 × 2, so
@@ -8,7 +8,8 @@ its fine stride has two offsets per side here, not the three of the paper's Tabl
 from alexnet_pl.paper.claim import OVERFEAT, Claim, error_values
 
 CLASSIFICATION, SIZES = "OverFeat, Table 2: ILSVRC-2012, val", "OverFeat, Table 4: sizes"
-VAL = "ILSVRC-2012 val"
+TEST_ERRORS, WINDOWS = "OverFeat, Figure 4: ILSVRC-2013, test", "OverFeat, Table 5: windows of the accurate network"
+VAL, TEST = "ILSVRC-2012 val", "ILSVRC-2012 test"  # the test images of 2013 are those of 2012
 
 
 def table2_row(
@@ -39,6 +40,21 @@ def table4_row(net: str, metric: str, value: float, verified: bool) -> Claim:
     )  # fmt: skip
 
 
+def test_row(key: str, label: str, top5: float, recipe: str | None, views: str, verified: bool) -> Claim:
+    """Error on the test set of 2013, which its server alone knows. `recipe`: None for another team's entry."""
+    return Claim(
+        f"overfeat.test.{key}", TEST_ERRORS, "§3.4, Figure 4", label, "", {"top5_error": top5}, TEST, recipe,
+        views=f"dense_{views}", paper=OVERFEAT, verified=verified,
+    )  # fmt: skip
+
+
+def window_row(key: str, section: str, label: str, values: dict[str, float], verified: bool) -> Claim:
+    """Size of windows or maps of the accurate network, which needs no run."""
+    return Claim(
+        f"overfeat.{key}", WINDOWS, section, label, "", values, None, ACCURATE, paper=OVERFEAT, verified=verified,
+    )  # fmt: skip
+
+
 FAST, ACCURATE = "overfeat_fast", "overfeat_accurate"
 SCALES_4, SCALES_6 = "fine_1_2_4_6", "fine_1_2_3_4_5_6"
 OVERFEAT_CLAIMS = [
@@ -55,8 +71,24 @@ OVERFEAT_CLAIMS = [
         "7accurate", "7 accurate, scales 1, 2, 4, 6", 33.96, 13.24, f"ensemble_{ACCURATE}", SCALES_4, True,
         "accurate.4scales",
     ),
-    table4_row("fast", "parameters", 145e6, verified=False),
+    test_row("7fast", "7 fast, scales not said", 14.2, f"ensemble_{FAST}", SCALES_4, True),
+    test_row("7accurate", "7 accurate, scales 1 to 6", 13.6, f"ensemble_{ACCURATE}", SCALES_6, True),
+    test_row("best", "best of 2013", 11.7, None, SCALES_4, False),
+    test_row("best.extra", "best of 2013, with other images", 11.2, None, SCALES_4, False),
+    table4_row("fast", "parameters", 145e6, verified=True),
     table4_row("accurate", "parameters", 144e6, verified=False),
     table4_row("fast", "connections", 2810e6, verified=True),
     table4_row("accurate", "connections", 5369e6, verified=True),
+    Claim(
+        "overfeat.connections.ratio", SIZES, "§3.2", "connections, accurate ÷ fast", "", {"connections": 2.0}, None,
+        ACCURATE, baseline="overfeat.fast.connections", relative=True, ratio=True, bound="about", paper=OVERFEAT,
+        verified=False,
+    ),
+    window_row("subsampling.coarse", "§3.3", "pixels between windows, coarse stride", {"subsampling": 36}, True),
+    window_row("subsampling.fine", "§3.3", "pixels between windows, fine stride", {"fine_subsampling": 12}, True),
+    *(
+        window_row(f"map{scale}", "Table 5", f"map of class scores, scale {scale}",
+                   {f"map_height_at_{scale}": height, f"map_width_at_{scale}": width}, False)
+        for scale, height, width in ((1, 3, 3), (2, 6, 9), (3, 9, 15), (4, 15, 21), (5, 18, 24), (6, 21, 30))
+    ),
 ]  # fmt: skip

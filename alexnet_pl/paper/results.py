@@ -141,6 +141,11 @@ class TestRun:
         """Learning rates of its networks, sorted, without repetition."""
         return tuple(sorted({(network.training or {})["optim"].get("lr") for network in self.networks}))
 
+    @property
+    def schedules(self) -> set[str]:
+        """`schedule.name` of its networks."""
+        return {(network.training or {})["schedule"]["name"] for network in self.networks}
+
     def metric_value(self, metric: str) -> float | None:
         """Value of a claim's metric: errors in percent, `steps`, `epochs` or `days` of the fit, `epochs_to_25`.
 

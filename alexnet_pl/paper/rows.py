@@ -1,15 +1,21 @@
 """Rows of the report: the paper's value, ours with its interval, and the command that reproduces it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from alexnet_pl.config.sections import view_overrides
+import torch
+
+from alexnet_pl.config.sections import SCHEDULES, view_overrides
 from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.dense import dense_logits
+from alexnet_pl.evaluation.image_scales import scale_sides
 from alexnet_pl.evaluation.intervals import Difference, Estimate
+from alexnet_pl.models.overfeat import PLANS, OverFeat
 from alexnet_pl.models.summary import measure_network, measure_overfeat
 from alexnet_pl.paper import comparing, matching
 from alexnet_pl.paper.claim import DATASETS, IMAGES_PER_EPOCH, OVERFEAT, Claim
-from alexnet_pl.paper.claims import CLAIMS
+from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.results import TestRun
 
 
@@ -38,7 +44,13 @@ def make_rows(tests: Sequence[TestRun]) -> list[ReportRow]:
     for test in tests:
         if test.claim:
             by_claim.setdefault(test.claim, []).append(test)
-    return [ReportRow(claim, measure_claim(claim, lambda key: by_claim.get(key, []))) for claim in CLAIMS]
+    chosen = {key: with_preferred_views(BY_KEY[key], found) for key, found in by_claim.items()}
+    return [ReportRow(claim, measure_claim(claim, lambda key: chosen.get(key, []))) for claim in CLAIMS]
+
+
+def with_preferred_views(claim: Claim, tests: Sequence[TestRun]) -> Sequence[TestRun]:
+    """Tests with the claim's own views if there are any, so that a mean is over one kind of views; else all."""
+    return [test for test in tests if test.result.views == claim.views] or tests
 
 
 def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate | Difference]:
@@ -47,23 +59,47 @@ def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) ->
     `tests_of`: key of a claim → its tests.
     """
     if claim.recipe and not claim.data:
-        counts = {metric: count_in_network(claim, metric) for metric in claim.values}
+        counts = {metric: count_claim(claim, metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
-    claim_tests, baseline_tests = (
-        tests_of(source_claim(claim)),
-        tests_of(claim.baseline) if claim.relative and claim.baseline else [],
-    )
+    claim_tests: Sequence[TestRun] = tests_of(source_claim(claim))
+    baseline_tests: Sequence[TestRun] = []
+    if claim.relative and claim.baseline:
+        claim_tests, baseline_tests = with_one_schedule(claim_tests, tests_of(claim.baseline))
     estimates = {metric: estimate_metric(claim, metric, claim_tests, baseline_tests) for metric in claim.values}
     return {metric: value for metric, value in estimates.items() if value}
 
 
+def with_one_schedule(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> Sequence[Sequence[TestRun]]:
+    """Tests of both sides whose fits had the same `schedule.name`, the first that is on both sides, so that the
+    difference is not that between schedules. Empty if no name is on both sides."""
+    for name in SCHEDULES:
+        sides = [[test for test in tests if name in test.schedules] for tests in (tests_a, tests_b)]
+        if all(sides):
+            return sides
+    return [[], []]
+
+
+def count_claim(claim: Claim, metric: str) -> float:
+    """Number of a claim that needs no images; for a ratio, that of its network divided by that of its baseline's."""
+    count = count_in_network(claim, metric)
+    return count / count_in_network(BY_KEY[str(claim.baseline)], metric) if claim.ratio else count
+
+
 def count_in_network(claim: Claim, metric: str) -> float:
-    """Number of parameters, neurons or connections in the network of a claim that needs no images."""
-    return (
-        measure_overfeat(str(claim.recipe).removeprefix("overfeat_"), metric)
-        if claim.paper == OVERFEAT
-        else measure_network(metric)
-    )
+    """Size of the network of a claim that needs no images, such as its number of parameters."""
+    if claim.paper != OVERFEAT:
+        return measure_network(metric)
+    net, (kind, _, scale) = str(claim.recipe).removeprefix("overfeat_"), metric.rpartition("_at_")
+    return map_sides(net, int(scale))[kind == "map_width"] if kind else measure_overfeat(net, metric)
+
+
+@functools.cache
+def map_sides(net: str, scale: int) -> tuple[int, int]:
+    """Height and width of the map of class scores of OverFeat's `fast` or `accurate` network at the fine stride."""
+    with torch.device("meta"):
+        made = OverFeat(net=net, crop=PLANS[net].crop)
+        height, width = dense_logits(made, torch.empty(1, 3, *scale_sides(made.window, scale))).shape[-2:]
+    return height, width
 
 
 def estimate_metric(

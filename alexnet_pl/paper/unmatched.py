@@ -57,7 +57,8 @@ def explain_unfilled(key: str) -> str:
     if not claim.relative:
         return f"a run of “{claim.label}” ({claim.place}), but its files do not hold the number"
     baseline = BY_KEY[str(claim.baseline)]
-    return f"a run of “{claim.label}” ({claim.place}), but none of “{baseline.label}” to compare it with"
+    same = f"none of “{baseline.label}” with the same schedule.name"
+    return f"a run of “{claim.label}” ({claim.place}), but {same} to compare it with"
 
 
 def untested_run(run: Path) -> Iterator[UnmatchedRun]:

@@ -16,7 +16,7 @@ from alexnet_pl.files import list_paths
 from alexnet_pl.paper.box_claims import REPORTED_BY_OTHERS, TEST_SERVER
 from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.matching import recipe_networks
-from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES
+from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES, TEST_ERRORS, WINDOWS
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
@@ -28,7 +28,10 @@ from alexnet_pl.runs.layout import FIT, collect_runs
 from alexnet_pl.runs.provenance import read_sessions
 
 METRICS = {"top1_error": "top-1 error", "top5_error": "top-5 error"}
-UNITS = {"conv3_share": "%", "conv4_share": "%", "epochs": "epochs", "epochs_to_25": "epochs", "days": "days"}
+UNITS = {
+    "conv3_share": "%", "conv4_share": "%", "epochs": "epochs", "epochs_to_25": "epochs", "days": "days",
+    "subsampling": "pixels", "fine_subsampling": "pixels", "map_height": "rows", "map_width": "columns",
+}  # fmt: skip
 HEADER = ["row", "section", "metric", "paper", "ours (95 % interval)", "ours minus paper", "interval over"]
 MISSING = "not yet measured"
 
@@ -72,6 +75,8 @@ NOTES = {
         UNVERIFIED_NOTE,
         "Connections: multiplications for one crop; the printed numbers are 0.3 % higher.",
     ),
+    TEST_ERRORS: (UNVERIFIED_NOTE,),
+    WINDOWS: (UNVERIFIED_NOTE,),
 }
 
 
@@ -94,7 +99,7 @@ def name_metric(claim: Claim, metric: str) -> str:
         return "times"
     if metric in METRICS:
         return f"{METRICS[metric]}, {'points' if claim.relative else '%'}"
-    return UNITS.get(metric, "number")
+    return UNITS.get(metric.partition("_at_")[0], "number")
 
 
 def interval_source(value: Estimate | Difference) -> str:

@@ -14,23 +14,33 @@ class LoggedSchedule(Schedule):
     """Manual changes recorded in the program's parameter files; the defaults are those of the ILSVRC-2012 net (145).
 
     Epochs count from 1. A change takes effect at the start of its epoch:
-      drop1, drop2   divide the rates of all weights by 10; drop1 also divides those of biases, which then stay constant
-                     (as in the 2010 run of this network and in the scripted one; the file of the 2012 run still has the
-                     first rate)
+      drop1, drop2   divide the rates of all weights by 10
       cool           divide the rate of conv1's weights by 10 again; end the color noise
       freeze         freeze conv1
       drop3          divide the rates of the other weights by 10
-      stop           last epoch
+      stop           last epoch. A log ("epoch 91: killed") names the epoch in progress, trained to its end here
+      bias_drop      divide the rates of all biases by 10; None: never. No log has an epoch for it. By their last rates,
+                     145 (2012) and 148 never did, 145-half in conv1 and conv2 only, 145-2010 and 147 once
 
-    A function of the epoch, so no state is saved. Raises ValueError if the epochs are not in this order.
+    A function of the epoch, so no state is saved. Raises ValueError, naming the argument, if the epochs are not in this
+    order or `bias_drop` is not among them.
     """
 
     def __init__(
-        self, drop1: int = 25, drop2: int = 51, cool: int = 67, freeze: int = 72, drop3: int = 79, stop: int = 91
+        self,
+        drop1: int = 25,
+        drop2: int = 51,
+        cool: int = 67,
+        freeze: int = 72,
+        drop3: int = 79,
+        stop: int = 91,
+        bias_drop: int | None = None,
     ) -> None:
         if not 1 <= drop1 <= drop2 <= cool <= freeze <= stop or not drop2 <= drop3 <= stop:
             raise ValueError("drop1, drop2, cool, freeze, drop3, stop: epochs from 1, in this order")
-        self.drop1, self.drop2, self.drop3 = drop1, drop2, drop3
+        if bias_drop is not None and not 1 <= bias_drop <= stop:
+            raise ValueError(f"bias_drop={bias_drop}: an epoch from 1 to {stop}, or null")
+        self.drop1, self.drop2, self.drop3, self.bias_drop = drop1, drop2, drop3, bias_drop
         self.cool, self.freeze, self.stop = cool, freeze, stop
 
     def is_complete(self, trainer: L.Trainer) -> bool:
@@ -41,7 +51,7 @@ class LoggedSchedule(Schedule):
         if name.startswith(FIRST_LAYER) and epoch >= self.freeze:
             return 0.0
         if name.endswith(".bias"):
-            return 0.1 if epoch >= self.drop1 else 1.0
+            return 0.1 if self.bias_drop is not None and epoch >= self.bias_drop else 1.0
         drops = [self.drop1, self.drop2, self.cool if name.startswith(FIRST_LAYER) else self.drop3]
         return 10.0 ** -sum(epoch >= drop for drop in drops)
 

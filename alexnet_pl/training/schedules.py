@@ -43,8 +43,9 @@ class PlateauSchedule(Schedule):
     validations in a row that are not more than `min_delta` percentage points below the best. After `times` divisions,
     the next plateau ends the fit.
 
-    `freeze_conv1`: freeze conv1 and end the color noise at the last division. The authors' runs 147 and 137 did so at
-    that moment, others a few epochs earlier.
+    `freeze_conv1`: freeze conv1 and end the color noise at the last division. The authors froze it then in two runs,
+    147 and 137 on ILSVRC-2010, and 6 to 13 epochs earlier in others; the noise ended 4 to 17 epochs before the last
+    division, in 147 at a time that is not logged.
 
     Acts at the end of validation, before the checkpoint is written, so that resumed and uninterrupted runs agree.
     Raises ValueError, naming the argument, for values out of range.

@@ -1,7 +1,5 @@
 """Building a run from its config: every recipe builds in both variants; wrong keys and values are named."""
 
-import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -9,14 +7,13 @@ import torch
 from omegaconf import OmegaConf
 from running import Compose
 
-from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import prepare
 from alexnet_pl.config import schema, sections
-from alexnet_pl.config.recipes import SHIPPED, compose, is_override
+from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.runtime import precision_in_use
-from alexnet_pl.training.epoch_schedules import LoggedSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 
 ALL = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
@@ -276,15 +273,24 @@ def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Com
     assert precision_in_use(str(trainer.precision), "cpu") == trainer.precision
 
 
-def test_documented_replay_of_the_2010_run_composes() -> None:
-    """configs/ilsvrc2010.yaml uses the epochs of layer-params-145-2010, which was stopped in its 93rd epoch."""
-    (line,) = re.findall(r"`(schedule.name=logged .*?)`", (SHIPPED / "ilsvrc2010.yaml").read_text(), re.DOTALL)
-    words = to_hydra(["fit", "-c", "ilsvrc2010", "data.root=/fast", *shlex.split(line.replace("\n#", ""))])
-    cfg = compose("ilsvrc2010", [word for word in words if is_override(word) and not word.startswith("--")])
-    schedule = build.make_schedule(cfg)
-    assert isinstance(schedule, LoggedSchedule)
-    assert (schedule.drop1, schedule.stop, cfg.trainer.max_epochs) == (23, 93, 93)
-    assert schedule.factor("conv2.weight", 51) == pytest.approx(0.01)
+def test_each_ilsvrc_recipe_replays_its_own_run() -> None:
+    """layer-params-145-2010 and -145: epochs of the first drop and of the end, and epsB at the end."""
+    for year, (drop1, stop, bias_rate) in {"2010": (23, 93, 0.002), "2012": (25, 91, 0.02)}.items():
+        cfg = compose(f"ilsvrc{year}", ["schedule.name=logged"])
+        schedule = build.make_schedule(cfg)
+        assert isinstance(schedule, LoggedSchedule)
+        assert (schedule.drop1, schedule.stop, cfg.trainer.max_epochs) == (drop1, stop, stop)
+        assert schedule.factor("conv2.weight", 51) == pytest.approx(0.01)
+        first_rate = cfg.optim.lr * cfg.optim.bias_lr_scale
+        assert first_rate * schedule.factor("fc8.bias", stop) == pytest.approx(bias_rate)
+
+
+def test_epochs_in_which_runs_were_killed_are_counted_whole() -> None:
+    """ "epoch 54: killed" in layer-params-146-2012-2011, 91 in -145, 93 in -145-2010, 6.6491 in -146-2009, 8.11295 in
+    -146-2011, 28.3271 in -141-2009-half."""
+    killed = {"finetune2012": 54, "ilsvrc2012": 91, "ilsvrc2010": 93}
+    killed |= {"fall2009_chain": 6, "fall2011_chain": 8, "fall2009": 28}
+    assert {recipe: compose(recipe).trainer.max_epochs for recipe in killed} == killed
 
 
 def test_epochs_of_fall_2009_are_those_of_the_log() -> None:
@@ -292,3 +298,30 @@ def test_epochs_of_fall_2009_are_those_of_the_log() -> None:
     stages = compose("fall2009").schedule.staged.stages
     for stage, (epoch, file) in {1: (6, 2600), 2: (13, 3361), 3: (18, 2396), 4: (21, 1949), 5: (25, 3718)}.items():
         assert stages[stage].epoch == pytest.approx(epoch + file / 4400, abs=0.006)
+
+
+@pytest.mark.parametrize("recipe", ["fall2009_chain", "fall2011_chain", "fall2011"])
+def test_bias_rates_of_pre_training_are_those_of_the_parameter_files(recipe: str) -> None:
+    """The last epsB of layer-params-146-2009 and -146-2011: 0.02, in conv6 0.002, while epsW is 0.001 in all layers."""
+    cfg = compose(recipe)
+    schedule = build.make_schedule(cfg)
+    assert isinstance(schedule, StagedSchedule)
+    weights, biases, _ = schedule.rates(cfg.trainer.max_epochs)
+    layers = ("conv1", "conv5", "conv6", "fc6", "fc8")
+    assert [schedule.rate(f"{layer}.weight", weights, biases) for layer in layers] == [0.001] * 5
+    assert [schedule.rate(f"{layer}.bias", weights, biases) for layer in layers] == [0.02, 0.02, 0.002, 0.02, 0.02]
+
+
+def test_twin_that_was_pre_trained_on_fall_2009_follows_its_log() -> None:
+    """Lines 182 to 191 of layer-params-146-2012-2009; its fc1000 has no phase of 0.01."""
+    cfg = compose("finetune2012_2009")
+    schedule = build.make_schedule(cfg)
+    assert isinstance(schedule, StagedSchedule)
+    log = {1: (1e-4, 1e-3), 2: (1e-4, 1e-3), 3: (1e-5, 1e-3), 4: (0, 1e-3), 22: (0, 1e-4), 42: (0, 1e-5), 52: (0, 1e-5)}
+    for epoch, rates in log.items():
+        weights, biases, noise = schedule.rates(epoch)
+        assert (schedule.rate("conv1.weight", weights, biases), schedule.rate("fc8.weight", weights, biases)) == rates
+        assert [schedule.rate(f"{layer}.bias", weights, biases) for layer in ("fc8", "conv6")] == [0.02, 0.002]
+        assert noise == (0 if epoch >= 38 else None)
+    assert cfg.trainer.max_epochs == 52
+    assert cfg.transfer.pretrain_recipe == "fall2009_chain"

@@ -1,11 +1,15 @@
 """Matching of tests to rows of the paper: settings, images, end of the fit and lineage must agree."""
 
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from made_results import claim_test
 
+from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.recipes import allow_new_key, compose
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
 from alexnet_pl.paper.claim import MIN_PRETRAINING_SIZES
@@ -31,6 +35,53 @@ def test_test_of_the_rows_recipe_on_the_papers_images_matches(key: str) -> None:
 def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
     assert claim_of(claim_test("table2.cnn*", setup=1)) == "table2.cnn*"
     assert claim_of(claim_test("table2.5cnns", setup=1)) == "table2.5cnns"
+    for setup in (1, 2):
+        assert claim_of(claim_test("table2.7cnns*", setup=setup)) == "table2.7cnns*"
+
+
+def documented_replays() -> list[list[str]]:
+    """Words of the commands in docs/deviations.md that replay runs."""
+    page = (Path(__file__).parents[2] / "docs/deviations.md").read_text()
+    commands = [
+        shlex.split(line) for line in page.splitlines() if "schedule.name=logged" in line and line[:6] == "python"
+    ]
+    return [words[words.index("-c") + 1 :] for words in commands]
+
+
+def test_documented_replays_of_the_logs_match_their_rows() -> None:
+    """Two recipes with their own runs, and three ablations with other networks' epochs."""
+    matched = []
+    for name, *words in documented_replays():
+        cfg = compose(name, [allow_new_key(word) for word in words])
+        claim = "table1.cnn" if name == "ilsvrc2010" else "table2.cnn"
+        found = claim_test(claim)
+        found["training"] = training_signature(cfg)
+        matched.append(claim_of(found))
+    assert matched == ["table1.cnn", "table2.cnn", "towers", "norm", "overlap"]
+
+
+@pytest.mark.parametrize(("views", "matches"), [("nine", True), ("ten", True), ("center", False)])
+def test_cifar_rows_take_the_views_of_either_release(views: str, matches: bool) -> None:
+    """3 × 3 positions (convdata_cifar.py, 2012), or five and reflections (cuda-convnet, June 2012)."""
+    for key in ("cifar.13pct", "cifar.11pct"):
+        assert (claim_of(claim_test(key) | {"views": views}) == key) == matches
+
+
+@pytest.mark.parametrize("key", ["towers", "norm", "overlap"])
+def test_ablation_with_epochs_of_another_run_does_not_match(key: str) -> None:
+    found = claim_test(key, setup=1)
+    assert claim_of(found) == key
+    found["training"]["schedule"]["drop1"] += 1
+    assert claim_of(found) is None
+
+
+def test_seven_variants_have_one_network_pre_trained_on_fall_2009_only() -> None:
+    """layer-params-146-2012-2009 and -2011; two of one kind are another ensemble."""
+    found = claim_test("table2.7cnns*", setup=2)
+    last_stores = [member["lineage"][-1]["store"]["name"] for member in found["members"] if member["lineage"]]
+    assert sorted(last_stores) == ["fall2009", "fall2011"]
+    found["members"][-1] = {**found["members"][-2], "seed": 99, "checkpoint": {"sha256": "x", "weights": "x"}}
+    assert claim_of(found) is None
 
 
 @pytest.mark.parametrize(
@@ -126,6 +177,15 @@ def test_lineage_must_be_pre_training_by_the_recipe(change: Change) -> None:
     found = claim_test("table2.cnn*")
     change(found["lineage"][0])
     assert claim_of(found) is None
+
+
+@pytest.mark.parametrize(("images", "matches"), [(4_450_000, False), (8_400_000, False), (8_864_400, True)])
+def test_chain_needs_all_of_fall_2009(images: int, matches: bool) -> None:
+    """8.9 million images (§7), of which the recipe holds out 0.4 %; the half of recipe fall2009 has the same name."""
+    found = claim_test("table2.cnn*", setup=1)
+    (stage,) = [stage for stage in found["lineage"] if stage["store"]["name"] == "fall2009"]
+    stage["store"]["images"] = images
+    assert (claim_of(found) == "table2.cnn*") == matches
 
 
 @pytest.mark.parametrize(("missing", "matches"), [({}, True), ({"classes": 1}, False), ({"images": 1}, False)])

@@ -31,7 +31,8 @@ def test_ablation_without_its_baseline_is_named(tmp_path: Path) -> None:
     write_test(tmp_path, "norm0", claim_test("norm"), 42.0)
     write_test(tmp_path, "relu", claim_test("figure1.relu"), 42.0)
     assert reasons(tmp_path) == {
-        "norm0": "a run of “no response normalization” (§4.3), but none of “1 CNN” to compare it with",
+        "norm0": "a run of “no response normalization” (§4.3), but none of “1 CNN” with the same schedule.name to "
+        "compare it with",
         "relu": "a run of “epochs to 25 % training error, ReLU” (Figure 1), but its files do not hold the number",
     }
     write_test(tmp_path, "cnn0", claim_test("table2.cnn"), 40.7)

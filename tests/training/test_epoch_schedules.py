@@ -9,14 +9,15 @@ from trainers import fake_module, fake_trainer, rates, sgd
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.schedules import ConstantSchedule
 
-# SOURCE_FACTS §3, row "145 on 2012", epochs from 1: first epoch, fc8.weight, conv1.weight, fc8.bias, conv1.bias, noise
+# layer-params-145.cfg (2012), epochs from 1: first epoch, fc8.weight, conv1.weight, fc8.bias, conv1.bias, noise. Its
+# lines 1 to 115 have the last rates: epsB 0.02 in all layers but conv1, whose rates are 0.
 LOG_OF_145 = [
     (1, 1e-2, 1e-2, 2e-2, 2e-2, 0.1),
-    (25, 1e-3, 1e-3, 2e-3, 2e-3, 0.1),
-    (51, 1e-4, 1e-4, 2e-3, 2e-3, 0.1),
-    (67, 1e-4, 1e-5, 2e-3, 2e-3, 0.0),
-    (72, 1e-4, 0.0, 2e-3, 0.0, 0.0),
-    (79, 1e-5, 0.0, 2e-3, 0.0, 0.0),
+    (25, 1e-3, 1e-3, 2e-2, 2e-2, 0.1),
+    (51, 1e-4, 1e-4, 2e-2, 2e-2, 0.1),
+    (67, 1e-4, 1e-5, 2e-2, 2e-2, 0.0),
+    (72, 1e-4, 0.0, 2e-2, 0.0, 0.0),
+    (79, 1e-5, 0.0, 2e-2, 0.0, 0.0),
 ]
 
 
@@ -43,10 +44,10 @@ def test_logged_schedule_matches_net_145_epoch_by_epoch() -> None:
 
 
 def test_logged_schedule_replays_other_runs() -> None:
-    """SOURCE_FACTS §3, row "145-2010", with the bias rates [infer]red there."""
+    """layer-params-145-2010.cfg. Its last epsB is 0.002; when it was lowered is not logged."""
     log = [(1, 1e-2, 1e-2, 2e-2, 2e-2, 0.1), (23, 1e-3, 1e-3, 2e-3, 2e-3, 0.1), (51, 1e-4, 1e-4, 2e-3, 2e-3, 0.1)]
     log += [(68, 1e-4, 1e-5, 2e-3, 2e-3, 0.0), (72, 1e-4, 0.0, 2e-3, 0.0, 0.0), (78, 1e-5, 0.0, 2e-3, 0.0, 0.0)]
-    callback, trainer, module = LoggedSchedule(23, 51, 68, 72, 78, 93), fake_trainer(), fake_module()
+    callback, trainer, module = LoggedSchedule(23, 51, 68, 72, 78, 93, bias_drop=23), fake_trainer(), fake_module()
     for epoch in range(1, 94):
         trainer.current_epoch = epoch - 1
         callback.on_train_epoch_start(trainer, module)
@@ -95,6 +96,13 @@ def test_logged_epochs_out_of_order_are_refused(change: dict[str, int]) -> None:
     LoggedSchedule(**ORDERED)
     with pytest.raises(ValueError, match="drop1, drop2"):
         LoggedSchedule(**ORDERED | change)
+
+
+@pytest.mark.parametrize("epoch", [0, 12])
+def test_bias_drop_outside_the_fit_is_refused(epoch: int) -> None:
+    LoggedSchedule(**ORDERED, bias_drop=11)
+    with pytest.raises(ValueError, match=rf"^bias_drop={epoch}: an epoch from 1 to 11, or null$"):
+        LoggedSchedule(**ORDERED, bias_drop=epoch)
 
 
 def test_logged_epochs_may_coincide() -> None:
