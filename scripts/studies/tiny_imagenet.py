@@ -26,6 +26,7 @@ ABLATIONS = {  # §4, §5 and §8
     "towers": "model.towers=1",
     "overlap": "model.overlap=false",
     "noise": "augment.noise=0",
+    "crops": "augment.random_crop=false augment.flip=false",
     "dropout": "model.dropout=0",
     "tanh": "model.activation=tanh",
     "without-conv2": "model.without=conv2",
@@ -71,7 +72,7 @@ def measured_runs(seed: int) -> Iterator[Run]:
     rate = tuned_rate("full")
     yield full_network(seed)
     for name, override in ABLATIONS.items():
-        yield Run("ablations", name, seed, MAIN, "task", (override, *own_rate(name)))
+        yield Run("ablations", name, seed, MAIN, "task", (*override.split(), *own_rate(name)))
     if seed <= DEVIATION_SEEDS:
         for one in deviations():
             name = one.key.split(".")[-1].split("=")[-1].replace("_", "-")
