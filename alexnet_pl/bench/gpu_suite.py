@@ -200,7 +200,7 @@ def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, name: str) ->
     trace = folder / end_to_end.TRACE if cfg.bench.profile else None
     root = Path(given) if given else make_bench_stores(cfg, stores, ("raw",)) / "raw"
     fit = end_to_end.time_fit(changed, root)
-    measured = {"fit": fit, "projected": suite.project_training(fit)}
+    measured: JsonObject = {"fit": fit, "projected": suite.project_training(fit)}
     keep(folder / f"{name}.json", measured)
     try:
         fit["idle_share"] = end_to_end.measure_idle_share(changed, root, trace)

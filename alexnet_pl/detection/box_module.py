@@ -72,7 +72,8 @@ class BoxModule(L.LightningModule):
     def log_val_losses(self, losses: Mapping[str, Tensor], count: int) -> None:
         """Log the mean of each loss over all processes; `count`: images or windows of this batch."""
         for name, metric in zip(self.loss_names, self.val_losses, strict=True):
-            metric.update(losses[name], count)  # type: ignore[operator]
+            assert isinstance(metric, MeanMetric)
+            metric.update(losses[name], count)
             self.log(f"val/{name}", metric, prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:

@@ -34,7 +34,7 @@ def make_extractor(
     network = open_network(cfg)
     runtime.set_tf32(cfg)
     device = device or runtime.device(cfg)
-    precision_name = precision(cfg.trainer.precision, device.type)
+    precision_name = runtime.precision_in_use(precision(cfg.trainer.precision, device.type), device.type)
     return Extractor(network, layer or make_feature_options(cfg).layer, device, precision_name, key)
 
 
