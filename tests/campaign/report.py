@@ -34,7 +34,7 @@ def main() -> None:
 
 def page(there: dict[str, Any]) -> str:
     rows = [
-        "| campaign | cases | not as promised | date | seed | minutes | of a processor |",
+        "| campaign | cases | not as promised | date | seed | minutes | CPU minutes |",
         "| --- | ---: | ---: | --- | ---: | ---: | ---: |",
         *(row(section["title"], there.get(name)) for name, section in SECTIONS.items()),
     ]
