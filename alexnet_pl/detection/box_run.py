@@ -52,7 +52,7 @@ class BoxRun:
 
     def __init__(self, folder: str | Path, root: str | None = None, **detect: Any) -> None:
         self.folder = Path(folder)
-        self.cfg = read_config(self.folder)
+        self.cfg = read_config(self.folder, "boxes")
         self.root = root or str(self.cfg.data.root)
         self.network, self.classes, self.trained_with = load_box_network(str(self.folder / LAST))
         section = {**OmegaConf.to_container(self.cfg.detect), **detect}  # type: ignore[dict-item]

@@ -53,15 +53,16 @@ def read_each(paths: Iterable[Path], read: Callable[[Path], Content]) -> Iterato
         yield content
 
 
-def read_config(folder: Path) -> DictConfig:
+def read_config(folder: Path, section: str = "model") -> DictConfig:
+    """Config of a run. Raises UserError if the folder has none, or one without `section`."""
     path = folder / CONFIG
     if not path.is_file():
         raise UserError(f"{folder}: not a run folder (no {CONFIG} in it)")
     check_links(folder)
     try:
         cfg = OmegaConf.create(read_own_keys(path))
-        _ = cfg.model
-    except (OmegaConfBaseException, AttributeError, ValueError) as error:
+        _ = cfg[section]
+    except (OmegaConfBaseException, AttributeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not the config of a run ({reason(error)})") from error
     return cfg
 

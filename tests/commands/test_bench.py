@@ -152,7 +152,7 @@ def test_fit_on_a_slow_machine_ends_after_its_limit(monkeypatch: pytest.MonkeyPa
     now, module = [0.0], SimpleNamespace(device=torch.device("cpu"))
     monkeypatch.setattr(end_to_end.time, "perf_counter", lambda: now[0])
     trainer, timer = SimpleNamespace(global_step=end_to_end.WARMUP_STEPS, should_stop=False), end_to_end.FitTimer(None)
-    for now[0], stops in ((100.0, False), (175.0, False), (175.1, True)):
+    for now[0], stops in ((100.0, False), (145.0, False), (145.1, True)):
         timer.on_train_batch_end(trainer, module)  # type: ignore[arg-type]
         assert trainer.should_stop is stops
 

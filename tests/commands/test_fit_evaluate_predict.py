@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.commands import evaluate
 from alexnet_pl.commands.prepare import report_nonstandard
-from alexnet_pl.data.loading import datamodule
+from alexnet_pl.data.prepare import pipeline
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
@@ -261,7 +261,7 @@ def test_wrong_number_of_classes_is_refused_before_the_demo_is_drawn(config: Com
 
 
 def test_demo_is_not_drawn_at_a_mistyped_path(config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datamodule, "make_store", lambda options: pytest.fail(f"drew {options.root}"))
+    monkeypatch.setattr(pipeline, "make_store", lambda options: pytest.fail(f"drew {options.root}"))
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs/a.jpg").touch()
     for root, says in {
@@ -282,7 +282,7 @@ def test_folder_is_named_before_the_demo_is_drawn_there(
 ) -> None:
     """Recipes draw in data/, which need not exist."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datamodule, "make_store", lambda options: print(f"draws {options.root}"))
+    monkeypatch.setattr(pipeline, "make_store", lambda options: print(f"draws {options.root}"))
     data = build.make_data(config("demo", f"data.root={root}"))
     data.check()
     data.prepare_data()

@@ -179,7 +179,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("+trainer.deterministic=foo", "trainer.deterministic=foo: true, false or warn"),
         ("+trainer.num_nodes=2", "trainer.num_nodes=2: nothing starts the other nodes"),
         ("trainer.devices=999", r"trainer.devices=999: this machine has \d+ CPU cores"),
-        ("optim.momentum=2", "optim.momentum=2.0: below 1"),
+        ("optim.momentum=2", "optim.momentum=2.0: at least 0 and below 1"),
         ("model.num_classes=1000000000", r"model: training this network takes 49,\d+ GB of memory; this machine has"),
         ("seed=4294967296", "seed=4294967296: a whole number from 0 to 4294967295"),
         ("objective=val/nothing", "objective=val/nothing: one of val/top1_error"),

@@ -266,5 +266,7 @@ def test_every_reproducible_row_has_a_command() -> None:
             words = shlex.split(claim.command)
             assert words[:5] == ["python", "-m", "alexnet_pl", "reproduce", "-c"]
             cfg: Any = OmegaConf.to_container(compose(words[5], words[6:]), resolve=True)
-            assert matches_box_claim(claim, make_test(boxes=cfg["boxes"], detect={**cfg["detect"], "zoom": 1.0}))
+            cfg["detect"]["zoom"] = 1.0
+            changed = {f"{part}__{key}": value for part in ("boxes", "detect") for key, value in cfg[part].items()}
+            assert matches_box_claim(claim, make_test(**changed))
             assert {cfg["data"]["root"], cfg["transfer"]["weights"]} == {"FOLDER", "RUN"}

@@ -63,7 +63,7 @@ def test_measured_rows_come_first_and_missing_ones_are_counted(printed: str) -> 
         "2 of 2 rows: Table 1: ILSVRC-2010, test",
         "3 of 4 rows: Table 2: ILSVRC-2012",
         "1 of 1 row: Fall 2009",
-        "9 of 9 rows: What each part brings",
+        "10 of 10 rows: What each part brings",
         "3 of 3 rows: The network and its training",
         "4 of 4 rows: CIFAR-10",
         "8 of 8 rows: OverFeat, Table 2: ILSVRC-2012, val",

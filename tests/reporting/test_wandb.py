@@ -127,6 +127,7 @@ def test_each_ablation_has_a_panel_grouped_by_its_setting() -> None:
     keys = set(wandb_panels.ablation_titles())
     assert keys == {
         *("model.towers", "model.norm", "model.overlap", "model.without", "model.dropout", "augment.noise"),
+        "augment.random_crop",
     }
     titles = wandb_panels.ablation_titles()
     assert "1.4 / 1.2 points" in titles["model.norm"]

@@ -88,7 +88,7 @@ def corrupt(place: Path, tmp_path: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("no checkpoint", "has no checkpoints/last.ckpt; fit first"),
+        ("no checkpoint", "has no checkpoints/last.ckpt; train first"),
         ("store away", "data.root: /gone/tiny does not exist"),
         ("other features", "features"),
     ],
