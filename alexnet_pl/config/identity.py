@@ -37,7 +37,6 @@ HARDWARE = (  # keys of `trainer` that do not change the trained network, up to 
 
 
 VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error
-SCHEME = ("random_crop", "flip")  # older configs lack these keys; true has no effect
 SCALING = "scale_rate_from_batch"  # older configs lack this key; null has no effect
 
 
@@ -59,12 +58,19 @@ def training_signature(cfg: DictConfig) -> Settings:
     return {
         "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
         "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # depends on the data
-        "augment": {key: value for key, value in whole["augment"].items() if key not in SCHEME or not value},
+        "augment": augment_signature(whole),
         "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in left_out},
         "transfer": transfer_signature(whole["transfer"]),
     }
+
+
+def augment_signature(whole: Settings) -> Settings:
+    """Section `augment`. Older configs lack `random_crop`, and those of ImageNet's networks `flip`; true, the default,
+    is left out."""
+    added = ("random_crop",) if whole["model"].get("name") == "local" else ("random_crop", "flip")
+    return {key: value for key, value in whole["augment"].items() if key not in added or not value}
 
 
 def transfer_signature(transfer: Settings) -> Settings:
