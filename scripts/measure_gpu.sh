@@ -28,11 +28,11 @@ fi
 
 pack() {
   local partial
-  partial=$(mktemp "$archive.XXXXXX")
+  partial=$(mktemp "$archive.partial-XXXXXX")
   tar czf "$partial" --exclude=checkpoints -C "$(dirname "$results")" "$(basename "$results")" && mv "$partial" "$archive"
 }
 (while sleep 10; do pack || true; done) &
 packer=$!
-trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".??????' EXIT
+trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".partial-??????' EXIT
 timeout --signal=TERM --kill-after=15 $((60 * minutes + 30)) \
   "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@"

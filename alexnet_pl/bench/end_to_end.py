@@ -138,10 +138,10 @@ class ProfilerTrace(L.Callback):
 
     def __init__(self, path: Path | None) -> None:
         self.path, self.idle, self.batches = path, None, 0
-        gpu, on_gpu = [ProfilerActivity.CUDA], torch.cuda.is_available()
-        host = [ProfilerActivity.CPU] if path or not on_gpu else []  # records each operator, which delays the GPU
+        gpu = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+        host = [ProfilerActivity.CPU] if path or not gpu else []  # records each operator, which delays the GPU
         parts = schedule(wait=0, warmup=UNTRACED_BATCHES, active=TRACED_BATCHES, repeat=1)
-        self.profiler = profile(activities=[*host, *(gpu if on_gpu else [])], schedule=parts, acc_events=True)
+        self.profiler = profile(activities=[*host, *gpu], schedule=parts, acc_events=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         if trainer.global_step < WARMUP_STEPS:

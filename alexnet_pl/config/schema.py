@@ -21,7 +21,7 @@ MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
 
 
 REQUIRED = {  # what to pass for keys that many commands need
-    "data.root": "FOLDER, a store made by `prepare`",
+    "data.root": "FOLDER, the prepared store",
     "codes.features": "RUN, a run folder after `features`",
 }
 
@@ -162,5 +162,5 @@ def check_is_section(value: Any, name: str) -> None:
 def store_root(cfg: DictConfig) -> str:
     """Path or URL of the store, from `data.root`."""
     if OmegaConf.is_missing(cfg.data, "root"):
-        raise UserError("data.root is required: pass data.root=FOLDER, the prepared store")
+        raise UserError(describe_required("data.root"))
     return str(cfg.data.root)
