@@ -88,9 +88,10 @@ def first_listed(devices: Any) -> int | None:
     listed = devices.split(",") if isinstance(devices, str) and "," in devices else devices
     if isinstance(listed, str | int | None) or not len(listed):
         return None
-    if (number := int(listed[0])) >= torch.cuda.device_count():
-        raise UserError(f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs, counted from 0")
-    return number
+    number, count = str(listed[0]).strip(), torch.cuda.device_count()
+    if not number.isdecimal() or int(number) >= count:
+        raise UserError(f"trainer.devices={devices}: a list of GPUs from 0 to {count - 1}")
+    return int(number)
 
 
 PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")

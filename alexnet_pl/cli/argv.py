@@ -25,6 +25,7 @@ from alexnet_pl.config.recipes import (
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
+from alexnet_pl.runs.started_config import STARTED
 
 SWEEP = ("-m", "--multirun")
 FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")  # a run folder that the user gives
@@ -61,7 +62,7 @@ def to_hydra(argv: list[str]) -> list[str]:
     if not is_first_process():
         words.append("hydra.output_subdir=null")  # only the first process of a run writes its config
     given = [f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
-    return [*where, *flags, *given, *([name_fixed_keys(given)] if sweep else [])]
+    return [*where, *flags, f"hydra.output_subdir={STARTED}", *given, *([name_fixed_keys(given)] if sweep else [])]
 
 
 def check_flags(command: Command, words: list[str]) -> None:

@@ -31,6 +31,8 @@ from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import is_run
+from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config
 
 if TYPE_CHECKING:
     from alexnet_pl.experiment.processes import Launched
@@ -219,11 +221,14 @@ def run(cfg: DictConfig) -> float | None:
     sweep = job.mode == RunMode.MULTIRUN
     with own_process_state():
         folder = Path(job.runtime.output_dir)
+        is_new = not is_run(folder)
         try:
             if sweep and (launched := find_launched()):
                 check_launcher(launched.launcher, job.launcher._target_)
             elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again
                 pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
+            if is_new:
+                adopt_started_config(folder)
             check_config(cfg)
             found = dispatch.run(cfg, folder)
             if sweep:
@@ -236,4 +241,6 @@ def run(cfg: DictConfig) -> float | None:
                 explain(error)
             raise
         finally:
-            remove_if_empty(folder)
+            drop_started_config(folder)
+            if is_new:
+                remove_if_empty(folder)

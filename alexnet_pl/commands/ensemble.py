@@ -12,8 +12,10 @@ from alexnet_pl.config.options import make_ensemble_options, make_test_section
 from alexnet_pl.config.recipes import compose, quote_for_sweep
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import ensemble, predictions
+from alexnet_pl.experiment.build import make_data
 from alexnet_pl.paper import matching
 from alexnet_pl.runs.layout import PROBABILITIES
+from alexnet_pl.runs.started_config import adopt_started_config
 
 
 def average(cfg: DictConfig, folder: Path) -> float | None:
@@ -27,7 +29,8 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
         subruns.check_named_recipe(f"ensemble.groups.{name}.recipe", group.recipe)
         if not (folder / "members" / name).exists():  # a missing store is found before the jobs of a sweep start
             of_data = [word for word in inherited if word.lstrip("+").startswith("data.")]
-            Store(schema.store_root(compose(group.recipe, [*group.overrides, *of_data])))
+            make_data(compose(group.recipe, [*group.overrides, *of_data])).check()
+    adopt_started_config(folder)
     for name, group in groups.items():
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words[name])
     views = make_test_section(cfg).view_set

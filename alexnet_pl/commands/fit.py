@@ -1,5 +1,6 @@
 """`fit`: train a network (§6) from scratch, from a checkpoint, or from layers of an earlier network (§7)."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.recipes import quote_value
+from alexnet_pl.config.recipes import quote_literal
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import is_first_process, pluralize, print_message, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
@@ -25,6 +26,7 @@ from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
+from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.records import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
@@ -54,7 +56,7 @@ def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
         step = read_checkpoint(path)["global_step"]
         raise UserError(
             f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
-            f"fit {shorten_path(folder)}`, or choose another folder"
+            f"fit {shlex.quote(shorten_path(folder))}`, or choose another folder"
         )
 
 
@@ -84,6 +86,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     if checkpoint:
         check_same_course(checkpoint, identity.resume_signature(cfg))
     if finished:
+        adopt_started_config(folder)
         print_message("training already finished", folder)
         return True
     cfg.ckpt_path = str(last) if last else None
@@ -105,7 +108,7 @@ def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they look."""
     if cfg.command == "fit":
         start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
-        pin_argv_for_ddp_ranks(f"{key}={quote_value(value) if value else 'null'}" for key, value in start.items())
+        pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
 
 
 def transfer_layers(cfg: DictConfig, module: Classifier) -> None:

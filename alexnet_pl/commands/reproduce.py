@@ -8,11 +8,12 @@ from omegaconf import DictConfig
 from alexnet_pl.commands import dispatch
 from alexnet_pl.commands.evaluate import earlier_error, finished_test
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
-from alexnet_pl.config.recipes import quote_value
+from alexnet_pl.config.recipes import quote_literal
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import print_message
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.started_config import find_started_config
 
 Stage = Callable[[DictConfig, Path], float | None]
 
@@ -26,9 +27,9 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
             return earlier_error(results)
         with own_process_state(keep_group=launched is not None):
             if not launched:
-                words = [f"++command={stage.command}", f"ckpt_path={quote_value(stage.ckpt_path)}"]
-                words.append(f"hydra.run.dir={quote_value(str(folder.absolute()))}")
-                pin_argv_for_ddp_ranks(words, isolated_config(folder))
+                words = [f"++command={stage.command}", f"ckpt_path={quote_literal(stage.ckpt_path)}"]
+                words.append(f"hydra.run.dir={quote_literal(str(folder.absolute()))}")
+                pin_argv_for_ddp_ranks(words, isolated_config(folder, find_started_config(folder)))
             objective = dispatch.run(stage, folder)
     return objective
 

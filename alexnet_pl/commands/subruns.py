@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.options import TransferOptions
-from alexnet_pl.config.recipes import STORES, compose, quote_value, recipe_names
+from alexnet_pl.config.recipes import STORES, compose, quote_literal, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED
@@ -78,17 +78,17 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
             "fit",
             "-c",
             transfer.pretrain_recipe,
-            f"data.root={quote_value(store)}",
+            f"data.root={quote_literal(store)}",
             f"seed={cfg.seed}",
             f"logger={cfg.logger}",
         ),
         *(
-            f"wandb.project={quote_value(cfg.wandb.project)}",
-            f"wandb.entity={quote_value(entity) if entity else 'null'}",
+            f"wandb.project={quote_literal(cfg.wandb.project)}",
+            f"wandb.entity={quote_literal(entity) if entity else 'null'}",
         ),
-        *("ckpt_path=auto", f"hydra.run.dir={quote_value(str(run))}"),
+        *("ckpt_path=auto", f"hydra.run.dir={quote_literal(str(run))}"),
         *hardware_overrides(),
-        *(f"transfer.data_roots.{key}={quote_value(root)}" for key, root in roots.items()),
+        *(f"transfer.data_roots.{key}={quote_literal(root)}" for key, root in roots.items()),
         *transfer.overrides,
     )
     return str(run / LAST)
@@ -105,7 +105,7 @@ def run_seeds(folder: Path, name: str, seeds: Iterable[int], words: Iterable[str
     numbers = list(seeds)
     run_cli(
         *("reproduce", "-m", "-c", name, f"seed={','.join(map(str, numbers))}", *words),
-        *(f"hydra.sweep.dir={quote_value(str(folder))}", "hydra.sweep.subdir=seed${seed}"),
+        *(f"hydra.sweep.dir={quote_literal(str(folder))}", "hydra.sweep.subdir=seed${seed}"),
     )
     return [folder / f"seed{number}" for number in numbers]
 

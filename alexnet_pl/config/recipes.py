@@ -168,6 +168,11 @@ def quote_value(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
+def quote_literal(value: str) -> str:
+    """Quote a value of a config or a path that becomes a word of a command line: `${` is text, not an interpolation."""
+    return quote_value(re.sub(r"(\\*)\$\{", r"\1\1\\${", value))
+
+
 def format_override(key: str, value: object) -> str:
     """Override `key=value` of a plain value: booleans in YAML's spelling, lists without spaces."""
     text = str(value)

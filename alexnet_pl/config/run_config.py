@@ -248,5 +248,7 @@ def check_nested_overrides(words: Any, where: str) -> None:
         section = key.partition(".")[0]
         if not NESTED_KEY.fullmatch(key) or "=" not in word or section in NOT_NESTED:
             raise UserError(f"{where}: {word}: expected key=value with a key of the network or its training")
+        if "${" in value:  # made by interpolations within the config: it would be resolved with the command line
+            raise UserError(f"{where}: {word}: ${{…}} is not allowed in its value")
         if key in ("variant", "transfer.pretrain_recipe") and not re.fullmatch(r"\w+", value):
             raise UserError(f"{where}: {word}: only a name that is shipped")

@@ -21,9 +21,12 @@ RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
 FOLDER = Path("runs/notebook_boxes")
 DEMO = (  # takes minutes on two CPU cores
     ("prepare", "-c", "boxes_demo_classifier", "prepare.source=scenes"),
-    ("fit", "-c", "boxes_demo_classifier", f"hydra.run.dir={FOLDER}/classifier"),
+    ("fit", "-c", "boxes_demo_classifier", f"hydra.run.dir={FOLDER}/classifier", "ckpt_path=auto"),
     ("prepare", "-c", "boxes_demo", "prepare.source=scenes"),
-    ("fit", "-c", "boxes_demo", f"transfer.weights={FOLDER}/classifier", f"hydra.run.dir={FOLDER}/detector"),
+    (
+        *("fit", "-c", "boxes_demo", f"transfer.weights={FOLDER}/classifier"),
+        *(f"hydra.run.dir={FOLDER}/detector", "ckpt_path=auto"),
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +144,8 @@ def describe_outdated(run: Path, result: TestResult) -> str:
     if fit is None or steps is None or fit.steps == steps:
         return ""
     step = result.checkpoint.step
-    return f"the test is of step {step:,}, before the last training; python -m alexnet_pl test {run} tests again"
+    again = f"python -m alexnet_pl test {shlex.quote(str(run))}"
+    return f"the test is of step {step:,}, before the last training; {again} tests again"
 
 
 def load_result(folder: str | Path) -> JsonObject:

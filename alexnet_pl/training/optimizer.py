@@ -44,6 +44,7 @@ class MomentumSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # lr, momentum, weight decay, fused, has a velocity: the fused kernel cannot mix weights with and without one
         by_settings: dict[tuple[float, float, float, bool, bool], list[Tensor]] = {}
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
@@ -53,11 +54,8 @@ class MomentumSGD(Optimizer):
                 for weight in weights:
                     layout = self.fused and self.has_uniform_layout(weight), "u" in self.state[weight]
                     by_settings.setdefault((*settings, *layout), []).append(weight)
-        for (
-            *settings,
-            _,
-        ), weights in by_settings.items():  # the fused kernel cannot mix weights with and without a velocity
-            self.update(weights, *settings)  # type: ignore[arg-type]
+        for (lr, momentum, weight_decay, fused, _), weights in by_settings.items():
+            self.update(weights, lr, momentum, weight_decay, fused)
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

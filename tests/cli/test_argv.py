@@ -101,7 +101,7 @@ def test_flags_are_moved_before_overrides() -> None:
         "--config-name=demo",
         f"--config-dir={SHIPPED}",
         *("-m", "--cfg", "job"),
-        *("++command=fit", "seed=1,2", "hydra/launcher=joblib"),
+        *("hydra.output_subdir=.hydra/started", "++command=fit", "seed=1,2", "hydra/launcher=joblib"),
         "hydra.job.config.override_dirname.exclude_keys=['command']",
     ]
 

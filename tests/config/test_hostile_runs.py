@@ -9,13 +9,15 @@ import pytest
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 from safetensors.torch import save
 
 from alexnet_pl.cli import main
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.subruns import check_named_recipe
+from alexnet_pl.config.recipes import compose, quote_literal
 from alexnet_pl.config.run_config import check_links, read_own_keys
+from alexnet_pl.config.schema import check_config
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.errors import UserError
@@ -103,6 +105,30 @@ def test_recipe_named_by_a_run_folder_is_not_composed(name: str, key: str, monke
     check_named_recipe(key, "fall2011")
     job.overrides.task = [f"{key}={name}"]
     check_named_recipe(key, name)  # typed by the user
+
+
+@pytest.mark.parametrize("where", ["transfer.overrides", "ensemble.groups.a.overrides"])
+def test_interpolation_made_of_two_parts_does_not_reach_a_command_line(where: str) -> None:
+    cfg = compose("ensemble_5cnns" if where.startswith("ensemble") else "ilsvrc2012")
+    word = "data.root=https://host/${wandb.project}{oc.env:HOME}"
+    group = {"recipe": "demo", "seeds": [1], "overrides": [word]}
+    with open_dict(cfg):
+        cfg.wandb.project = "$"
+        if where.startswith("ensemble"):
+            cfg.ensemble.groups = {"a": group}
+        else:
+            cfg.transfer.overrides = [word]
+    with pytest.raises(
+        UserError, match=rf"^{where}: data.root=https://host/\$\{{oc.env:HOME\}}: \$\{{…\}} is not allowed"
+    ):
+        check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    "text", ["a/${oc.env:HOME}", "a/\\${oc.env:HOME}", "a/\\\\${oc.env:HOME}", "it's ${seed}, {x}", "${"]
+)
+def test_quoted_text_reaches_a_command_line_as_it_is(text: str) -> None:
+    assert compose("demo", [f"data.root={quote_literal(text)}"]).data.root == text
 
 
 @pytest.mark.parametrize(

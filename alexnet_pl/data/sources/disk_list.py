@@ -9,6 +9,8 @@ from typing import Any
 
 from alexnet_pl.errors import UserError
 
+BLOCK = 1 << 20  # bytes that an iterator reads at a time
+
 
 class DiskList:
     """List of JSON rows in a temporary file, for listings of archives that do not fit in memory.
@@ -17,15 +19,15 @@ class DiskList:
     """
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by the finalizer)
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the finalizer)
         weakref.finalize(self, self.file.close)
         for row in rows:
-            self.write(json.dumps(row, default=str) + "\n")
-        self.write("", flush=True)
+            self.write(json.dumps(row, default=str).encode() + b"\n")
+        self.write(b"", flush=True)
 
-    def write(self, text: str, flush: bool = False) -> None:
+    def write(self, line: bytes, flush: bool = False) -> None:
         try:
-            self.file.write(text)
+            self.file.write(line)
             if flush:
                 self.file.flush()
         except OSError as error:
@@ -39,7 +41,7 @@ class DiskList:
         position = 0
         while True:
             self.file.seek(position)
-            if not (line := self.file.readline()):
+            if not (lines := self.file.readlines(BLOCK)):
                 return
             position = self.file.tell()
-            yield json.loads(line)
+            yield from map(json.loads, lines)

@@ -16,6 +16,7 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import PROVENANCE, link_latest
 from alexnet_pl.runs.provenance import append_session, describe_session, git
 from alexnet_pl.runs.records import DatasetInfo, StoreIdentity
+from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.runtime import precision_in_use
 from alexnet_pl.training.energy import EnergyMeter
 from alexnet_pl.training.media import log_summary, upload_file
@@ -95,6 +96,7 @@ class FitRecord(L.Callback):
 
     @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:
+        adopt_started_config(self.run)
         self.processes = trainer.world_size
         resumed, store = trainer.ckpt_path is not None, self.describe_store()
         status = fit_status.start_fit(self.run, self.training, store, self.changed_settings, resumed=resumed)

@@ -1,0 +1,69 @@
+"""A command's config becomes the run folder's own only when the command trains there."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from processes import start_command
+
+CONFIG = ".hydra/config.yaml"
+
+
+@pytest.fixture
+def copied_run(tiny_run: Path, tmp_path: Path) -> Path:
+    """A finished run of two epochs, in a folder of its own."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def type_command(words: list[str], folder: Path) -> tuple[int | None, str]:
+    """Exit code and output of `python -m alexnet_pl WORDS`, typed in `folder`."""
+    log = folder / "log.txt"
+    log.unlink(missing_ok=True)
+    process = start_command(words, log)
+    process.join()
+    return process.exitcode, log.read_text()
+
+
+def read(run: Path) -> dict:
+    return yaml.safe_load((run / CONFIG).read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["fit", "-c", "imagenette", "hydra.run.dir=run"], "holds a run of 12 steps; continue it with"),
+        (["fit", "run", "ckpt_path=auto"], "optim.lr: "),
+        (["reproduce", "-c", "run"], "optim.lr: "),
+    ],
+)
+def test_refused_fit_leaves_the_config_as_it_was(
+    words: list[str], reason: str, copied_run: Path, tiny: list[str]
+) -> None:
+    before = (copied_run / CONFIG).read_bytes()
+    given = tiny if "-c" in words and "imagenette" in words else []
+    code, text = type_command([*words, *given, "optim.lr=0.5"], copied_run.parent)
+    assert (code, text.startswith("alexnet_pl: ")) == (2, True), text
+    assert reason in text
+    assert (copied_run / CONFIG).read_bytes() == before
+    assert not (copied_run / ".hydra/started").exists()
+
+
+def test_config_follows_a_fit_that_continues_the_run(copied_run: Path) -> None:
+    assert read(copied_run)["trainer"]["max_epochs"] == 2
+    code, text = type_command(["fit", "run", "ckpt_path=auto", "trainer.max_epochs=3"], copied_run.parent)
+    assert code == 0, text
+    assert read(copied_run)["trainer"]["max_epochs"] == 3
+    assert {path.name for path in (copied_run / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+
+
+def test_failed_fit_removes_no_folder_that_was_there(copied_run: Path, tmp_path: Path) -> None:
+    for path in copied_run.iterdir():
+        if path.name != ".hydra":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    store = ["data.name=x", f"data.root={tmp_path / 'nowhere'}"]
+    code, text = type_command(["fit", "run", "ckpt_path=auto", *store], tmp_path)
+    assert (code, "nowhere" in text) == (2, True), text
+    assert read(copied_run)["data"]["name"] == "tiny"
+    code, _ = type_command(["fit", "-c", "imagenette", *store, "hydra.run.dir=runs/a/b"], tmp_path)
+    assert (code, (tmp_path / "runs").exists()) == (2, False)
