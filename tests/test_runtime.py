@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from running import Compose
 
 from alexnet_pl import runtime
+from alexnet_pl.bench.stages import build_module
 from alexnet_pl.commands.trainer import run_with_trainer
 from alexnet_pl.errors import UserError
 
@@ -74,6 +75,16 @@ def test_asking_for_the_device_leaves_tf32_alone(precision: str, tf32_flags: Cal
         runtime.use_tf32(allowed)
         runtime.device(cfg)
         assert tf32_flags() == {allowed}
+
+
+@pytest.mark.parametrize("precision", ["tf32", "32-true"])
+def test_module_that_bench_measures_sets_tf32(
+    precision: str, config: Compose, tf32_flags: Callable[[], set[bool]]
+) -> None:
+    cfg = config("demo", "data.size=72", "augment.crop=67", f"trainer.precision={precision}")
+    runtime.use_tf32(precision != "tf32")
+    build_module(cfg, runtime.torch.device("cpu"))
+    assert tf32_flags() == {precision == "tf32"}
 
 
 @pytest.mark.parametrize("precision", ["tf32", "32-true"])

@@ -17,7 +17,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl import runtime
 from alexnet_pl.bench.gpu_curves import CURVE, GRACE
 from alexnet_pl.bench.timing import STOP_SECONDS, describe_error, stack_if_slow
 from alexnet_pl.console import progress, silence_library_logs
@@ -69,7 +68,6 @@ def run_slice(name: str, measure: MeasureSlice, cfg: DictConfig, folder: Path) -
 def measure_or_describe(measure: MeasureSlice, cfg: DictConfig, folder: Path) -> JsonObject:
     """The slice's measurements, or its error with the traceback: one failure must not stop the other slices."""
     try:
-        runtime.set_tf32(cfg)  # an earlier slice may have changed it
         return measure(cfg, folder)
     except Exception as error:
         return {"error": describe_error(error), "traceback": traceback.format_exc()}

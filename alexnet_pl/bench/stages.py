@@ -65,7 +65,6 @@ def time_on(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
 
 def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> JsonObject:
     """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its roofline (`rooflines`)."""
-    runtime.set_tf32(cfg)
     device = runtime.device(cfg)
     clock, module = StageTimer(device), build_module(cfg, device)
     sgd = make_optimizer(module)
@@ -84,7 +83,9 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> Js
 
 
 def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
-    """The recipe's module on `device`, with a mean image and color statistics typical of photographs."""
+    """The recipe's module on `device`, with a mean image and color statistics typical of photographs. From here on this
+    process computes in TF32 only if the recipe does."""
+    runtime.set_tf32(cfg)
     module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
     module.augment.set_statistics(np.full((3, cfg.data.size, cfg.data.size), 118.0), np.diag([400.0, 1400.0, 14800.0]))

@@ -93,11 +93,9 @@ def time_candidates(cfg: DictConfig, cores: int) -> JsonObject:
         "norms": time_norms(workload, cfg.bench.rounds),
     }
     if gpu:
-        seconds_by_kind["batches"] = {}
-        for size in GPU_BATCHES:
-            runtime.set_tf32(cfg)  # the candidates of the last size have changed it
-            workload = make_workload(cfg, cores, size)
-            seconds_by_kind["batches"][str(size)] = time_step(names, workload, cfg.bench.rounds)
+        seconds_by_kind["batches"] = {
+            str(size): time_step(names, make_workload(cfg, cores, size), cfg.bench.rounds) for size in GPU_BATCHES
+        }
     return seconds_by_kind
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.migration import ADDED, leave_out_added
 from alexnet_pl.config.options import make_code_options
 
 Settings = dict[str, Any]
@@ -37,7 +38,6 @@ HARDWARE = (  # keys of `trainer` that do not change the trained network, up to 
 
 
 VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error
-SCALING = "scale_rate_from_batch"  # older configs lack this key; null has no effect
 
 
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
@@ -46,6 +46,7 @@ def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
         "seed": ("seed", cfg.seed),
         "batch_size": ("data.batch_size", cfg.data.batch_size),
         "include_val_after_epoch": ("data.include_val_after_epoch", cfg.data.get("include_val_after_epoch")),
+        "shuffle": ("data.shuffle", cfg.data.get("shuffle", ADDED["data"]["shuffle"])),
     }
 
 
@@ -55,25 +56,19 @@ def training_signature(cfg: DictConfig) -> Settings:
     whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
     left_out = HARDWARE if name == "plateau" else (*HARDWARE, VALIDATED_EVERY)
-    return {
-        "data": {key: whole["data"].get(key) for key in ("size", "batch_size", "include_val_after_epoch")},
+    transfer = whole["transfer"]
+    data = {**ADDED["data"], **whole["data"]}
+    settings = {
+        "data": {key: data.get(key) for key in ("size", "batch_size", "include_val_after_epoch", "shuffle")},
         "model": {key: value for key, value in whole["model"].items() if key != "num_classes"},  # depends on the data
-        "augment": augment_signature(whole),
-        "optim": {key: value for key, value in whole["optim"].items() if key != SCALING or value is not None},
+        "augment": whole["augment"],
+        "optim": whole["optim"],
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
         "trainer": {key: value for key, value in whole["trainer"].items() if key not in left_out},
-        "transfer": transfer_signature(whole["transfer"]),
+        "transfer": {
+            "layers": sorted(transfer["layers"] or []),
+            "freeze": transfer.get("freeze") or [],
+            "rates": transfer.get("rates") or {},
+        },
     }
-
-
-def augment_signature(whole: Settings) -> Settings:
-    """Section `augment`. Older configs lack `random_crop`, and those of ImageNet's networks `flip`; true, the default,
-    is left out."""
-    added = ("random_crop",) if whole["model"].get("name") == "local" else ("random_crop", "flip")
-    return {key: value for key, value in whole["augment"].items() if key not in added or not value}
-
-
-def transfer_signature(transfer: Settings) -> Settings:
-    """Settings of section `transfer`. Keys that older configs lack are left out where they have no effect."""
-    added = {key: transfer[key] for key in ("freeze", "rates") if transfer.get(key)}
-    return {"layers": sorted(transfer["layers"] or []), **added}
+    return leave_out_added(settings)

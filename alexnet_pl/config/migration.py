@@ -1,4 +1,4 @@
-"""Renamed config keys: error messages that name the new key, and migration of files written with old keys.
+"""Renamed and added config keys: error messages that name the new key, and migration of files written with old keys.
 
 Two kinds of file keep old keys: configs of run folders (`.hydra/config.yaml`), and records that copy a part of the
 config (`result.json`, `fit.json`, probabilities, checkpoints). Records have a format number, `schema`.
@@ -77,6 +77,28 @@ VALUES = {
 }
 """By new key: old value → new one."""
 
+ADDED: dict[str, dict[str, Any]] = {
+    "data": {"shuffle": "epoch"},
+    "model": {"unit_biases": ["conv2", "conv4", "conv5", "conv6", "fc6", "fc7"]},
+    "augment": {"flip": True, "random_crop": True},
+    "optim": {"scale_rate_from_batch": None},
+    "schedule": {"bias_drop": "all"},  # of schedule.plateau
+    "transfer": {"freeze": [], "rates": {}},
+}
+"""Keys that older configs lack, by section of `training_signature`, with the value that trains the same network."""
+
+
+def leave_out_added(training: dict[str, Any]) -> dict[str, Any]:
+    """Training settings without the keys in `ADDED` that have no effect, so that older records equal newer ones."""
+    return {section: leave_out_of_section(section, keys) for section, keys in training.items()}
+
+
+def leave_out_of_section(section: str, keys: Any) -> Any:
+    added = ADDED.get(section, {})
+    if not isinstance(keys, dict):
+        return keys
+    return {key: value for key, value in keys.items() if key not in added or value != added[key]}
+
 
 def new_path(path: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """New path of an old key or of a key below it; the path itself if it has not moved; None if it was removed."""
@@ -130,7 +152,7 @@ def migrate_value(key: str, value: Any) -> Any:
     if isinstance(value, list) and key == "optim.layer_decay":  # layers without decay
         return dict.fromkeys(value, 0.0)
     if isinstance(value, list) and key.split(".")[-1] == "overrides":
-        return [migrate_override(str(word)) for word in value]
+        return [new for word in value for new in migrate_override(str(word))]
     if not isinstance(value, str):
         return value
     value = re.sub(r"\$\{([\w.]+)", lambda found: "${" + (migrate_interpolation(found[1])), value)
@@ -143,11 +165,17 @@ def migrate_interpolation(key: str) -> str:
     return f"{now}{'.' if key.endswith('.') else ''}" if now else key
 
 
-def migrate_override(word: str) -> str:
+def migrate_override(word: str) -> list[str]:
+    """An override with the new key and value. Two for layers without decay: a mapping alone would be merged with the
+    recipe's, which the list replaced."""
     key, sign, value = word.partition("=")
     bare = key.lstrip("+~")
     now = new_key(bare)
-    return f"{key.removesuffix(bare)}{now}{sign}{VALUES.get(now, {}).get(value, value)}" if now else word
+    if now == "optim.layer_decay" and value.startswith("["):
+        layers = [name.strip() for name in value.strip("[]").split(",") if name.strip()]
+        decays = [f"++{now}={{{','.join(f'{name}:0.0' for name in layers)}}}"] if layers else []
+        return [f"++{now}=null", *decays]
+    return [f"{key.removesuffix(bare)}{now}{sign}{VALUES.get(now, {}).get(value, value)}" if now else word]
 
 
 def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -168,10 +196,25 @@ def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
 
 
 def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
-    """Convert a record of any schema to `SCHEMA`, including the records of ensemble members and earlier runs in it."""
-    if not isinstance(record, dict) or (record.get("schema") or 1) >= SCHEMA:
+    """Convert a record of any schema to `SCHEMA`, including the records of ensemble members and earlier runs in it, and
+    leave out settings without effect (`ADDED`)."""
+    if not isinstance(record, dict):
         return record
-    return {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
+    if (record.get("schema") or 1) < SCHEMA:
+        record = {**{key: migrate_entry(key, value) for key, value in record.items()}, "schema": SCHEMA}
+    return {key: shorten_entry(key, value) for key, value in record.items()}
+
+
+def shorten_entry(key: str, value: Any) -> Any:
+    """An entry of a record of schema `SCHEMA`, without settings that have no effect."""
+    if key == "training" and isinstance(value, dict):
+        return leave_out_added(value)
+    if key in ("members", "lineage") and isinstance(value, list):
+        return [
+            {name: shorten_entry(name, part) for name, part in one.items()} if isinstance(one, dict) else one
+            for one in value
+        ]
+    return value
 
 
 def migrate_entry(key: str, value: Any) -> Any:

@@ -1,5 +1,7 @@
 """AlexNet (Figure 2; §4; §3 of 2012) with the dropout of §5.2, the initial weights of §6, and the paper's variants."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,6 +11,8 @@ from alexnet_pl.models.sliding_window import WindowGeometry
 
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh}
 REMOVABLE = ("conv2", "conv3", "conv4", "conv5")
+LAYERS = ("conv1", *REMOVABLE, "conv6", "fc6", "fc7", "bottleneck", "fc8")
+UNIT_BIASES = ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")  # §6; conv6 by the program's layers-146-2009.cfg
 
 
 class AlexNet(nn.Module):
@@ -44,6 +48,8 @@ class AlexNet(nn.Module):
         bottleneck  units of a linear layer between fc7 and fc8; 2048 in the authors' 21,843-class net
         crop        side of the input image in pixels; 224 in the paper
         width       share of the paper's kernels and units in every layer but the last; below 1 for small proxies
+        unit_biases layers whose biases start at 1, "providing the ReLUs with positive inputs" (§6); those of others
+                    start at 0
 
     Arguments for differences between the authors' program (the default) and the printed text (False):
 
@@ -71,6 +77,7 @@ class AlexNet(nn.Module):
         conv6: bool = False,
         bottleneck: int = 0,
         width: float = 1,
+        unit_biases: tuple[str, ...] = UNIT_BIASES,
         relu_after_pool1: bool = True,
         norm_per_tower: bool = True,
         alpha_over_n: bool = True,
@@ -78,9 +85,9 @@ class AlexNet(nn.Module):
         wide_init: bool = True,
     ) -> None:
         super().__init__()
-        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout, width)
+        check_alexnet_options(num_classes, bottleneck, towers, without, activation, dropout, width, unit_biases)
         self.num_classes, self.towers, self.crop, self.overlap = num_classes, towers, crop, overlap
-        self.width = width
+        self.width, self.unit_biases = width, unit_biases
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
         kernels = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
         widths, units = [scale_even_width(count, width) for count in kernels], scale_even_width(4096, width)
@@ -116,7 +123,7 @@ class AlexNet(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Initialize as in §6: weights from N(0, σ²); biases 1 where that gives ReLUs positive inputs, else 0.
+        """Initialize as in §6: weights from N(0, σ²); biases 1 in the layers of `unit_biases`, else 0. By default:
 
         layer        conv1  conv2  conv3  conv4  conv5  conv6  fc6   fc7   bottleneck  fc8
         σ, program    .01    .01    .03    .03    .03    .03   .01   .01      .01      .01
@@ -131,7 +138,7 @@ class AlexNet(nn.Module):
                 wide = self.wide_init and name in ("conv3", "conv4", "conv5", "conv6")
                 fewer_inputs = 1 if name == "conv1" else self.width**-0.5
                 nn.init.normal_(layer.weight, std=(0.03 if wide else 0.01) * fewer_inputs)
-                layer.bias.fill_(float(name in ("conv2", "conv4", "conv5", "conv6", "fc6", "fc7")))
+                layer.bias.fill_(float(name in self.unit_biases))
 
     def pooled_side(self, crop: int) -> int:
         """Side of the last pooling's output in pixels, for images of `crop` pixels; 6 for 224."""
@@ -226,7 +233,14 @@ def scale_even_width(count: int, width: float) -> int:
 
 
 def check_alexnet_options(
-    num_classes: int, bottleneck: int, towers: int, without: str | None, activation: str, dropout: float, width: float
+    num_classes: int,
+    bottleneck: int,
+    towers: int,
+    without: str | None,
+    activation: str,
+    dropout: float,
+    width: float,
+    unit_biases: Sequence[str],
 ) -> None:
     """Raise ValueError, naming the argument, if `AlexNet` cannot be built with these."""
     if num_classes < 1:
@@ -243,3 +257,5 @@ def check_alexnet_options(
         raise ValueError(f"dropout={dropout}: at least 0 and below 1")
     if not 0 < width <= 4:
         raise ValueError(f"width={width}: above 0, and at most 4")
+    if unknown := [name for name in unit_biases if name not in LAYERS]:
+        raise ValueError(f"unit_biases={','.join(unit_biases)}: {unknown[0]} is none of {', '.join(LAYERS)}")

@@ -1,6 +1,7 @@
 """OverFeat (Sermanet et al. 2013), localisation and detection results: §4.4, §5, Figures 9 to 11.
 
-`verified=True`: the number was read in the paper's text or in another publication. The others were entered from memory
+`verified=True`: the number was read in the paper's text or in another publication, such as the results of ILSVRC-2012
+(image-net.org/challenges/LSVRC/2012/results.html). The others were entered from memory
 and have not been compared with the paper: the figures of our copy are pictures.
 """
 
@@ -80,6 +81,8 @@ BOX_CLAIMS = [
               baseline=ALL_WINDOWS),
     localisation_claim("§4.4, Fig. 10", "ILSVRC-2013 test, four scales, shared", 29.9, reason_unmeasured=TEST_SERVER),
     others_localisation("SuperVision (2012), test", 34.2),
+    localisation_claim("ILSVRC-2012's results", "SuperVision (2012) with images of Fall 2011, test", 33.5,
+              reason_unmeasured=REPORTED_BY_OTHERS),
     others_localisation("VGG (2013), test", 46.4, verified=False),
     others_localisation("Oxford VGG (2012), test", 50.0, verified=False),
     others_localisation("ISI (2012), test", 53.6, verified=False),

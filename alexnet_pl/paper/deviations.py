@@ -13,7 +13,7 @@ from typing import Any
 
 from alexnet_pl.config import recipes
 from alexnet_pl.config.identity import Settings, training_signature
-from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.migration import ADDED, leaves
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.comparing import (
@@ -43,11 +43,17 @@ LABELS = {
     "optim.bias_lr_scale": "equal learning rate for biases",
     "optim.decay_biases": "weight decay of biases",
 }
+PROGRAM_ONLY = (  # settings of the program that are not our defaults
+    ("augment.images_per_crop", "one crop for 32 images (the program's)", 32),
+    ("data.shuffle", "the same minibatches in every epoch (the program's)", "once"),
+)
 OTHER_LABELS = {  # variants of the paper without a row of their own
     "model.activation=tanh": "tanh neurons",
     "model.conv6=true": "sixth convolutional layer",
+    "model.unit_biases=[]": "all biases 0 at the start",
 }
 
+LABELED = ("model.", "augment.", "optim.", "data.shuffle")
 FREE = (*PROXY_KEYS, "optim.lr")  # may differ between the networks on a proxy and the paper's
 
 
@@ -112,22 +118,21 @@ class DeviationEffect:
 
 @cache
 def deviations() -> tuple[Deviation, ...]:
-    """Each key in which the variants of the main recipe differ, alone; the program's crop for 32 images, of which our
-    default differs; all keys of the text together."""
+    """Each key in which the variants of the main recipe differ, alone; the program's crop for 32 images and its fixed
+    minibatches, from which our defaults differ; all keys of the text together."""
     program, printed = (flat_settings(variant) for variant in ("as_run", "as_printed"))
     changed = {key: printed[key] for key in program if printed[key] != program[key] and key in LABELS}
     alone = [Deviation(key, LABELS[key], {key: changed[key]}) for key in LABELS]
-    label = "one crop for 32 images (the program's)"
-    crops = Deviation("augment.images_per_crop", label, {"augment.images_per_crop": 32})
-    return (*alone, crops, Deviation(AS_PRINTED, "all of the text's values at once", changed))
+    program_only = [Deviation(key, label, {key: value}) for key, label, value in PROGRAM_ONLY]
+    return (*alone, *program_only, Deviation(AS_PRINTED, "all of the text's values at once", changed))
 
 
 def label_changes(test: TestRun) -> str | None:
     """Label of the deviation that a network has; for one or two other changed settings, their labels or overrides; None
     for more changes."""
     settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
-    names = {name for name in program if name.startswith(("model.", "augment.", "optim.")) and name not in FREE}
-    changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program[name]}
+    names = {name for name in {*program, *flatten(ADDED)} if name.startswith(LABELED) and name not in FREE}
+    changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program.get(name)}
     if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
         return label
     overrides = [recipes.format_override(*change) for change in changes.items()]
@@ -190,7 +195,7 @@ def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRu
 def has_program_settings(key: SettingsKey) -> bool:
     """Whether all settings that deviations change have the program's values."""
     program, settings = flat_settings("as_run"), json.loads(key.settings)
-    return all(settings.get(name) == program[name] for one in deviations() for name in one.changes)
+    return all(settings.get(name) == program.get(name) for one in deviations() for name in one.changes)
 
 
 def measure_effects(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:

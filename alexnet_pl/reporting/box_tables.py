@@ -63,6 +63,7 @@ def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]
     notes = {
         LOCALISATION: (
             "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit.",
+            "SuperVision are the authors of AlexNet; their network for boxes is in neither its paper nor its program.",
             UNVERIFIED_NOTE,
         ),
         DETECTION: (

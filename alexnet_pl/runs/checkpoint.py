@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.config.migration import ADDED, SCHEMA, migrate_record
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import Count, parse_record, sha256
@@ -112,7 +112,7 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
         return
     saved = read_checkpoint(path)["alexnet_pl"]["switches"]
     for section, wanted in switches.items():
-        there = saved.get(section, {})
+        wanted, there = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
         for key in sorted({*wanted, *there}):
             if section == "augment" and key not in ("size", "crop"):
                 continue  # other augmentation settings may change later
@@ -126,7 +126,7 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
 def check_same_course(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
     """Raise UserError, naming the key, if a fit cannot continue a checkpoint with these `settings`
     (`resume_signature`). Older checkpoints lack some."""
-    began = checkpoint["alexnet_pl"].get("course", {})
+    began = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
     for name, (key, value) in settings.items():
         if name in began and began[name] != value:
             raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")

@@ -311,6 +311,7 @@ class Classifier(L.LightningModule):
             "seed": data.seed,
             "batch_size": data.batch_size,
             "include_val_after_epoch": data.include_val_after_epoch,
+            "shuffle": data.shuffle,
         }
 
 

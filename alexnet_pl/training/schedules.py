@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from alexnet_pl.config.sections import VALIDATION_METRICS
 
 FIRST_LAYER = "conv1."
+ALL_DIVISIONS = "all"
 
 
 class Schedule(L.Callback):
@@ -47,6 +48,10 @@ class PlateauSchedule(Schedule):
     147 and 137 on ILSVRC-2010, and 6 to 13 epochs earlier in others; the noise ended 4 to 17 epochs before the last
     division, in 147 at a time that is not logged.
 
+    `bias_drop`: number of the division that also divides the rates of biases. By the last rates in the program's files,
+    biases were divided once (145-2010, 147; scripted in run4.sh at the first division) or never (None; 145 on
+    ILSVRC-2012, 148). "all" follows §6, with one rate for all layers.
+
     Acts at the end of validation, before the checkpoint is written, so that resumed and uninterrupted runs agree.
     Raises ValueError, naming the argument, for values out of range.
     """
@@ -58,6 +63,7 @@ class PlateauSchedule(Schedule):
         min_delta: float = 0.0,
         times: int = 3,
         freeze_conv1: bool = True,
+        bias_drop: int | str | None = ALL_DIVISIONS,
     ) -> None:
         if monitor not in VALIDATION_METRICS:
             raise ValueError(f"monitor={monitor}: one of {', '.join(VALIDATION_METRICS)}")
@@ -65,8 +71,10 @@ class PlateauSchedule(Schedule):
             raise ValueError(f"patience={patience}, times={times}: at least 1, and not negative")
         if min_delta < 0:
             raise ValueError(f"min_delta={min_delta}: not negative")
+        if bias_drop not in (ALL_DIVISIONS, None, *range(1, times + 1)):
+            raise ValueError(f"bias_drop={bias_drop}: a division from 1 to {times}, {ALL_DIVISIONS}, or null")
         self.monitor, self.patience, self.min_delta, self.times = monitor, patience, min_delta, times
-        self.freeze_conv1 = freeze_conv1
+        self.freeze_conv1, self.bias_drop = freeze_conv1, bias_drop
         self.best, self.validations_without_improvement, self.num_drops, self.done = float("inf"), 0, 0, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -86,8 +94,10 @@ class PlateauSchedule(Schedule):
             self.done = trainer.should_stop = True
             return
         self.num_drops += 1
+        divides_biases = self.bias_drop in (ALL_DIVISIONS, self.num_drops)
         for group in optimizer_groups(trainer):
-            group["lr"] /= 10
+            if divides_biases or not group["name"].endswith(".bias"):
+                group["lr"] /= 10
             if self.is_final_stage and group["name"].startswith(FIRST_LAYER):
                 group["lr"] = 0.0
         self.end_noise(pl_module)

@@ -21,7 +21,7 @@ DEVIATION_SEEDS = 3
 LONG_SEEDS = 3
 ENSEMBLE_PRETRAINED = (1, 2)  # seeds of the two pre-trained networks in "7 CNNs*"
 
-ABLATIONS = {  # §4, §5 and §8
+ABLATIONS = {  # §4, §5, §6 and §8
     "norm": "model.norm=false",
     "towers": "model.towers=1",
     "overlap": "model.overlap=false",
@@ -29,6 +29,7 @@ ABLATIONS = {  # §4, §5 and §8
     "crops": "augment.random_crop=false augment.flip=false",
     "dropout": "model.dropout=0",
     "tanh": "model.activation=tanh",
+    "zero-biases": "model.unit_biases=[]",
     "without-conv2": "model.without=conv2",
     "without-conv3": "model.without=conv3",
     "without-conv4": "model.without=conv4",

@@ -1,23 +1,38 @@
 """Migration of renamed keys: error messages name the new key; old files are read like new ones."""
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.config.migration import RENAMED, SCHEMA, migrate, migrate_record, new_key, refuse_renamed_overrides
+from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.migration import (
+    ADDED,
+    RENAMED,
+    SCHEMA,
+    migrate,
+    migrate_record,
+    new_key,
+    refuse_renamed_overrides,
+)
 from alexnet_pl.config.recipes import SHIPPED, compose, dotted, suggest_key
-from alexnet_pl.config.run_config import check_recipe, read_own_keys
+from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, read_own_keys
+from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import ensemble, predictions
 from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import read_config
+from alexnet_pl.training.schedules import PlateauSchedule
 
 OLD = {
     "command": "fit",
@@ -181,6 +196,74 @@ def test_records_of_schema_1_are_migrated_completely() -> None:
     assert (found["views"], found["training"], found["lineage"]) == ("center", NEW_TRAINING, [stage])
     assert migrate_record(found) == found
     assert migrate_record({"training": None, "views": "ten"}) == {"schema": SCHEMA, "training": None, "views": "ten"}
+
+
+def test_settings_without_effect_are_left_out_of_records() -> None:
+    """Older records of the CIFAR-10 networks have `flip`, newer ones only if it is false; also those of members and of
+    earlier runs."""
+    older = {"augment": {"flip": True, "crop": 24}, "transfer": {"layers": [], "freeze": []}}
+    newer = {"augment": {"crop": 24}, "transfer": {"layers": []}}
+    stage = {"training": older, "finished": True}
+    found = migrate_record({"schema": SCHEMA, "training": older, "lineage": [stage], "members": [stage]})
+    assert found["training"] == found["lineage"][0]["training"] == found["members"][0]["training"] == newer
+    assert fit_status.changed_settings(older, newer) == []
+    other = {"augment": {"flip": False, "crop": 24}, "data": {"shuffle": "once"}}
+    assert migrate_record({"schema": SCHEMA, "training": other})["training"] == other
+    assert fit_status.changed_settings(older, {**newer, "augment": other["augment"]}) == ["augment.flip"]
+
+
+def test_added_keys_have_the_values_of_the_main_recipe_and_of_the_code() -> None:
+    cfg = compose("ilsvrc2012")
+    shipped = {section: {key: cfg[section].get(key) for key in keys} for section, keys in ADDED.items()}
+    shipped["schedule"] = {"bias_drop": cfg.schedule.plateau.bias_drop}
+    assert shipped == ADDED
+    arguments: dict[Callable[..., Any], tuple[str, str]] = {
+        AlexNet: ("model", "unit_biases"),
+        ImageStore: ("data", "shuffle"),
+        PlateauSchedule: ("schedule", "bias_drop"),
+    }
+    for made, (section, key) in arguments.items():
+        default = inspect.signature(made).parameters[key].default
+        assert (list(default) if isinstance(default, tuple) else default) == ADDED[section][key]
+
+
+@pytest.mark.parametrize(
+    ("changes", "signature"),
+    [
+        ({"data.shuffle": "once"}, ("data", "shuffle", "once")),
+        ({"model.unit_biases": ["conv2"]}, ("model", "unit_biases", ["conv2"])),
+        ({"schedule.plateau.bias_drop": 1}, ("schedule", "bias_drop", 1)),
+        ({"augment.flip": False}, ("augment", "flip", False)),
+    ],
+)
+def test_signature_has_an_added_key_only_if_it_has_an_effect(
+    changes: dict[str, Any], signature: tuple[str, str, Any]
+) -> None:
+    """A config of an older version, which lacks the keys, has the signature of today's recipe."""
+    section, key, value = signature
+    cfg, older = compose("ilsvrc2012"), compose("ilsvrc2012")
+    OmegaConf.set_struct(older, False)
+    for name in ("data.shuffle", "model.unit_biases", "schedule.plateau.bias_drop", "augment.flip", "transfer.rates"):
+        parent, _, last = name.rpartition(".")
+        del OmegaConf.select(older, parent)[last]
+    plain = training_signature(cfg)
+    assert training_signature(older) == plain
+    assert key not in plain[section]
+    for name, changed in changes.items():
+        OmegaConf.update(cfg, name, changed)
+    assert training_signature(cfg)[section][key] == value
+
+
+def test_older_list_of_layers_without_decay_replaces_the_recipes() -> None:
+    """In an ensemble's overrides: of conv1 and conv2, which the recipe leaves out, only conv1; then none."""
+    for words, decay in (("[conv1]", {"conv1": 0.0}), ("[conv1, fc10]", {"conv1": 0.0, "fc10": 0.0}), ("[]", None)):
+        group = {"recipe": "cifar10_13pct", "seeds": [1], "overrides": [f"optim.no_decay_layers={words}"]}
+        found = migrate({"ensemble": {"groups": {"a": group}}})["ensemble"]["groups"]["a"]["overrides"]
+        check_nested_overrides(found, "ensemble.groups.a.overrides")
+        assert compose("cifar10_13pct", found).optim.layer_decay == decay
+    assert migrate({"transfer": {"overrides": ["optim.layer_decay={conv1:0}"]}}) == {
+        "transfer": {"overrides": ["optim.layer_decay={conv1:0}"]}
+    }
 
 
 def test_old_fit_and_result_files_match_todays_recipe(tmp_path: Path) -> None:

@@ -175,6 +175,26 @@ def test_initial_values_match_each_variant(variant: str, towers: int) -> None:
         assert (layer.bias == BIAS.get(name, 0.0)).all(), name
 
 
+@pytest.mark.parametrize("chosen", [(), ("conv1", "fc8"), ("bottleneck", "conv6", "conv2")])
+def test_biases_are_one_in_the_chosen_layers_alone(chosen: tuple[str, ...]) -> None:
+    """The weights are those of the default, with equal seeds."""
+    plain, net = (small(conv6=True, bottleneck=64, **given) for given in ({}, {"unit_biases": chosen}))
+    for name, layer in layers(net).items():
+        assert (layer.bias == float(name in chosen)).all(), name
+        assert torch.equal(layer.weight, layers(plain)[name].weight), name
+
+
+def test_default_unit_bias_of_an_absent_layer_has_no_effect() -> None:
+    assert "conv6" not in layers(small())
+    assert on_meta(without="conv4", unit_biases=("conv4",)).unit_biases == ("conv4",)
+
+
+def test_unit_biases_of_an_unknown_layer_are_refused_with_the_known_ones() -> None:
+    known = "conv1, conv2, conv3, conv4, conv5, conv6, fc6, fc7, bottleneck, fc8"
+    with pytest.raises(ValueError, match=f"^unit_biases=conv2,fc9: fc9 is none of {known}$"):
+        on_meta(unit_biases=("conv2", "fc9"))
+
+
 def test_initial_values_depend_only_on_torchs_generator() -> None:
     first, again, other = small(3).state_dict(), small(3).state_dict(), small(4).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)

@@ -14,6 +14,7 @@ from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.reporting.deviation_tables import deviation_tables
 
+PROGRAM_ALONE = ("augment.images_per_crop", "data.shuffle")  # the program's, though not our defaults
 PROGRAM = [30.0, 31.5, 30.4]
 
 
@@ -40,10 +41,11 @@ def test_each_deviation_sets_a_key_as_the_printed_recipe_does() -> None:
     for one in deviations():
         for key, value in one.changes.items():
             section, name = key.split(".")
-            if key != "augment.images_per_crop":
+            if key not in PROGRAM_ALONE:
                 assert printed[section][name] == value
     assert deviations()[-1].key == AS_PRINTED
-    assert len(deviations()[-1].changes) == len(deviations()) - 2, "all of the single ones but one crop for 32 images"
+    alone = {one.key for one in deviations()[:-1]}
+    assert alone == {*deviations()[-1].changes, *PROGRAM_ALONE}
 
 
 def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
@@ -62,6 +64,21 @@ def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -
     assert order.p == pytest.approx(2 * expected.pvalue), "Holm: the lower of two"
     assert order.verdict == "higher error than the program's"
     assert found["optim.decay_biases"].verdict == "no significant difference"
+
+
+def test_order_drawn_once_is_compared_with_the_default_which_records_lack(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "once", changed(data__shuffle="once"), [33.0, 34.0, 33.5])
+    make_runs(tmp_path, "zero", changed(model__unit_biases=[]), PROGRAM)
+    found = effects(tmp_path)
+    assert list(found) == ["data.shuffle"]
+    assert found["data.shuffle"].deviation.override == "data.shuffle=once"
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert {one.label for one in results.errors} == {
+        "CNN",
+        "the same minibatches in every epoch (the program's)",
+        "all biases 0 at the start",
+    }
 
 
 def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> None:

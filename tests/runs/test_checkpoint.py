@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_compatible, check_same_course, read_checkpoint
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO
 
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -91,6 +91,20 @@ def torch_file(value: Any) -> bytes:
     file = io.BytesIO()
     torch.save(value, file)
     return file.getvalue()
+
+
+def test_settings_of_older_checkpoints_have_their_defaults(saved: Path) -> None:
+    """They have no layers with unit biases and no order of images: those were fixed."""
+    wanted = copy.deepcopy(SWITCHES)
+    wanted["model"]["unit_biases"] = ["conv2", "conv4", "conv5", "conv6", "fc6", "fc7"]
+    check_compatible(saved, wanted)
+    wanted["model"]["unit_biases"] = []
+    with pytest.raises(UserError, match=r"has model\.unit_biases=\['conv2', .*\], this recipe model\.unit_biases=\[\]"):
+        check_compatible(saved, wanted)
+    checkpoint = read_checkpoint(saved)
+    check_same_course(checkpoint, {"shuffle": ("data.shuffle", "epoch")})
+    with pytest.raises(UserError, match=r"^data\.shuffle=once: the resumed run has epoch; add data\.shuffle=epoch$"):
+        check_same_course(checkpoint, {"shuffle": ("data.shuffle", "once")})
 
 
 FOREIGN = {

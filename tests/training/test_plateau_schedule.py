@@ -87,6 +87,34 @@ def test_division_keeps_the_ratios_of_groups() -> None:
     assert module.augment.noise == 0.1
 
 
+@pytest.mark.parametrize(
+    ("bias_drop", "biases"),
+    [
+        ("all", [0.02, 0.002, 2e-4, 2e-5]),
+        (1, [0.02, 0.002, 0.002, 0.002]),
+        (2, [0.02, 0.02, 0.002, 0.002]),
+        (None, [0.02, 0.02, 0.02, 0.02]),
+    ],
+)
+def test_biases_are_divided_at_the_given_division(bias_drop: int | str | None, biases: list[float]) -> None:
+    """SOURCE_FACTS §3: 0.002 from the first drop on in 145-2010, 0.02 to the end in 145 on ILSVRC-2012; §6: one rate
+    for all layers. Weights are divided each time; conv1 is frozen with its bias."""
+    callback, trainer, module = PlateauSchedule(patience=1, times=3, bias_drop=bias_drop), fake_trainer(), fake_module()
+    found = []
+    for _ in range(4):
+        validate(callback, trainer, module, 50.0)
+        found.append(rates(trainer))
+    assert [each["fc8.bias"] for each in found] == pytest.approx(biases)
+    assert [each["fc8.weight"] for each in found] == pytest.approx([0.01, 0.001, 1e-4, 1e-5])
+    assert found[-1]["conv1.bias"] == 0.0
+
+
+@pytest.mark.parametrize("bias_drop", [0, 3, -1, "first"])
+def test_bias_drop_at_no_division_is_refused(bias_drop: Any) -> None:
+    with pytest.raises(ValueError, match=f"^bias_drop={bias_drop}: a division from 1 to 2, all, or null$"):
+        PlateauSchedule(times=2, bias_drop=bias_drop)
+
+
 def test_last_division_freezes_conv1_and_ends_the_noise_as_run() -> None:
     _, _, trainer, module = run(PlateauSchedule(patience=1, times=3), [50.0] * 4)
     found = rates(trainer)
@@ -163,15 +191,18 @@ def everything(trainer: SimpleNamespace, module: SimpleNamespace) -> tuple:
     return rates(trainer), module.augment.noise, trainer.should_stop
 
 
-@given(curves, st.integers(0, 30), st.integers(1, 3), st.integers(0, 3), st.booleans())
+@given(
+    curves, st.integers(0, 30), st.integers(1, 3), st.integers(0, 3), st.booleans(), st.sampled_from([None, "all", 1])
+)
 @settings(max_examples=80, deadline=None)
 def test_resumed_run_makes_the_same_decisions(
-    curve: list[float], cut: int, patience: int, times: int, freeze: bool
+    curve: list[float], cut: int, patience: int, times: int, freeze: bool, bias_drop: int | str | None
 ) -> None:
     """States of callback and optimizer are restored, the module's noise is not. The state is plain JSON."""
+    once = min(bias_drop, times) or None if isinstance(bias_drop, int) else bias_drop
 
     def fresh() -> PlateauSchedule:
-        return PlateauSchedule(patience=patience, times=times, freeze_conv1=freeze)
+        return PlateauSchedule(patience=patience, times=times, freeze_conv1=freeze, bias_drop=once)
 
     whole, trainer, module = fresh(), fake_trainer(), fake_module()
     whole.on_train_start(trainer, module)

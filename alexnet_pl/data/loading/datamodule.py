@@ -12,7 +12,7 @@ from alexnet_pl.config.sections import DEMO
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
-from alexnet_pl.data.loading.loaders import EvalLoader, TrainLoader, check_batch_size
+from alexnet_pl.data.loading.loaders import SHUFFLES, EvalLoader, TrainLoader, check_batch_size
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.store.concat import ConcatSplit
@@ -56,6 +56,7 @@ class ImageStore(L.LightningDataModule):
     batch_size: images per step over all devices, 128 in §6.
     include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
         runs do. From then on the validation error is meaningless.
+    shuffle: order of the training images, `epoch` or `once` (`TrainLoader`); as the validation images join, a new one.
     whole_images: test on images of any size and aspect ratio, as dense views need.
     tested_split: split to test on instead of the default.
 
@@ -69,6 +70,7 @@ class ImageStore(L.LightningDataModule):
         size: int = 256,
         batch_size: int = 128,
         include_val_after_epoch: int | None = None,
+        shuffle: str = "epoch",
         tested_split: str | None = None,
         whole_images: bool = False,
         seed: int = 0,
@@ -79,10 +81,12 @@ class ImageStore(L.LightningDataModule):
             raise ValueError(f"batch_size={batch_size}: at least 1")
         if include_val_after_epoch is not None and include_val_after_epoch < 0:
             raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
+        if shuffle not in SHUFFLES:
+            raise ValueError(f"shuffle={shuffle}: one of {', '.join(SHUFFLES)}")
         self.root, self.dataset, self.size, self.seed = root, name, size, seed
         self.batch_size, self.tested_split, self.loader_options = batch_size, tested_split, loader_options
         self.whole_images = whole_images
-        self.include_val_after_epoch = include_val_after_epoch
+        self.include_val_after_epoch, self.shuffle = include_val_after_epoch, shuffle
 
         self.train_loader: TrainLoader | None = None
         self.position: dict[str, int] | None = None
@@ -168,7 +172,9 @@ class ImageStore(L.LightningDataModule):
         crop = augment.crop if self.store.is_whole and augment.random_crop else None
         if self.store.is_whole:
             check_augment_of_whole_images(augment, self.root)
-        self.train_loader = TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop)
+        self.train_loader = TrainLoader(
+            split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop, shuffle=self.shuffle
+        )
         if self.position is not None:
             self.train_loader.load_state_dict(self.position)
         return self.train_loader

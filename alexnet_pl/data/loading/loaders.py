@@ -1,5 +1,5 @@
-"""Loaders for training and evaluation. The order is a function of (seed, epoch), so a resumed run needs only the
-position in the epoch."""
+"""Loaders for training and evaluation. The order is a function of (seed, epoch), or of the seed alone, so a resumed run
+needs only the position in the epoch."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,6 +12,8 @@ from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
+
+SHUFFLES = ("epoch", "once")
 
 
 class EpochPosition:
@@ -39,13 +41,15 @@ class EpochPosition:
 
 
 class TrainLoader(EpochPosition):
-    """Training batches of a split, in a new random order each epoch, all of exactly `batch_size` images.
+    """Training batches of a split in random order, all of exactly `batch_size` images.
 
     Images that do not fill a batch are left out of the epoch. With fewer images than `batch_size`, an epoch is one
     batch that repeats some. Order and draws are functions of (seed, epoch, batch), so a resumed run needs only its
     position. Each device loads its share of every batch, so results do not depend on the number of devices.
 
-    `crop`: for whole images, side of the window read from each; its position is a function of (seed, epoch, image).
+    `shuffle`: a new order each `epoch`; or `once`, so that every epoch has the same batches and leaves out the same
+    images, with new draws. `crop`: for whole images, side of the window read from each; its position is a function of
+    (seed, epoch, image).
     """
 
     def __init__(
@@ -60,9 +64,10 @@ class TrainLoader(EpochPosition):
         limit: int | None = None,
         options: LoaderOptions = DEFAULT_OPTIONS,
         crop: int | None = None,
+        shuffle: str = "epoch",
     ) -> None:
         super().__init__()
-        self.crop = crop
+        self.crop, self.shuffle = crop, shuffle
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.batches = max(1, len(split) // batch_size)
@@ -79,7 +84,7 @@ class TrainLoader(EpochPosition):
 
     def epoch_batches(self) -> Iterator[Batch]:
         """Yield the remaining batches of this epoch."""
-        order = epoch_order(len(self.split), self.seed, self.epoch)
+        order = epoch_order(len(self.split), self.seed, self.epoch if self.shuffle == "epoch" else 0)
         order = np.resize(order, max(len(order), self.batches * self.batch_size))  # repeats images if they are too few
         remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)

@@ -131,11 +131,26 @@ def test_order_and_draws_depend_on_seed_and_epoch(split_of) -> None:
         assert [batch[2:] for batch in a] != [batch[2:] for batch in b]
 
 
+def test_once_gives_the_same_minibatches_each_epoch_with_new_draws(split_of) -> None:
+    """The order is that of the first epoch of `epoch`, so the two differ from the second on; so are the images left
+    out. Another seed has another order."""
+    each, once, other = training(split_of(23), 5), training(split_of(23), 5, shuffle="once"), None
+    first, *later = [epoch_of(once) for _ in range(4)]
+    assert first == epoch_of(each)
+    for epoch in later:
+        assert [batch[:2] for batch in epoch] == [batch[:2] for batch in first]
+    assert len({json.dumps([batch[2:] for batch in epoch]) for epoch in (first, *later)}) == 4
+    assert numbers_of(later[0]) != numbers_of(epoch_of(each))
+    other = epoch_of(training(split_of(23), 5, seed=1, shuffle="once"))
+    assert numbers_of(other) != numbers_of(first)
+
+
+@pytest.mark.parametrize("shuffle", ["epoch", "once"])
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 8])
-def test_shards_of_all_devices_form_the_single_device_batch(split_of, world: int) -> None:
+def test_shards_of_all_devices_form_the_single_device_batch(split_of, world: int, shuffle: str) -> None:
     """In the order of ranks, including draws, also if the size does not divide evenly: the run is the same."""
-    whole = training(split_of(24), 8, seed=2)
-    ranks = [training(split_of(24), 8, seed=2, rank=rank, world=world) for rank in range(world)]
+    whole = training(split_of(24), 8, seed=2, shuffle=shuffle)
+    ranks = [training(split_of(24), 8, seed=2, rank=rank, world=world, shuffle=shuffle) for rank in range(world)]
     for _ in range(2):
         wanted = epoch_of(whole)
         shares = [epoch_of(loader) for loader in ranks]
@@ -163,13 +178,14 @@ def state_after(loader: TrainLoader, batches: int) -> tuple[list[Seen], dict]:
     return found, json.loads(json.dumps(loader.state_dict()))
 
 
+@pytest.mark.parametrize("shuffle", ["epoch", "once"])
 @pytest.mark.parametrize("done", range(13))
-def test_loaded_state_continues_with_the_remaining_batches(split_of, done: int) -> None:
+def test_loaded_state_continues_with_the_remaining_batches(split_of, done: int, shuffle: str) -> None:
     """Three epochs of four batches, interrupted after each batch; compares draws too, for two more epochs."""
-    whole, _ = state_after(training(split_of(14), 3, seed=5), 20)
-    first, state = state_after(training(split_of(14), 3, seed=5), done)
+    whole, _ = state_after(training(split_of(14), 3, seed=5, shuffle=shuffle), 20)
+    first, state = state_after(training(split_of(14), 3, seed=5, shuffle=shuffle), done)
     assert first == whole[:done]
-    resumed = training(split_of(14), 3, seed=5)
+    resumed = training(split_of(14), 3, seed=5, shuffle=shuffle)
     resumed.load_state_dict(state)
     rest = epoch_of(resumed)
     assert len(rest) == 4 - done % 4
