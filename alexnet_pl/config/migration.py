@@ -93,6 +93,11 @@ def leave_out_added(training: dict[str, Any]) -> dict[str, Any]:
     return {section: leave_out_of_section(section, keys) for section, keys in training.items()}
 
 
+def present_settings(training: dict[str, Any]) -> dict[str, Any]:
+    """Training settings of a record as they are written today: keys may be renamed without a new `SCHEMA`."""
+    return leave_out_added(migrate(training))
+
+
 def leave_out_of_section(section: str, keys: Any) -> Any:
     added = ADDED.get(section, {})
     if not isinstance(keys, dict):
@@ -208,7 +213,7 @@ def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
 def shorten_entry(key: str, value: Any) -> Any:
     """An entry of a record of schema `SCHEMA`, without settings that have no effect."""
     if key == "training" and isinstance(value, dict):
-        return leave_out_added(value)
+        return present_settings(value)
     if key in ("members", "lineage") and isinstance(value, list):
         return [
             {name: shorten_entry(name, part) for name, part in one.items()} if isinstance(one, dict) else one

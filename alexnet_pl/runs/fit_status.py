@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import SCHEMA, leave_out_added, migrate, migrate_record
+from alexnet_pl.config.migration import SCHEMA, migrate, migrate_record, present_settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, NonNegative, parse_record, read_record, to_json, write_json
 from alexnet_pl.runs.layout import FIT, LAST
@@ -140,7 +140,7 @@ def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
 def changed_settings(before: Settings, now: Settings) -> list[str]:
     """Dotted keys that differ, except `trainer.max_epochs`, since training longer does not change the settings.
     `before` may be of an older version."""
-    return [key for key in differences(leave_out_added(before), now) if key != "trainer.max_epochs"]
+    return [key for key in differences(present_settings(before), now) if key != "trainer.max_epochs"]
 
 
 def resume_point(run: Path, training: Settings, fingerprint: str = "") -> tuple[bool, Path | None]:

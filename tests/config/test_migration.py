@@ -212,6 +212,14 @@ def test_settings_without_effect_are_left_out_of_records() -> None:
     assert fit_status.changed_settings(older, {**newer, "augment": other["augment"]}) == ["augment.flip"]
 
 
+def test_keys_renamed_within_a_schema_are_no_change_of_settings() -> None:
+    old = {"optim": {"lr": 0.01, "no_decay_layers": ["conv1"]}}
+    new = {"optim": {"lr": 0.01, "layer_decay": {"conv1": 0.0}}}
+    assert migrate_record({"schema": SCHEMA, "training": old})["training"] == new
+    assert fit_status.changed_settings(old, new) == []
+    assert fit_status.changed_settings(old, {"optim": {"lr": 0.01, "layer_decay": {}}}) == ["optim.layer_decay.conv1"]
+
+
 def test_added_keys_have_the_values_of_the_main_recipe_and_of_the_code() -> None:
     cfg = compose("ilsvrc2012")
     shipped = {section: {key: cfg[section].get(key) for key in keys} for section, keys in ADDED.items()}
