@@ -25,7 +25,7 @@ from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, usage
-from alexnet_pl.commands.next_command import suggest_next
+from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
@@ -238,7 +238,7 @@ def run(cfg: DictConfig) -> float | None:
             return found
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
             if not sweep:  # the other jobs of a sweep continue
-                explain(error)
+                explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
             raise
         finally:
             drop_started_config(folder)

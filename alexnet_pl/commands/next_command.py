@@ -10,7 +10,9 @@ from alexnet_pl.commands.dispatch import kind_of
 from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.config.sections import SCENES
 from alexnet_pl.console import shorten_path, suggest
+from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import LAST, RESULT, collect_runs, is_run
 
 
@@ -63,9 +65,20 @@ def recipe_words() -> list[str]:
     return [name if Path(place) == SHIPPED else shorten_path(Path(place) / f"{name}.yaml")]
 
 
+def name_recipe(error: UserError, cfg: DictConfig) -> UserError:
+    """An error that advises `prepare -c RECIPE prepare.source=COPY`, with the recipe of this command, and without the
+    copy for images that the package draws."""
+    message = str(error)
+    if recipe := recipe_words():
+        message = message.replace("-c RECIPE", f"-c {shlex.join(recipe)}")
+    if str(OmegaConf.select(cfg, "data.name", throw_on_missing=False)).startswith(SCENES):
+        message = message.replace("prepare.source=COPY", f"prepare.source={SCENES}")
+    return UserError(message)
+
+
 def data_words(cfg: DictConfig) -> list[str]:
-    """Overrides that open the store in the next command: its folder, the name and size that were typed, and a crop that
-    fits this size."""
+    """Overrides that open the store in the next command: its folder, the name and size that were typed, a crop that
+    fits this size, and the number of its classes if the recipe's network has another one."""
     if OmegaConf.is_missing(cfg.data, "root"):
         return []
     typed = typed_overrides()
@@ -73,4 +86,11 @@ def data_words(cfg: DictConfig) -> list[str]:
     crop = (cfg.get("augment") or {}).get("crop")
     if crop and crop > cfg.data.size:
         words.append(f"augment.crop={cfg.data.size * 7 // 8}")  # §5.1: 224 of 256 pixels
+    from alexnet_pl.data.store.manifest import (
+        read_manifest,
+    )  # imports torch: not at the top, so that --help stays instant
+
+    classes = len(read_manifest(Path(cfg.data.root))[0].classes)
+    if (cfg.get("model") or {}).get("num_classes", classes) != classes:
+        words.append(f"model.num_classes={classes}")
     return [f"data.root={cfg.data.root}", *words]

@@ -211,7 +211,7 @@ class TransferOptions:
         if self.network not in NETWORKS:
             raise ValueError(f"network={self.network}: one of {', '.join(NETWORKS)}")
         if wrong := [name for name, rate in self.rates.items() if rate < 0]:
-            raise ValueError(f"rates.{wrong[0]}={self.rates[wrong[0]]}: not negative")
+            raise ValueError(f"rates.{wrong[0]}={self.rates[wrong[0]]}: at least 0")
         if ALL in self.freeze and len(self.freeze) > 1:
             raise ValueError(f"freeze={self.freeze}: {ALL} alone, or the names of layers")
         if self.needs_weights and not self.weights:

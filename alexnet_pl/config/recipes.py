@@ -25,9 +25,7 @@ def recipe_names() -> list[str]:
 def find_recipe(name: str) -> Path:
     """Resolve `-c NAME`: a file or run folder, else a shipped recipe (`configs/x.yaml`, `x`)."""
     if not name:
-        raise UserError(
-            "no recipe given: add -c demo, -c configs/ilsvrc2012.yaml or your own file (--help lists the shipped ones)"
-        )
+        raise UserError("no recipe given: add -c NAME, a shipped recipe (--help lists them) or your own file")
     shipped = [] if Path(name).is_dir() and name != Path(name).stem else [SHIPPED / f"{Path(name).stem}.yaml"]
     for path in (Path(name), Path(name) / RUN_CONFIG, *shipped):
         if path.is_file():
@@ -38,17 +36,21 @@ def find_recipe(name: str) -> Path:
 def reason_not_found(path: Path) -> str:
     """Why a recipe or run folder was not found, with what is near."""
     if (path / "store.json").is_file():
-        return f"a prepared store, no run folder; give it as data.root={path}"
+        return f"a prepared store, not a run folder; give a recipe or a run, and the store as data.root={path}"
     if path.is_dir():
-        runs = [config.parents[1] for config in path.glob(f"*/{RUN_CONFIG}")]
-        inside = f"; the newest run in it: {max(runs, key=lambda run: run.stat().st_mtime)}" if runs else ""
-        return f"not a run folder (no {RUN_CONFIG} in it){inside}"
+        return f"not a run folder (no {RUN_CONFIG} in it){describe_runs_inside(path)}"
     if path.is_symlink():
         return f"a link to {path.resolve()}, which is not there; was the run moved? Give its new folder"
     if "runs" in path.parts:
         return "no such run folder"
     near = difflib.get_close_matches(path.stem, recipe_names(), 1)
     return f"no such file or shipped recipe{f'; did you mean {near[0]}?' if near else ' (--help lists them)'}"
+
+
+def describe_runs_inside(folder: Path) -> str:
+    """ "; the newest run in it: …", or "" if there is none."""
+    runs = [config.parents[1] for config in folder.glob(f"*/{RUN_CONFIG}")]
+    return f"; the newest run in it: {max(runs, key=lambda run: run.stat().st_mtime)}" if runs else ""
 
 
 def config_for_hydra(path: Path) -> Path:

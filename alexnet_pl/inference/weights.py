@@ -13,13 +13,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from alexnet_pl.config.identity import Settings
+from alexnet_pl.config.recipes import describe_runs_inside
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import Count, parse_record, sha256, to_json
 from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint, read_import
-from alexnet_pl.runs.layout import LAST, RESULT, is_run, read_config
+from alexnet_pl.runs.layout import LAST, RESULT, how_to_train, is_run, read_config
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
 from alexnet_pl.training.transfer import lineage_with_own
 
@@ -67,14 +68,14 @@ def read_weights(source: str | Path) -> Weights:
     if path.suffix == ".safetensors":
         return read_exported_weights(path)
     if not path.is_file():
-        raise UserError(f"{source}: not a run folder, checkpoint or {FILE}")
+        raise UserError(f"{source}: not a run folder, checkpoint or {FILE}{describe_runs_inside(path)}")
     folder = path.parent.parent
     return read_run_weights(folder if is_run(folder) else None, path)
 
 
 def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
     if not checkpoint.is_file():
-        raise UserError(f"{checkpoint}: does not exist; train first: python -m alexnet_pl fit -c {run}")
+        raise UserError(f"{checkpoint}: does not exist{f'; {how_to_train(run)}' if run else ''}")
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     check_is_network(metadata, checkpoint)

@@ -246,7 +246,7 @@ def check_alexnet_options(
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}: at least 1")
     if bottleneck < 0:
-        raise ValueError(f"bottleneck={bottleneck}: not negative")
+        raise ValueError(f"bottleneck={bottleneck}: at least 0")
     if towers not in (1, 2):
         raise ValueError(f"towers={towers}: 1 or 2")
     if without not in (None, *REMOVABLE):

@@ -51,7 +51,7 @@ class AutoEncoder(nn.Module):
         if min([*hidden, 1]) < 1:
             raise ValueError(f"hidden={hidden}: at least 1 unit a layer")
         if noise < 0:
-            raise ValueError(f"noise={noise}: not negative")
+            raise ValueError(f"noise={noise}: at least 0")
         self.bits, self.binary, self.noise = bits, binary, noise
         self.encoder, self.decoder = (
             stack_linear([width, *hidden, bits]),

@@ -1,5 +1,6 @@
 """Layout of a run folder: names of its files, its config, the `latest` link."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -86,10 +87,12 @@ def checkpoint_of_run(run: Path, file: str) -> Path:
     path = run.resolve() / file
     if path.is_file():
         return path
-    pretrained = (run / PRETRAINED).is_dir()
-    resume = f"fit {run} ckpt_path=auto continues it, with its pre-training"
-    advice = resume if pretrained else "train first, or pass ckpt_path=FILE"
-    raise UserError(f"ckpt_path={path.stem}: {run} has no {file}; {advice}")
+    raise UserError(f"{run} has no {file}; {how_to_train(run)}")
+
+
+def how_to_train(run: Path) -> str:
+    """Advice for a run folder without a checkpoint."""
+    return f"`python -m alexnet_pl fit {shlex.quote(str(run))} ckpt_path=auto` trains it"
 
 
 def is_within_run(folder: Path, root: Path) -> bool:

@@ -74,7 +74,7 @@ class Classifier(L.LightningModule):
         super().__init__()
         rates = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "bias_lr_scale": bias_lr_scale}
         if below := [f"{name}={value}" for name, value in rates.items() if value < 0]:
-            raise ValueError(f"{below[0]}: not negative")
+            raise ValueError(f"{below[0]}: at least 0")
         if momentum >= 1:
             raise ValueError(f"momentum={momentum}: at least 0 and below 1")
         if dense is None and views not in CROP_POSITIONS:

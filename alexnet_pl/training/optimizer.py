@@ -34,7 +34,7 @@ class MomentumSGD(Optimizer):
     ) -> None:
         for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
             if not value >= 0:
-                raise ValueError(f"{name}={value}: not negative")
+                raise ValueError(f"{name}={value}: at least 0")
         self.fused = fused
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -150,4 +150,4 @@ def check_layer_decay(layer_decay: Mapping[str, float], net: nn.Module) -> None:
         if name not in layers:
             raise ValueError(f"layer_decay.{name}: the network has no such layer")
         if not decay >= 0:
-            raise ValueError(f"layer_decay.{name}={decay}: not negative")
+            raise ValueError(f"layer_decay.{name}={decay}: at least 0")

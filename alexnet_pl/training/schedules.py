@@ -68,9 +68,9 @@ class PlateauSchedule(Schedule):
         if monitor not in VALIDATION_METRICS:
             raise ValueError(f"monitor={monitor}: one of {', '.join(VALIDATION_METRICS)}")
         if patience < 1 or times < 0:
-            raise ValueError(f"patience={patience}, times={times}: at least 1, and not negative")
+            raise ValueError(f"patience={patience}, times={times}: at least 1, and at least 0")
         if min_delta < 0:
-            raise ValueError(f"min_delta={min_delta}: not negative")
+            raise ValueError(f"min_delta={min_delta}: at least 0")
         if bias_drop not in (ALL_DIVISIONS, None, *range(1, times + 1)):
             raise ValueError(f"bias_drop={bias_drop}: a division from 1 to {times}, {ALL_DIVISIONS}, or null")
         self.monitor, self.patience, self.min_delta, self.times = monitor, patience, min_delta, times

@@ -150,7 +150,10 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
     make_run(run / "pretrained")
     checkpoint(run / "pretrained", "last", age=1)
     for words in (["fit", "runs/mine/a"], ["predict", "runs/mine/a"]):
-        with pytest.raises(UserError, match=r"ckpt_path=last: .*/a has no checkpoints/last.ckpt; fit .*ckpt_path=auto"):
+        with pytest.raises(
+            UserError,
+            match=r"/a has no checkpoints/last.ckpt; `python -m alexnet_pl fit .*/a ckpt_path=auto` trains it",
+        ):
             to_hydra(words)
     with pytest.raises(UserError, match=r"ckpt_path=last: no run in runs/mine has a last.ckpt"):
         latest_checkpoint(Path("runs/mine"), "last")
@@ -174,7 +177,10 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
         (["fit", "-c", "demo", "ckpt_path=last"], "ckpt_path=last: no run in runs/demo"),
         (["test", "-c", "demo"], "ckpt_path=last: no run in runs/demo"),
         (["predict"], "predict: no run folder given; for example predict runs/demo/latest predict.images=holiday.jpg"),
-        (["fit", "store"], "-c store: a prepared store, no run folder; give it as data.root=store"),
+        (
+            ["fit", "store"],
+            "-c store: a prepared store, not a run folder; give a recipe or a run, and the store as data.root=store",
+        ),
         (["fit", "demo", "seed"], "^seed: settings are written key=value"),
         (["bench", "-c", "demo", "store"], "^store: settings are written key=value$"),
         (["predict", "store/run", "store"], r"^store: settings are written key=value; predict.images=store\?$"),
@@ -442,12 +448,12 @@ def test_paths_may_contain_hydra_syntax(path: str, tmp_path: Path) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     words = to_hydra(["prepare", "-c", "demo", f"data.root={path}", f"prepare.source={path}/x"])
-    parsed = OverridesParser.create().parse_overrides(words[4:])
+    parsed = OverridesParser.create().parse_overrides(words[5:])
     assert [override.value() for override in parsed] == [path, f"{path}/x"]
     run = tmp_path / "runs" / path
     checkpoint(run, "last", age=1)
     parsed = OverridesParser.create().parse_overrides(
-        to_hydra(["test", "-c", "demo", f"ckpt_path=runs/{path}/checkpoints/last.ckpt"])[4:]
+        to_hydra(["test", "-c", "demo", f"ckpt_path=runs/{path}/checkpoints/last.ckpt"])[5:]
     )
     assert parsed[0].value() == str(run / "checkpoints/last.ckpt")
     assert parsed[1].value() == str(run)

@@ -150,7 +150,7 @@ def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
         (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not carried over"),
         (["transfer.freeze=[conv9]"], "transfer.freeze: this network has no conv9, only conv1"),
         (["+transfer.rates.conv9=1"], "transfer.rates: this network has no conv9"),
-        (["transfer.rates.all=-1"], "transfer.rates.all=-1.0: not negative"),
+        (["transfer.rates.all=-1"], "transfer.rates.all=-1.0: at least 0"),
         (["transfer.network=mine"], "transfer.network=mine: one of recipe, weights"),
         (
             ["~transfer.rates", "schedule.name=staged", STAGES, "transfer.freeze=[conv9]"],

@@ -149,7 +149,7 @@ def test_missing_store_is_named(network: Path, tmp_path: Path) -> None:
 def test_folder_without_a_checkpoint_is_named(network: Path, tmp_path: Path) -> None:
     there = copy(network, tmp_path)
     last(there).unlink()
-    with pytest.raises(UserError, match=r"^ckpt_path=last: .*copy has no checkpoints/last.ckpt"):
+    with pytest.raises(UserError, match=r"^.*copy has no checkpoints/last.ckpt"):
         open_image_index(there)
     shutil.rmtree(there / ".hydra")
     with pytest.raises(UserError, match=r"copy: no run folder"):

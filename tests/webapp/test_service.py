@@ -88,7 +88,7 @@ def corrupt(place: Path, tmp_path: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("no checkpoint", "has no checkpoints/last.ckpt; train first"),
+        ("no checkpoint", "has no checkpoints/last.ckpt; `python -m alexnet_pl fit "),
         ("store away", "data.root: /gone/tiny does not exist"),
         ("other features", "features"),
     ],

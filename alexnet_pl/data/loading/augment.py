@@ -90,7 +90,7 @@ class Augment(nn.Module):
         if images_per_crop < 1:
             raise ValueError(f"images_per_crop={images_per_crop}: at least 1")
         if noise < 0:
-            raise ValueError(f"noise={noise}: not negative")
+            raise ValueError(f"noise={noise}: at least 0")
         if pixel_mean is not None and not 0 <= pixel_mean <= 255:
             raise ValueError(f"pixel_mean={pixel_mean}: from 0 to 255, or null for the mean image")
         self.size, self.crop, self.noise, self.noise_scale, self.rescale = size, crop, noise, noise_scale, rescale

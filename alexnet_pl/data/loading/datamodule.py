@@ -124,7 +124,8 @@ class ImageStore(L.LightningDataModule):
 
         classes = CLASSES if self.is_undrawn_demo else self.store.classes
         if len(classes) != outputs:
-            raise UserError(f"model.num_classes={outputs}: the store at {self.root} has {len(classes)} classes")
+            found = f"the store at {self.root} has {len(classes)} classes"
+            raise UserError(f"model.num_classes={outputs}: {found}; set model.num_classes={len(classes)}")
 
     @cached_property
     def store(self) -> Store:

@@ -138,7 +138,8 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
         if without_missing(store.description[key]) != without_missing(value):
             section = "data" if key in ("name", "size") else "prepare"
             raise UserError(
-                f"{section}.{key}: the store at {store.root} has {store.description[key]}, the recipe {value}"
+                f"{section}.{key}: the store at {store.root} has {store.description[key]}, the recipe {value}; give "
+                "another data.root, or the store's value"
             )
 
 

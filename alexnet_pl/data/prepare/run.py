@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from alexnet_pl.data.prepare.finalize import finalize, fsync, remove_leftovers
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -28,6 +28,7 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.progress import TimeColumn
 from alexnet_pl.runtime import is_running
 
 ALL_SHARDS = Part()
@@ -230,6 +231,6 @@ def os_error_message(error: OSError) -> str:
 
 
 def make_progress_bar() -> Progress:
-    """Progress bar with images done, images per second and time left."""
+    """Progress bar with images done, images per second and the time."""
     rate = TextColumn("{task.fields[rate]} images/s")
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeColumn())

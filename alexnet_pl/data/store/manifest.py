@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
@@ -68,6 +69,8 @@ def check_name(name: str) -> None:
 def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     """Read store.json: (manifest, JSON object). Raises UserError if it is missing or corrupt, naming the field."""
     path = root / DESCRIPTION
+    if (root / RUN_CONFIG).is_file():
+        raise UserError(f"data.root: {root} is a run folder; give the store with the images (data.root in its config)")
     if not path.is_file():
         state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
         raise UserError(

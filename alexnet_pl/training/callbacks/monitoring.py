@@ -8,16 +8,16 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
-from rich.progress import TimeRemainingColumn
 from torch import Tensor
 
+from alexnet_pl.progress import TimeColumn
 from alexnet_pl.runs.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
-WIDTH_BESIDE_BAR = 70  # characters of the other columns at 99 epochs of 99,999 steps
+WIDTH_BESIDE_BAR = 75  # characters of the other columns at 99 epochs of 99,999 steps
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -146,11 +146,11 @@ class ProgressBar(RichProgressBar):
     def configure_columns(self, trainer: L.Trainer) -> list[Any]:
         """Columns that fit on a line of 80 characters with the metrics, which rich would break into two lines.
 
-        Images per second are shown, so steps per second are left out; the elapsed time is shown at the end.
+        Images per second are shown, so steps per second are left out.
         """
         name, bar, batches, *_ = super().configure_columns(trainer)
         bar.bar_width = min(40, max(10, get_console().width - WIDTH_BESIDE_BAR))
-        return [name, bar, batches, TimeRemainingColumn(elapsed_when_finished=True)]
+        return [name, bar, batches, TimeColumn()]
 
     def _get_train_description(self, current_epoch: int) -> str:
         last = self.trainer.max_epochs

@@ -137,7 +137,7 @@ class GracefulInterrupt(L.Callback):
 
     def how_to_resume(self) -> str:
         run = self.path.parents[1]
-        return f"continue: python -m alexnet_pl fit {shlex.quote(shorten_path(run))}, or repeat the `reproduce` command"
+        return f"continue: python -m alexnet_pl fit {shlex.quote(shorten_path(run))} (or the same `reproduce` again)"
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self.previous_handlers.items():

@@ -141,7 +141,7 @@ def test_unreadable_source_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/full behaves like a file on a full disk."""
-    monkeypatch.setattr(tempfile, "TemporaryFile", Path("/dev/full").open)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
     with pytest.raises(UserError, match=rf"^{gettempdir()}: No space left"):
         DiskList([["a row"]])
 
