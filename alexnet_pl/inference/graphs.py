@@ -33,12 +33,13 @@ def export_torch(network: TrainedNetwork, weights: Weights, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own file layout
         program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
-        torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": json.dumps(to_json(weights.info))})
+        with path.open("wb") as file:  # torch wants a path to end in .pt2
+            torch.export.save(program, file, extra_files={f"{METADATA_KEY}.json": json.dumps(to_json(weights.info))})
 
 
 def run_torch(path: Path, images: Tensor, views: str) -> Tensor:
-    with torch.inference_mode():
-        return torch.export.load(path).module()(images)
+    with torch.inference_mode(), path.open("rb") as file:
+        return torch.export.load(file).module()(images)
 
 
 def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
@@ -99,8 +100,8 @@ def largest_difference(network: TrainedNetwork, path: Path, run: RunFunction, im
         difference = (run(path, part, network.view_set) - expected).abs().max()
         if not difference <= TOLERANCE * expected.max():  # also if one is NaN
             raise UserError(
-                f"{path.suffix} file: its probabilities differ from the network's by up to {difference:.2g}, which is "
-                "too much; the file was deleted; choose another format, or check the weights with `test`"
+                f"format: the written file's probabilities differ from the network's by up to {difference:.2g}, which "
+                "is too much; the file was deleted; choose another format, or check the weights with `test`"
             )
         differences.append(float(difference))
     return max(differences)
