@@ -233,17 +233,12 @@ def method_lines(best: dict[str, Group]) -> Iterator[str]:
     for activation, group in sorted(best.items()):
         for description in sorted({describe_run(run.folder) for run in group}):
             count = sum(describe_run(run.folder) == description for run in group)
-            yield f"- {activation}, {count} run{'s' * (count != 1)}: rate {group[0].rate:g}, {description}"
+            yield f"- {activation}, {pluralize(count, 'run')}: rate {group[0].rate:g}, {description}"
 
 
 def describe_run(run: Path) -> str:
-    """Describe data, machine, precision and commit of a run."""
-    if not (sessions := read_sessions(run)):
-        return "of unknown origin (no provenance.json)"
-    session = sessions[0]
-    changed = " with uncommitted changes" if session.changed_files else ""
-    store, commit = session.store, (session.commit or "none")[:10]
-    return f"{store.name} ({store.fingerprint[:12]}), {session.arithmetic}, commit {commit}{changed}"
+    sessions = read_sessions(run)
+    return sessions[0].describe() if sessions else "of unknown origin (no provenance.json)"
 
 
 def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
@@ -254,7 +249,7 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
     for activation, (name, style) in STYLES.items():
         runs = [run for run in groups.get(activation, []) if run.errors]
         for run in runs:
-            label = f"{name}, {len(runs)} seed{'s' * (len(runs) != 1)}" if run is runs[0] else None
+            label = f"{name}, {pluralize(len(runs), 'seed')}" if run is runs[0] else None
             epochs = range(1, len(run.errors) + 1)
             axes.plot(epochs, run.errors, style, color=theme.ink, linewidth=1, alpha=0.8, label=label)
         if epochs_to_line := [run.epochs for run in runs if run.epochs]:

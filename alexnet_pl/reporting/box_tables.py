@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from alexnet_pl.config.sections import describe_scales
 from alexnet_pl.detection.outcomes import OUTCOMES
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
@@ -219,10 +220,6 @@ def describe_search(detect: JsonObject) -> str:
         combination += "" if detect["weight"] == "count" else ", pairwise means"
     threshold = f", windows of at least {detect['least_score']:g}" if detect["least_score"] else ""
     return f"{windows}, {scales}, {combination}{threshold}"
-
-
-def describe_scales(scales: Sequence[int]) -> str:
-    return f"scale{'s' * (len(scales) > 1)} {', '.join(map(str, scales))}"
 
 
 def detector_table(groups: dict[str, BoxTests]) -> Table:

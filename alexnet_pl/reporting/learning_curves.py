@@ -101,14 +101,9 @@ def format_error(row: Row, name: str) -> str:
 
 def describe_run(run: NamedRun) -> str:
     """List item with data set, machine, speed and commit of a run's first session."""
-    session = read_sessions(run.folder)[0]
     rate = images_per_second(run.folder)
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
-    changed = " with uncommitted changes" if session.changed_files else ""
-    return (
-        f"- `{run.name}`: {session.store.name} ({session.store.fingerprint[:12]}), {session.arithmetic}, "
-        f"{speed}, commit {(session.commit or 'none')[:10]}{changed}"
-    )
+    return f"- `{run.name}`: {read_sessions(run.folder)[0].describe(speed)}"
 
 
 def result_row(run: NamedRun) -> str:

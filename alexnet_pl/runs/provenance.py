@@ -60,6 +60,13 @@ class Session:
         """Machine and precision, in words."""
         return f"{self.machine}, {self.precision or 'precision not recorded'}"
 
+    def describe(self, speed: str = "") -> str:
+        """Images, machine, precision, `speed` if given, and commit, in words."""
+        changed = " with uncommitted changes" if self.changed_files else ""
+        commit = f"commit {(self.commit or 'none')[:10]}{changed}"
+        images = f"{self.store.name} ({self.store.fingerprint[:12]})"
+        return ", ".join(filter(None, (images, self.arithmetic, speed, commit)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProvenanceRecord:
