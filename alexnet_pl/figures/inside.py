@@ -79,9 +79,8 @@ def explain(run: TrainedRun, image: Tensor, layer: str) -> ExplainedImage:
     with torch.inference_mode():
         probabilities = F.softmax(net(view).float(), 1)[0]
     label = int(probabilities.argmax())
-    edge = (augment.size - augment.crop) // 2
     return ExplainedImage(
-        image[:, edge : edge + augment.crop, edge : edge + augment.crop],
+        augment.center(image),
         run.classes[label],
         float(probabilities[label]),
         occlusion_map(net, view, label),
