@@ -16,7 +16,7 @@ from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.experiment.predict import find_images, read_batches
 from alexnet_pl.figures.boxes import save_boxes
-from alexnet_pl.reporting.tables import Table, print_tables
+from alexnet_pl.table import Table, print_tables
 
 SHOWN = 20  # rows of the table on the console; the files hold all boxes
 

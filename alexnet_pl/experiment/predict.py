@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import list_paths, write_json
+from alexnet_pl.table import Table, print_tables
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
@@ -113,11 +111,9 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
 
 def print_predictions(rows: list[ImagePrediction], most: int = 50) -> None:
     """Print the first `most` images as a table; the files hold all images."""
-    table = Table("image", "most probable", "then")
+    shown = []
     for found in rows[:most]:
         said = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
-        table.add_row(*map(escape, (Path(found["file"]).name, said[0], ", ".join(said[1:]))))
-    console = Console()
-    console.print(table)
-    if len(rows) > most:
-        console.print(f"… and {len(rows) - most:,} more", highlight=False)
+        shown.append([Path(found["file"]).name, said[0], ", ".join(said[1:])])
+    more = (f"… and {len(rows) - most:,} more",) if len(rows) > most else ()
+    print_tables([Table("", ["image", "most probable", "then"], shown, more)])

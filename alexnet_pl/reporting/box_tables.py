@@ -15,9 +15,10 @@ from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, Box
 from alexnet_pl.paper.box_matching import IMAGES, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
-from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, format_percentage
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import read_each
+from alexnet_pl.table import Table
 
 PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
 LOCALISER_HEADER = [
