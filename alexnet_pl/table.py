@@ -70,8 +70,8 @@ def to_markdown(tables: Iterable[Table], level: int = 2) -> str:
     parts = []
     for table in tables:
         header, *rows = [[escape_html(cell).replace("|", "\\|") for cell in row] for row in [table.header, *table.rows]]
-        sides = {"tablefmt": "pipe", "colalign": table.sides} if table.align else {"tablefmt": "github"}
-        body = tabulate(rows, header, disable_numparse=True, **sides)
+        form = "pipe" if table.align else "github"  # the second cannot say how columns are aligned
+        body = tabulate(rows, header, form, disable_numparse=True, colalign=table.sides)
         parts += [f"{'#' * level} {escape_html(table.title)}"] * bool(table.title)
         parts += [body, *map(escape_html, table.notes)]
     return "\n\n".join(parts) + "\n"

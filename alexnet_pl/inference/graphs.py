@@ -15,8 +15,8 @@ from torch import Tensor
 
 from alexnet_pl.errors import UserError, not_installed
 from alexnet_pl.files import JsonObject, to_json
-from alexnet_pl.inference.trained_network import TrainedNetwork, load
-from alexnet_pl.inference.weights import METADATA_KEY, Weights, write_safetensors
+from alexnet_pl.inference.trained_network import TrainedNetwork, build_network
+from alexnet_pl.inference.weights import METADATA_KEY, Weights, read_exported_weights, write_safetensors
 
 TOLERANCE = 1e-3  # of the largest probability; sums in another order change about 1e-6 of it in float32
 INPUT, OUTPUT = "images", "probabilities"
@@ -65,7 +65,7 @@ def export_safetensors(network: TrainedNetwork, weights: Weights, path: Path) ->
 
 def run_safetensors(path: Path, images: Tensor, views: str) -> Tensor:
     with torch.inference_mode():
-        return load(path, views)(images)
+        return build_network(read_exported_weights(path), path, views)(images)
 
 
 ExportFunction = Callable[[TrainedNetwork, Weights, Path], None]

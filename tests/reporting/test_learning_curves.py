@@ -49,7 +49,7 @@ def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFix
     assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, bf16-mixed, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
         "| step | a top-1 error % | top-5 error % | b top-1 error % | top-5 error % |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "|---:|---:|---:|---:|---:|",
         "| 20 | 71.25 | 30.50 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
         "| 60 | | | 40.00 | 9.00 |",
@@ -92,7 +92,7 @@ def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytes
     lines = single_spaces(capsys.readouterr().out).splitlines()
     assert lines[3:7] == [
         "| step | few top-1 error % | many top-1 error % | top-5 error % |",
-        "| ---: | ---: | ---: | ---: |",
+        "|---:|---:|---:|---:|",
         "| 20 | 71.25 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 50.00 | 12.00 |",
     ]
