@@ -3,17 +3,24 @@
 import hashlib
 import json
 import math
+import os
+import shutil
+import socket
+import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.locks import is_running
 
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
 
+DAY = 24 * 3600  # seconds
 LARGEST_RECORD = 2**28  # bytes; the record of a store with 21,843 classes has 2 million
 
 Count = Annotated[int, (0, math.inf)]
@@ -31,11 +38,43 @@ def list_paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
     return [Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given]
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file, which replaces `path` atomically at the end, unless an error is raised."""
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """Path of a temporary file beside `path` that no other process uses. Deletes those that killed processes left."""
+    remove_stale(path.parent, f"{path.name}.")
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+
+
+def remove_stale(folder: Path, prefix: str = "") -> None:
+    """Delete temporary files whose names begin with `prefix` and that no process writes any more."""
+    for path in folder.glob("*.tmp"):
+        with suppress(OSError):  # another process may do the same
+            if path.name.startswith(prefix) and is_stale(path):
+                path.unlink()
+
+
+def is_stale(temporary: Path) -> bool:
+    """Whether the process that wrote a temporary file has ended. On another machine: if it is a day old."""
+    name, _, number = temporary.stem.rpartition("-")
+    if number.isdigit() and name.endswith(f".{socket.gethostname()}"):
+        return int(number) == os.getpid() or not is_running(int(number))
+    return time.time() - temporary.lstat().st_mtime > DAY
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, replacing the file atomically."""
-    partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    partial.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def to_json(record: Any) -> JsonObject:
@@ -129,6 +168,18 @@ def is_instance(value: Any, kind: type) -> bool:
     if isinstance(value, bool) or (isinstance(value, float) and math.isnan(value)):
         return isinstance(value, bool) and kind is bool
     return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+
+
+def check_space(folder: Path, needed: int, key: str, advice: str) -> None:
+    """Raise UserError, naming `key` and giving `advice`, if the disk of `folder` has less than `needed` bytes free."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        sizes = f"{free / 1e9:,.1f} GB free, {needed / 1e9:,.1f} GB are needed"
+        raise UserError(f"{key}: {folder} has {sizes}; {advice}")
+
+
+def name_digest(name: str) -> int:
+    """Eight bytes that stand for a name, where millions of names would take too much memory."""
+    return int.from_bytes(hashlib.blake2b(name.encode("utf8", "surrogateescape"), digest_size=8).digest(), "little")
 
 
 def sha256(path: Path) -> str:

@@ -161,17 +161,6 @@ def cgroup_cores() -> float:
     return math.inf
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine has this ID."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # a process of another user
-        return True
-    return True
-
-
 def uncached_autocast(device: str) -> contextlib.AbstractContextManager:
     """The surrounding autocast without its cache of cast weights, which a captured graph must not reuse."""
     on = torch.is_autocast_enabled(device)

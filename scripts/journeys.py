@@ -141,7 +141,7 @@ def is_result(value: object) -> bool:
     from alexnet_pl.evaluation.result import TestDescription
     from alexnet_pl.paper.results import TestRun
     from alexnet_pl.paper.rows import ReportRow
-    from alexnet_pl.reporting.tables import Table
+    from alexnet_pl.table import Table
 
     if isinstance(value, Table):
         return any(f"{TOP1_ERROR:.1f}" in cell for row in value.rows for cell in row)

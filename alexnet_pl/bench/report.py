@@ -2,76 +2,91 @@
 
 import json
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
-from tabulate import tabulate
 
 from alexnet_pl.bench.targets import check_targets
 from alexnet_pl.config.migration import migrate
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject
+from alexnet_pl.table import Table, print_tables, to_markdown
+
+RATES = ["", "images/s", "slowest to fastest round"]
+ROOFLINE = (
+    "Roofline: bytes over bandwidth, and operations over the rate of a large matrix product, both measured in the same "
+    "run."
+)
 
 
-def print_prepare_tables(measured: JsonObject) -> None:
+def number_table(title: str, header: list[str], rows: Iterable[Sequence[str]], *notes: str) -> Table:
+    """Table whose columns after the first hold numbers."""
+    return Table(title, header, list(rows), notes, "l" + "r" * (len(header) - 1))
+
+
+def print_prepare_report(measured: JsonObject) -> None:
     """Print the results of `measure_prepare`."""
-    console = Console(soft_wrap=True)
     host = measured["machine"]
-    console.print(f"{host['cpu']}, {host['cores']} cores, load {host['load']}; photographs: {measured['photographs']}")
-    rates = measured["images_per_second"]
-    table = Table(title=f"{measured['images']:,} photographs to 256 × 256, {measured['workers']} workers")
-    for heading in ("", "images/s", "slowest to fastest round"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for name, rate in rates.items():
-        table.add_row(name, f"{rate['median']:,.0f}", f"{rate['low']:,.0f} to {rate['high']:,.0f}")
-    console.print(table)
-    for name, ratio in measured["ratios"].items():
-        console.print(f"{name}: {ratio:.2f}")
+    print(f"{host['cpu']}, {host['cores']} cores, load {host['load']}; photographs: {measured['photographs']}")
+    print_tables(prepare_tables(measured))
     peak = measured["peak_memory_gb"]
     memory = "not measured on this system" if peak is None else f"{peak:.2f} GB"
-    console.print(f"peak memory of the command, two workers: {memory}")
+    print(f"peak memory of the command, two workers: {memory}")
     for name, times in measured["hours"].items():
         spans = ", ".join(f"{format_duration(hours)} on {cores}" for cores, hours in times.items())
-        console.print(f"{name} at this rate per core: {spans} cores")
+        print(f"{name} at this rate per core: {spans} cores")
+
+
+def prepare_tables(measured: JsonObject) -> list[Table]:
+    title = f"{measured['images']:,} photographs to 256 × 256, {measured['workers']} workers"
+    ratios = ([name, f"{ratio:.2f}"] for name, ratio in measured["ratios"].items())
+    return [
+        number_table(title, RATES, rate_rows(measured["images_per_second"])),
+        number_table("Ratios", ["", "times"], ratios),
+    ]
 
 
 def format_duration(hours: float) -> str:
     return f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:,.0f} min"
 
 
-def print_training_tables(measured: JsonObject) -> None:
+def print_training_report(measured: JsonObject) -> None:
     """Print the results of `measure_training`."""
-    console = Console(soft_wrap=True)
-    host, stage = measured["machine"], measured["stages"]
-    console.print(f"{host['cpu']}, {host['cores']} cores, GPU: {host['gpu'] or 'none'}, torch {host['torch']}")
-    console.print(f"photographs: {measured['photographs']}; medians of {measured['rounds']} interleaved rounds")
-    title = f"A step of {stage['batch_size']} images: {stage['device']}, {stage['precision']}"
-    console.print(make_rich_table(title, ("stage", "ms", "roofline, ms"), stage_rows(stage)))
-    console.print(
-        make_rich_table("Images to the network", ("", "images/s", "slowest to fastest round"), loader_rows(measured))
-    )
-    console.print(
-        make_rich_table("Training steps", ("", "ms", "images/s"), step_rows(measured["steps"], stage["batch_size"]))
-    )
-    for size, times in measured.get("batches", {}).items():
-        console.print(
-            make_rich_table(f"Training steps, batches of {size}", ("", "ms", "images/s"), step_rows(times, int(size)))
-        )
-    console.print(
-        make_rich_table(
-            "A store outside the page cache",
-            ("", "images/s", "slowest to fastest round"),
-            cold_rows(measured["cold"]),
-        )
-    )
-    norms = [(name, f"{1e3 * seconds:,.1f}") for name, seconds in measured["norms"].items()]
-    console.print(make_rich_table("Response normalization, forward and backward", ("", "ms"), norms))
-    if costs := overhead_rows(measured):
-        console.print(make_rich_table("Overhead of the trainer over a bare loop", ("", "µs per step"), costs))
-    console.print(make_rich_table("Targets", ("", "measured", "target", ""), target_rows(check_targets(measured))))
-    for line in (*fit_lines(measured), *projection_lines(measured)):
-        console.print(line)
+    host = measured["machine"]
+    print(f"{host['cpu']}, {host['cores']} cores, GPU: {host['gpu'] or 'none'}, torch {host['torch']}")
+    print(f"photographs: {measured['photographs']}; medians of {measured['rounds']} interleaved rounds")
+    print_tables(training_tables(measured))
+    print("\n".join((*fit_lines(measured), *projection_lines(measured))))
+
+
+def training_tables(measured: JsonObject) -> list[Table]:
+    stage, norms = measured["stages"], measured["norms"]
+    batches = {stage["batch_size"]: measured["steps"], **measured.get("batches", {})}
+    overhead = [(name, f"{rate['median']:,.0f}") for name, rate in measured["trainer"].items()]
+    return [
+        number_table("Targets", ["", "measured", "target", ""], target_rows(check_targets(measured))),
+        number_table(
+            f"Stages of a step of {stage['batch_size']} images: {stage['device']}, {stage['precision']}",
+            ["stage", "ms", "roofline, ms"],
+            stage_rows(stage),
+            ROOFLINE,
+        ),
+        number_table("Images to the network", RATES, loader_rows(measured)),
+        number_table("A store outside the page cache", RATES, cold_rows(measured["cold"])),
+        *(
+            number_table(f"A step of {size} images", ["", "ms", "images/s"], step_rows(steps, int(size)))
+            for size, steps in batches.items()
+        ),
+        number_table(
+            "Response normalization, forward and backward",
+            ["", "ms"],
+            [(name, f"{1e3 * seconds:,.1f}") for name, seconds in norms.items()],
+        ),
+        *(
+            [number_table("Overhead of the trainer over a bare loop", ["", "µs per step"], overhead)]
+            if overhead
+            else []
+        ),
+    ]
 
 
 def stage_rows(stage: JsonObject) -> list[tuple[str, ...]]:
@@ -136,15 +151,6 @@ def projection_lines(measured: JsonObject) -> list[str]:
     ]
 
 
-def make_rich_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
-    rich_table = Table(title=title, title_justify="left")
-    for number, heading in enumerate(headings):
-        rich_table.add_column(heading, justify="right" if number else "left")
-    for row in rows:
-        rich_table.add_row(*row)
-    return rich_table
-
-
 HEAD = """# Benchmarks
 
 Written by `python -m alexnet_pl bench report bench.output={names}` from the JSON files of `bench`. The candidates run
@@ -192,55 +198,23 @@ def machine_line(measured: JsonObject) -> str:
 
 
 def prepare_section(measured: JsonObject) -> str:
-    rates = [
-        (name, f"{rate['median']:,.0f}", f"{rate['low']:,.0f} to {rate['high']:,.0f}")
-        for name, rate in measured["images_per_second"].items()
-    ]
-    ratios = [(name, f"{ratio:.2f}") for name, ratio in measured["ratios"].items()]
-    return "\n".join(
-        [
-            f"## Preparing a store: {measured['machine']['cpu']}\n",
-            machine_line(measured) + f" {measured['images']:,} of them to 256 × 256, {measured['workers']} workers.\n",
-            markdown_table(("", "images/s", "slowest to fastest round"), rates),
-            markdown_table(("ratio", "times"), ratios),
-        ]
-    )
+    heading = f"## Preparing a store: {measured['machine']['cpu']}"
+    return "\n\n".join([heading, machine_line(measured), to_markdown(prepare_tables(measured), 3)])
 
 
 def training_section(measured: JsonObject, path: Path, base: Path) -> str:
-    host, stage, overhead = measured["machine"], measured["stages"], overhead_rows(measured)
-    size, picture = stage["batch_size"], path.with_suffix(".png")
+    host, picture = measured["machine"], path.with_suffix(".png")
     parts = [
-        f"## Training: {host['gpu'] or host['cpu']}\n",
-        f"{machine_line(measured)} {measured['rounds']} rounds.\n",
-        f"Ours: {describe_performance(measured['recipe'])}; {stage['precision']} unless noted. Stock PyTorch: the same "
-        "network with PyTorch's functions, eager, channels first, `torch.optim.SGD`, PyTorch's memory settings. "
-        f"Loaders: {host['cores']} worker processes or threads each.{GPU_NOTE if host['gpu'] else ''}\n",
-        markdown_table(("target", "measured", "bound", ""), target_rows(check_targets(measured))),
-        f"![rates and stages]({os.path.relpath(picture, base)})\n" if picture.is_file() else "",
-        f"A step of {size} images, {stage['device']}, {stage['precision']}, beside its roofline: bytes over bandwidth, "
-        "and operations over the rate of a large matrix product, both measured in the same run:\n",
-        markdown_table(("stage", "ms", "roofline, ms"), stage_rows(stage)),
-        markdown_table(("images to the network", "images/s", "slowest to fastest round"), loader_rows(measured)),
-        markdown_table(
-            ("a store outside the page cache", "images/s", "slowest to fastest round"), cold_rows(measured["cold"])
-        ),
-        markdown_table((f"step of {size} images", "ms", "images/s"), step_rows(measured["steps"], size)),
-        *(
-            markdown_table((f"step of {name} images", "ms", "images/s"), step_rows(each, int(name)))
-            for name, each in measured.get("batches", {}).items()
-        ),
-        markdown_table(
-            ("response normalization", "ms"), [(name, f"{1e3 * s:,.1f}") for name, s in measured["norms"].items()]
-        ),
-        *([markdown_table(("overhead of the trainer", "µs per step"), overhead)] if overhead else []),
+        f"## Training: {host['gpu'] or host['cpu']}",
+        f"{machine_line(measured)} {measured['rounds']} rounds.",
+        f"Ours: {describe_performance(measured['recipe'])}; {measured['stages']['precision']} unless noted. Stock "
+        "PyTorch: the same network with PyTorch's functions, eager, channels first, `torch.optim.SGD`, PyTorch's "
+        f"memory settings. Loaders: {host['cores']} worker processes or threads each.{GPU_NOTE if host['gpu'] else ''}",
+        f"![rates and stages]({os.path.relpath(picture, base)})" if picture.is_file() else "",
+        to_markdown(training_tables(measured), 3).rstrip(),
         "\n".join(f"- {line.strip()}" for line in (*fit_lines(measured), *projection_lines(measured))) + "\n",
     ]
-    return "\n".join(part for part in parts if part)
-
-
-def overhead_rows(measured: JsonObject) -> list[tuple[str, ...]]:
-    return [(name, f"{rate['median']:,.0f}") for name, rate in measured["trainer"].items()]
+    return "\n\n".join(part for part in parts if part)
 
 
 def describe_performance(recipe: JsonObject) -> str:
@@ -248,8 +222,3 @@ def describe_performance(recipe: JsonObject) -> str:
     return ", ".join(
         f"`performance.{key}={str(value).lower()}`" for key, value in migrate(recipe)["performance"].items()
     )
-
-
-def markdown_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    align = ("left", *("right" for _ in headings[1:]))
-    return tabulate(rows, headings, "pipe", disable_numparse=True, colalign=align) + "\n"

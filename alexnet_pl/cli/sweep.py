@@ -34,7 +34,7 @@ def print_summary(jobs: list[SweepJob]) -> None:
     measured = sorted(fits, key=lambda job: job.value or 0.0)
     if len(measured) < 2:
         return
-    from alexnet_pl.reporting.tables import Table, print_tables  # not at the top, since `--help` needs no tables
+    from alexnet_pl.table import Table, print_tables  # not at the top, since `--help` needs no tables
 
     first, root = measured[0], os.path.commonpath([job.folder for job in measured])
     swept = [key for key in first.values if len({job.values.get(key) for job in jobs}) > 1]

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.bench import prepare_suite
-from alexnet_pl.bench.report import print_prepare_tables, print_training_tables
+from alexnet_pl.bench.report import print_prepare_report, print_training_report
 from alexnet_pl.commands.typed_overrides import check_typed_store
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
@@ -33,7 +33,7 @@ def bench(cfg: DictConfig, folder: Path) -> None:
         measured = prepare_suite.measure_prepare(
             Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds
         )
-        print_prepare_tables(measured)
+        print_prepare_report(measured)
     else:
         measured = measure_training_stages(cfg, folder)
     if cfg.bench.output:
@@ -46,7 +46,7 @@ def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from alexnet_pl.bench import end_to_end, suite  # these import the trainer, which takes seconds
 
     measured = suite.measure_training(cfg, folder)
-    print_training_tables(measured)
+    print_training_report(measured)
     if cfg.bench.output:
         from alexnet_pl.bench.chart import draw_bench_chart
 

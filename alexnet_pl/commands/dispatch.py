@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.registry import COMMANDS, HOME, Command, find
+from alexnet_pl.commands.registry import COMMANDS, Command, find
 from alexnet_pl.commands.typed_overrides import check_store, check_typed_store
 from alexnet_pl.console import is_first_process, silence_image_warnings
 from alexnet_pl.errors import UserError
@@ -15,7 +15,7 @@ from alexnet_pl.errors import UserError
 
 def load(target: str) -> Callable[..., Any]:
     module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)
+    return getattr(importlib.import_module(f"alexnet_pl.commands.{module}"), function)
 
 
 def run(cfg: DictConfig, folder: Path) -> float | None:
@@ -29,7 +29,7 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
         check_typed_store(cfg)
     target = load(target_of(command, cfg))
     if command.uses_trainer:
-        return load(f"{HOME}.trainer:run_with_trainer")(target, cfg, folder)
+        return load("trainer:run_with_trainer")(target, cfg, folder)
     return target(cfg, folder)
 
 
@@ -42,11 +42,11 @@ def target_of(command: Command, cfg: DictConfig) -> str:
     """Target of a command for the kind of recipe. Raises UserError if the command does not support it."""
     kind = kind_of(cfg)
     if not command.uses_trainer:
-        return command.target
-    if not kind and not command.target:
+        return command.function
+    if not kind and command.boxes_only:
         raise UserError(f"{command.name}: needs a run of a box recipe, such as fit -c configs/overfeat_detect.yaml")
     if not kind:
-        return command.target
+        return command.function
     if kind not in command.targets_by_kind:
         able = ", ".join(name for name, one in COMMANDS.items() if kind in one.targets_by_kind)
         raise UserError(f"{command.name}: not for {kind}, only {able}")
@@ -63,5 +63,5 @@ def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     chosen = options.read_options(given, getattr(options, command.options))
     if root := getattr(chosen, "root", None):
         check_store(root)
-    load(command.target)(folders, chosen)
+    load(command.function)(folders, chosen)
     return folders

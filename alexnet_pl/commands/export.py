@@ -1,6 +1,5 @@
 """`export`: write a run's network for other programs, with a model card, and verify the written file."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import read_record, to_json, write_json
+from alexnet_pl.files import read_record, replacing, to_json, write_json
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import FIRST_LINES, model_card
 from alexnet_pl.inference.trained_network import build_network
@@ -45,14 +44,10 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     out = Path(options.out) if options.out else run / "export"
     check_own_files(out)
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"partial-{os.getpid()}-{name}"  # another process may export at the same time
-    try:
-        write(network, weights, partial)
+    with replacing(out / name) as temporary:
+        write(network, weights, temporary)
         images, kind = images_to_check(store, network.size)
-        difference = largest_difference(network, partial, run_written, images)
-        partial.replace(out / name)
-    finally:
-        partial.unlink(missing_ok=True)
+        difference = largest_difference(network, temporary, run_written, images)
     write_json(out / CONFIG, to_json(weights.info))
     known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
     source = options.publish or out.resolve().name

@@ -17,13 +17,13 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import write_json
-from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
 from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
+from alexnet_pl.table import Table, print_tables
 
 SHOWN = 20  # queries printed to the console; the file holds all
 
@@ -88,20 +88,11 @@ def check_codes_alone(options: RetrievalOptions) -> None:
 
 def query_images(cfg: DictConfig, index: ImageIndex) -> tuple[list[str], np.ndarray, None]:
     paths = predict.find_images(cfg.predict.images)
-    names, embedded, not_read = [], [], {}
-    module = index.extractor.module
-    how = resizing_filter(module.filter, cfg)
-    for start in range(0, len(paths), predict.BATCH):
-        batch = paths[start : start + predict.BATCH]
-        readable, squares, unreadable = predict.read_squares(batch, module.augment.size, how)
-        not_read |= unreadable
-        if readable:
-            names += map(str, readable)
-            embedded.append(index.embed(squares))
-    for path, reason in not_read.items():
-        print(f"not read: {path} ({reason})")
-    if not embedded:
-        raise UserError(f"predict.images: none of {len(not_read)} could be read")
+    module, names, embedded = index.extractor.module, [], []
+    shape = predict.make_square(module.augment.size, resizing_filter(module.filter, cfg))
+    for read, images in predict.read_batches(paths, shape):
+        names += map(str, read)
+        embedded.append(index.embed(torch.stack(images)))
     return names, np.concatenate(embedded), None
 
 

@@ -4,7 +4,6 @@ name and classes of the store; `transfer.layers=null`: all layers but the last; 
 These keys are set in the config before a command reads it, and saved in the run folder's config.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from alexnet_pl.console import is_first_process
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_named_net
+from alexnet_pl.files import replacing
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
@@ -118,6 +118,5 @@ def save_filled_in(cfg: DictConfig, path: Path, keys: Iterable[str]) -> None:
     config = OmegaConf.load(path)
     for key in keys:
         OmegaConf.update(config, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    OmegaConf.save(config, partial)
-    partial.replace(path)
+    with replacing(path) as temporary:
+        OmegaConf.save(config, temporary)

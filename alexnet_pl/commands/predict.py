@@ -6,7 +6,6 @@ from omegaconf import DictConfig
 
 from alexnet_pl import runtime
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import predict as predict_module
 from alexnet_pl.experiment.predict import find_images, print_predictions, write_predictions
 from alexnet_pl.experiment.trained_run import open_network, resizing_filter
@@ -16,10 +15,7 @@ def predict(cfg: DictConfig, folder: Path) -> None:
     paths = find_images(cfg.predict.images)
     module = open_network(cfg)
     how = resizing_filter(module.filter, cfg)
-    rows, unread = predict_module.predict(module, paths, how, runtime.device(cfg))
-    if not rows:
-        path, reason = next(iter(unread.items()))
-        raise UserError(f"predict.images: none of {len(unread)} could be read; {path}: {reason}")
-    table = write_predictions(rows, folder)
-    print_predictions(rows, unread)
-    print_message(f"{pluralize(len(rows), 'image')}{f', {len(unread)} not read' if unread else ''}", table)
+    rows = predict_module.predict(module, paths, how, runtime.device(cfg))
+    table, num_unread = write_predictions(rows, folder), len(paths) - len(rows)
+    print_predictions(rows)
+    print_message(f"{pluralize(len(rows), 'image')}{f', {num_unread} not read' if num_unread else ''}", table)

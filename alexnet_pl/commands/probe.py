@@ -15,11 +15,11 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment import build
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.reporting.tables import Table, print_tables
 from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.linear_probe import ProbeResult, probe_features
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.provenance import current_commit
+from alexnet_pl.table import Table, print_tables
 
 
 def probe(cfg: DictConfig, folder: Path) -> float:

@@ -10,29 +10,29 @@ from typing import Literal
 
 from alexnet_pl.errors import UserError
 
-HOME = "alexnet_pl.commands"
 NET = ("model", "augment")  # sections that decide a checkpoint's network
 MACHINE = ("trainer", "performance", "distributed")
 
 
 @dataclass(frozen=True)
 class Command:
-    """`target`: `module:function`, called with (config, run folder), or (folders, options) for `takes="runs"`.
+    """`target`: `module:function` in this package, NAME:NAME by default, called with (config, run folder), or (folders,
+    options) for `takes="runs"`.
 
-    `targets_by_kind`: targets for code and box recipes, by the config section that only such a recipe has; a command
-    without `target` supports only these. `keys`: sections and top-level keys of the config that the command reads.
-    `next`: command to suggest afterwards, with {run}, {recipe} and {data} to fill in; `next_by_kind`: the same after a
-    code or box recipe.
+    `targets_by_kind`: targets for code and box recipes, by the config section that only such a recipe has. `keys`:
+    sections and top-level keys of the config that the command reads. `next`: command to suggest afterwards, with {run},
+    {recipe} and {data} to fill in; `next_by_kind`: the same after a code or box recipe.
     """
 
     name: str
     help: str
-    target: str
+    target: str = ""
     targets_by_kind: dict[str, str] = field(default_factory=dict)
     default_recipe: str = ""  # recipe without -c
     needs_checkpoint: bool = False  # by default the newest last.ckpt of the recipe
     stable_run_dir: bool = False  # the same command uses the same run folder again
     uses_trainer: bool = False
+    boxes_only: bool = False  # only for runs of box recipes
     first_process_only: bool = False  # in a job of torchrun or srun
     takes: Literal["recipe", "runs"] = "recipe"
     operands: str = "RUN [RUN ...]"  # for takes="runs": the arguments without a key
@@ -42,6 +42,10 @@ class Command:
     next: str = ""
     next_by_kind: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def function(self) -> str:
+        return self.target or f"{self.name}:{self.name}"
+
 
 COMMANDS = {
     command.name: command
@@ -49,7 +53,6 @@ COMMANDS = {
         Command(
             "prepare",
             "make a store from a copy of the images (prepare.source → data.root)",
-            f"{HOME}.prepare:prepare",
             keys=("data", "prepare"),
             examples=("prepare -c imagenette prepare.source=/downloads/imagenette data.root=/fast/imagenette",),
             next="fit -c {recipe} {data}",
@@ -57,7 +60,7 @@ COMMANDS = {
         Command(
             "verify",
             "verify the checksums of the store at data.root",
-            f"{HOME}.prepare:verify",
+            target="prepare:verify",
             default_recipe="_base.yaml",
             keys=("data", "prepare"),
             examples=("verify data.root=/fast/imagenette",),
@@ -66,8 +69,7 @@ COMMANDS = {
         Command(
             "fit",
             "train; ckpt_path=last resumes the newest run of the recipe",
-            f"{HOME}.fit:fit",
-            targets_by_kind={"codes": f"{HOME}.codes:fit", "boxes": f"{HOME}.boxes:fit"},
+            targets_by_kind={"codes": "codes:fit", "boxes": "boxes:fit"},
             uses_trainer=True,
             keys=(
                 *("seed", "ckpt_path", "objective", "logger", "wandb", "data", *NET, "optim", "schedule"),
@@ -85,7 +87,7 @@ COMMANDS = {
         Command(
             "validate",
             "errors on the validation images, center view",
-            f"{HOME}.evaluate:validate",
+            target="evaluate:validate",
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("ckpt_path", "data", *NET, *MACHINE),
@@ -94,8 +96,8 @@ COMMANDS = {
         Command(
             "test",
             "errors with ten views (§5.1), written to result.json",
-            f"{HOME}.evaluate:test",
-            targets_by_kind={"codes": f"{HOME}.codes:test", "boxes": f"{HOME}.box_test:test"},
+            target="evaluate:test",
+            targets_by_kind={"codes": "codes:test", "boxes": "box_test:test"},
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("ckpt_path", "test", "logger", "data", *NET, "codes", "detect", *MACHINE),
@@ -106,8 +108,7 @@ COMMANDS = {
         Command(
             "reproduce",
             "fit and test; the same command resumes after an interruption",
-            f"{HOME}.reproduce:reproduce",
-            targets_by_kind={"codes": f"{HOME}.codes:reproduce", "boxes": f"{HOME}.boxes:reproduce"},
+            targets_by_kind={"codes": "codes:reproduce", "boxes": "boxes:reproduce"},
             stable_run_dir=True,
             uses_trainer=True,
             keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", "boxes", "detect", *MACHINE),
@@ -117,7 +118,7 @@ COMMANDS = {
         Command(
             "ensemble",
             "average the predictions of networks (§7): ensemble.groups to train, or tested ensemble.members",
-            f"{HOME}.ensemble:average",
+            target="ensemble:average",
             stable_run_dir=True,
             uses_trainer=True,
             first_process_only=True,
@@ -128,7 +129,6 @@ COMMANDS = {
         Command(
             "predict",
             "classify images: predict.images=FILE_OR_FOLDER",
-            f"{HOME}.predict:predict",
             needs_checkpoint=True,
             uses_trainer=True,
             first_process_only=True,
@@ -138,8 +138,8 @@ COMMANDS = {
         Command(
             "detect",
             "detect objects in images: predict.images=FILE_OR_FOLDER",
-            "",
-            targets_by_kind={"boxes": f"{HOME}.detect:detect"},
+            boxes_only=True,
+            targets_by_kind={"boxes": "detect:detect"},
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("detect", "predict", "ckpt_path", "trainer"),
@@ -148,7 +148,6 @@ COMMANDS = {
         Command(
             "features",
             "save the fc7 activations of all images of a split in the run folder (§7.1)",
-            f"{HOME}.features:features",
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("features", "ckpt_path", "data", *NET, *MACHINE),
@@ -158,7 +157,6 @@ COMMANDS = {
         Command(
             "probe",
             "linear probe: logistic regression on a layer's activations for the images at data.root",
-            f"{HOME}.probe:probe",
             needs_checkpoint=True,
             uses_trainer=True,
             first_process_only=True,
@@ -171,7 +169,7 @@ COMMANDS = {
         Command(
             "retrieve",
             "find the training images nearest to predict.images=FILE_OR_FOLDER or to the test images (Figure 4)",
-            f"{HOME}.features:retrieve",
+            target="features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
             first_process_only=True,
@@ -181,7 +179,6 @@ COMMANDS = {
         Command(
             "bench",
             "measure throughput of training; `bench prepare`: of preparing a store; `bench gpu`: all GPU measurements",
-            f"{HOME}.bench:bench",
             default_recipe="ilsvrc2012.yaml",
             keys=("bench", "prepare", "data", *NET, *MACHINE),
             examples=("bench data.root=/fast/ilsvrc2012", "bench prepare prepare.source=/downloads/photographs"),
@@ -189,7 +186,6 @@ COMMANDS = {
         Command(
             "report",
             "print what the run folders in report.runs measured beside the paper's numbers; write all rows to files",
-            f"{HOME}.report:report",
             default_recipe="_base.yaml",
             stable_run_dir=True,
             keys=("report",),
@@ -199,7 +195,7 @@ COMMANDS = {
         Command(
             "dashboard",
             "save tables and curves as a W&B workspace and report in wandb.project=… wandb.entity=…",
-            f"{HOME}.report:dashboard",
+            target="report:dashboard",
             default_recipe="_base.yaml",
             stable_run_dir=True,
             keys=("wandb", "report"),
@@ -208,7 +204,6 @@ COMMANDS = {
         Command(
             "figures",
             "draw Figures 2, 3, 4 and training curves into RUN/figures/, and Figure 1 of cifar10 runs into docs/",
-            f"{HOME}.figures:figures",
             takes="runs",
             options="FigureOptions",
             examples=("figures runs/imagenette/latest", "figures runs/cifar10 out=runs/cifar10"),
@@ -217,7 +212,7 @@ COMMANDS = {
         Command(
             "curves",
             "print learning curves and test results of runs, or of all runs below a folder, side by side, as Markdown",
-            f"{HOME}.report:curves",
+            target="report:curves",
             takes="runs",
             options="CurveOptions",
             examples=("curves runs/imagenette/latest", "curves runs/cifar10_13pct runs/cifar10_11pct norms=true"),
@@ -225,7 +220,6 @@ COMMANDS = {
         Command(
             "export",
             "export a network as safetensors, ONNX or torch.export, with a model card",
-            f"{HOME}.export:export",
             takes="runs",
             options="ExportOptions",
             examples=("export runs/demo/latest", "export runs/demo/latest format=onnx out=demo-onnx"),
@@ -233,7 +227,7 @@ COMMANDS = {
         Command(
             "import",
             "convert weights of the authors' program, Caffe or torchvision to a run folder",
-            f"{HOME}.import_weights:import_weights",
+            target="import_weights:import_weights",
             takes="runs",
             operands="FILE",
             options="ImportOptions",
@@ -244,7 +238,6 @@ COMMANDS = {
         Command(
             "page",
             "open a local web app that classifies images with a run's network",
-            f"{HOME}.page:page",
             takes="runs",
             options="PageOptions",
             examples=("page runs/imagenette/latest port=7860",),

@@ -30,6 +30,7 @@ from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
 from alexnet_pl.reporting.terminal import print_outdated, print_report
 from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
+from alexnet_pl.table import to_markdown
 from alexnet_pl.training.loggers import is_offline
 
 SAVED = "saved.json"  # ids of the saved view and report, to replace them in the next call
@@ -51,7 +52,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes]
     all_tables += [*box_claims, *box_proxies, *([unmatched_table(unmatched, roots)] if unmatched else [])]
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, write in {"md": tables.to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
+    for suffix, write in {"md": to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
         (folder / f"report.{suffix}").write_text(write(all_tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
     (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]))
@@ -59,7 +60,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
         save_code_curves(code_tests, folder)
         (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)))
     if box_tests:
-        (folder / "boxes.md").write_text(box_tables.PAGE + tables.to_markdown([*box_claims, *box_proxies]))
+        (folder / "boxes.md").write_text(box_tables.PAGE + to_markdown([*box_claims, *box_proxies]))
     draw_comparison_chart(folder / "report.png", rows, proxy_results)
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 
@@ -113,4 +114,4 @@ def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
 
 
 def curves(runs: list[Path], options: CurveOptions) -> None:
-    print("\n".join(norms_comparison.norms_page(runs) if options.norms else learning_curves.curves_page(runs)).rstrip())
+    print((norms_comparison.norms_page(runs) if options.norms else learning_curves.curves_page(runs)).rstrip())

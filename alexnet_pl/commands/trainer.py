@@ -11,8 +11,8 @@ from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.locks import run_lock
 from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
-from alexnet_pl.runs.lock import run_lock
 from alexnet_pl.runtime import set_tf32
 from alexnet_pl.training.strategies import peers
 

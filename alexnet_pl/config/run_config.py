@@ -22,7 +22,7 @@ from omegaconf import ListConfig
 from alexnet_pl.config.migration import check_recipe_keys, migrate
 from alexnet_pl.config.sections import SECTIONS, VALUES
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import CACHE, DEFAULT_CACHE
+from alexnet_pl.files import CACHE, DEFAULT_CACHE, replacing
 
 RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config
@@ -59,9 +59,8 @@ def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
 def write_copy(path: Path, text: str) -> Path:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return path
 
 

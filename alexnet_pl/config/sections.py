@@ -122,8 +122,12 @@ def describe_views(name: str) -> str:
     _, stride, *rest = name.split("_")
     scales = [word for word in rest if word.isdigit()]
     options = ", ".join(word for word in rest if not word.isdigit())
-    where = f"scale{'s' * (len(scales) > 1)} {', '.join(scales)}"
-    return f"{stride} windows at {where}{options and f' ({options})'}"
+    return f"{stride} windows at {describe_scales(scales)}{options and f' ({options})'}"
+
+
+def describe_scales(scales: Sequence[int | str]) -> str:
+    """Scale numbers in words: "scale 1", "scales 1, 2"."""
+    return f"scale{'s' * (len(scales) > 1)} {', '.join(map(str, scales))}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.detection.finder import PredictedBoxes
-from alexnet_pl.files import JsonObject
+from alexnet_pl.files import JsonObject, replacing
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 
@@ -44,10 +44,8 @@ def write_boxes(folder: Path, images: Sequence[tuple[str, PredictedBoxes]], clas
 
 def write_rows(path: Path, rows: Iterable[JsonObject]) -> None:
     """Write a JSON array with one row per line, replacing the file atomically."""
-    partial = path.with_name(f"{path.name}.tmp")
-    with partial.open("w") as file:
+    with replacing(path) as temporary, temporary.open("w") as file:
         file.write("[")
         for number, row in enumerate(rows):
             file.write(f"{',' if number else ''}\n{json.dumps(row)}")
         file.write("\n]\n")
-    partial.replace(path)

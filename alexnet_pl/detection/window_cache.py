@@ -34,8 +34,8 @@ from alexnet_pl.detection.pyramid import gather_windows, rescale_boxes, resize_i
 from alexnet_pl.detection.window_writer import FEATURES, WindowBatch, WindowWriter, remove_parts
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.image_scales import pyramid_sides
-from alexnet_pl.files import JsonObject, write_json
-from alexnet_pl.runs.lock import lock_when_free
+from alexnet_pl.files import JsonObject, check_space, write_json
+from alexnet_pl.locks import lock_when_free
 
 ABOUT = "about.json"
 
@@ -94,7 +94,8 @@ def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: B
     partial, width = path.with_name(f"{path.name}.partial"), feature_width(network)
     with WindowWriter(partial, width) as writer:
         left = boxed[writer.images :]
-        check_space(partial, len(left), width, options)
+        advice = "fewer boxes.windows or boxes.scales, or boxes.flip=false"
+        check_space(partial, len(left) * max_bytes(width, options), "boxes.windows", advice)
         before = f", after {writer.images:,} that are saved" if writer.images else ""
         progress(f"features of the windows of {len(left):,} {split.name} images{before}, kept in {shorten_path(path)}")
         for number in track(left, f"windows of {split.name}", transient=True):
@@ -115,15 +116,9 @@ def feature_width(network: BoxNetwork) -> int:
     return network.regressor.fc1.weight[0].numel()
 
 
-def check_space(folder: Path, images: int, width: int, options: BoxOptions) -> None:
-    """Raise UserError if the windows could need more than the free disk space."""
-    each = 2 * width * options.windows * len(options.scales) * (1 + options.flip)
-    free = shutil.disk_usage(folder).free
-    if images * each > free:
-        raise UserError(
-            f"{folder}: windows of {images:,} images take up to {images * each / 1e9:,.0f} GB, {free / 1e9:,.0f} GB "
-            "are free; fewer boxes.windows or boxes.scales, or boxes.flip=false"
-        )
+def max_bytes(width: int, options: BoxOptions) -> int:
+    """Bytes that the windows of an image take at most."""
+    return 2 * width * options.windows * len(options.scales) * (1 + options.flip)
 
 
 @torch.no_grad()

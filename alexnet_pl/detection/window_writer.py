@@ -11,6 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 from torch import Tensor
 
+from alexnet_pl.files import replacing
+
 FEATURES = "features.f16"
 IMAGES_PER_PART = 256
 
@@ -85,11 +87,8 @@ class WindowWriter:
             concatenate([targets for targets, _ in self.pending], (0, 4), np.float32),
             concatenate([labels for _, labels in self.pending], (0,), np.int64),
         )
-        path = part_path(self.folder, len(self.parts))
-        partial = path.with_suffix(".tmp")
-        with partial.open("wb") as file:
+        with replacing(part_path(self.folder, len(self.parts))) as temporary, temporary.open("wb") as file:
             np.savez(file, **part._asdict())
-        partial.replace(path)
         self.parts.append(part)
         self.pending, self.pending_images = [], 0
 
@@ -101,7 +100,7 @@ class WindowWriter:
 
 def remove_parts(folder: Path, first: int = 0) -> None:
     """Remove the parts from number `first` on."""
-    for path in folder.glob("part-*.npz"):
+    for path in folder.glob("part-*"):
         if path >= part_path(folder, first):
             path.unlink()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.store import Store, short_name
 from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
@@ -65,7 +65,7 @@ def draw_confusions(
     """Draw one row per pair: the names, and the first images of the true class that were taken for the other."""
     from matplotlib.figure import Figure
 
-    names = [name.split(",")[0] for _, name in store.classes]
+    names = [short_name(name) for _, name in store.classes]
     figure = Figure(figsize=(1.3 * IMAGES_PER_PAIR + 2.6, 1.45 * len(pairs)), layout="constrained")
     cells = figure.subplots(len(pairs), IMAGES_PER_PAIR + 1, squeeze=False, width_ratios=[2] + [1] * IMAGES_PER_PAIR)
     for cell in cells.flat:

@@ -29,7 +29,7 @@ from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.files import parse_record, to_json
+from alexnet_pl.files import parse_record, temporary_path, to_json
 from alexnet_pl.runs.records import DatasetInfo
 
 ROWS_PER_BLOCK = 1024  # images in memory at a time
@@ -58,12 +58,12 @@ class PredictionFileWriter:
     """Writes blocks to a temporary file; `close` adds the test's description and renames it."""
 
     def __init__(self, path: Path, classes: int, with_probabilities: bool = True) -> None:
-        self.path, self.partial = path, path.with_name(path.name + ".partial")
+        self.path, self.temporary = path, temporary_path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.has_probabilities, self.rows = with_probabilities, 0
         self.pending: list[Block] = []
         self.file = pq.ParquetWriter(
-            self.partial, parquet_schema(classes, with_probabilities), compression="zstd", use_dictionary=False
+            self.temporary, parquet_schema(classes, with_probabilities), compression="zstd", use_dictionary=False
         )
 
     def add(self, block: Block) -> None:
@@ -87,12 +87,12 @@ class PredictionFileWriter:
         self.flush()
         self.file.add_key_value_metadata({"alexnet_pl": json.dumps({**to_json(test), "schema": SCHEMA})})
         self.file.close()
-        self.partial.replace(self.path)
+        self.temporary.replace(self.path)
 
     def discard(self) -> None:
         """Close and remove the file of a test that has failed."""
         self.file.close()
-        self.partial.unlink(missing_ok=True)
+        self.temporary.unlink(missing_ok=True)
 
 
 def concat_blocks(blocks: list[Block]) -> Block:

@@ -1,21 +1,19 @@
 """Predict the most probable classes of the user's own images, with the views of §5.1."""
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import list_paths, write_json
+from alexnet_pl.table import Table, print_tables
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
@@ -36,24 +34,34 @@ def find_images(given: str | Iterable[str] | None, key: str = "predict.images") 
     return found
 
 
-def read_squares(paths: list[Path], size: int, how: str) -> tuple[list[Path], torch.Tensor, dict[Path, str]]:
-    """Read and resize images: (files read, (N, 3, size, size) uint8 squares, file → reason why it was not read)."""
-    good, squares, bad = read_images(paths, partial(resize_center_crop, size=size, filter_name=how))
-    return good, torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8), bad
+def read_batches(
+    paths: Sequence[Path], shape: Callable[[torch.Tensor], torch.Tensor], size: int = BATCH, key: str = "predict.images"
+) -> Iterator[tuple[list[Path], list[torch.Tensor]]]:
+    """Read `size` files at a time: yield (files, (3, H, W) uint8 images from `shape`). At the end, print which files
+    could not be read, and why. Raises UserError if it is all of them. `key`: option for errors."""
+    not_read: dict[Path, str] = {}
+    num_read = 0
+    for start in track(range(0, len(paths), size), "read images", disable=len(paths) <= BATCH):
+        read, images = [], []
+        for path in paths[start : start + size]:
+            try:
+                images.append(shape(decode(path.read_bytes())[0]))
+                read.append(path)
+            except (OSError, ValueError) as error:
+                not_read[path] = str(error)
+        num_read += len(read)
+        if read:
+            yield read, images
+    if not num_read:
+        path, reason = next(iter(not_read.items()))
+        raise UserError(f"{key}: none of {len(not_read)} could be read; {path}: {reason}")
+    for path, reason in not_read.items():
+        print(f"not read: {path} ({reason})")
 
 
-def read_images(
-    paths: list[Path], resized: Callable[[torch.Tensor], torch.Tensor]
-) -> tuple[list[Path], list[torch.Tensor], dict[Path, str]]:
-    """Read images: (files read, (3, H, W) uint8 images from `resized`, file → reason why it was not read)."""
-    good, images, bad = [], [], {}
-    for path in paths:
-        try:
-            images.append(resized(decode(path.read_bytes())[0]))
-            good.append(path)
-        except (OSError, ValueError) as error:
-            bad[path] = str(error)
-    return good, images, bad
+def make_square(size: int, filter_name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Function that resizes and crops an image as `prepare` does: (3, size, size) uint8."""
+    return partial(resize_center_crop, size=size, filter_name=filter_name)
 
 
 PredictedLabel = TypedDict("PredictedLabel", {"class": str, "name": str, "probability": float})
@@ -67,29 +75,17 @@ class ImagePrediction(TypedDict):
 
 
 @torch.inference_mode()
-def predict(
-    module: Classifier, paths: list[Path], how: str, device: torch.device
-) -> tuple[list[ImagePrediction], dict[Path, str]]:
-    """Classify images: the five most probable classes of each, and file → reason why it was not read."""
+def predict(module: Classifier, paths: list[Path], how: str, device: torch.device) -> list[ImagePrediction]:
+    """Classify images: the five most probable classes of each."""
     module.to(device)
     rows: list[ImagePrediction] = []
-    unread: dict[Path, str] = {}
-    shape = resize_shorter_side if module.dense else resize_center_crop
-    for start in track(range(0, len(paths), BATCH), "predict", disable=len(paths) <= BATCH):
-        resized = partial(shape, size=module.augment.size, filter_name=how)
-        good, images, bad = read_images(paths[start : start + BATCH], resized)
-        unread |= bad
-        if good:
-            shown = [image.to(device) for image in images]
-            best = (
-                module.test_scores(shown if module.dense else torch.stack(shown))
-                .exp()
-                .topk(min(5, len(module.classes)))
-            )
-            rows += [
-                row(module, *found) for found in zip(good, best.values.tolist(), best.indices.tolist(), strict=True)
-            ]
-    return rows, unread
+    resize = resize_shorter_side if module.dense else resize_center_crop
+    for read, images in read_batches(paths, partial(resize, size=module.augment.size, filter_name=how)):
+        shown = [image.to(device) for image in images]
+        scores = module.test_scores(shown if module.dense else torch.stack(shown)).exp()
+        best = scores.topk(min(5, len(module.classes)))
+        rows += [row(module, *found) for found in zip(read, best.values.tolist(), best.indices.tolist(), strict=True)]
+    return rows
 
 
 def row(module: Classifier, path: Path, probabilities: list[float], indices: list[int]) -> ImagePrediction:
@@ -113,15 +109,11 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
     return path
 
 
-def print_predictions(rows: list[ImagePrediction], unread: dict[Path, str], most: int = 50) -> None:
+def print_predictions(rows: list[ImagePrediction], most: int = 50) -> None:
     """Print the first `most` images as a table; the files hold all images."""
-    table = Table("image", "most probable", "then")
+    shown = []
     for found in rows[:most]:
         said = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
-        table.add_row(*map(escape, (Path(found["file"]).name, said[0], ", ".join(said[1:]))))
-    console = Console()
-    console.print(table)
-    if len(rows) > most:
-        console.print(f"… and {len(rows) - most:,} more", highlight=False)
-    for path, reason in unread.items():
-        console.print(f"not read: {path} ({reason})", highlight=False, markup=False, soft_wrap=True)
+        shown.append([Path(found["file"]).name, said[0], ", ".join(said[1:])])
+    more = (f"… and {len(rows) - most:,} more",) if len(rows) > most else ()
+    print_tables([Table("", ["image", "most probable", "then"], shown, more)])

@@ -25,6 +25,7 @@ from alexnet_pl.runs.fit_status import differences
 from alexnet_pl.runs.layout import METRICS, collect_runs, read_config
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 from alexnet_pl.runs.provenance import read_sessions
+from alexnet_pl.table import Table, to_markdown
 
 CLAIM = BY_KEY["figure1"].values["epochs_to_25"]  # "six times faster"
 VARIED = {"model.activation", "optim.lr", "trainer.max_epochs"}  # settings in which runs may differ from the recipe
@@ -164,14 +165,12 @@ def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) 
         "",
         f"![Training error against epochs]({picture})",
         "",
-        *summary_lines(best),
-        "",
-        *seed_lines(best),
-        "",
+        to_markdown([summary_table(best), seed_table(best)]),
         "## The search for the rates",
         "",
-        *search_lines(runs, best),
+        SEARCH_NOTE,
         "",
+        to_markdown([search_table(runs, best)]),
         "## How it was measured",
         "",
         *method_lines(best),
@@ -179,28 +178,27 @@ def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) 
     return "\n".join(lines) + "\n"
 
 
-def summary_lines(best: dict[str, Group]) -> Iterator[str]:
-    ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
-    yield "| | paper | ours |"
-    yield "| --- | ---: | ---: |"
-    for activation, name in (("relu", "ReLU"), ("tanh", "tanh")):
+def summary_table(best: dict[str, Group]) -> Table:
+    rows = []
+    for activation, (name, _) in STYLES.items():
         epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
-        yield f"| epochs to {FIGURE1_ERROR:g} % training error, {name} | | {format_mean_and_deviation(epochs)} |"
-    yield f"| how many times faster ReLUs are | {CLAIM:g} | {format_mean_and_deviation(ratios)} |"
-    yield ""
-    yield "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
+        rows.append([f"epochs to {FIGURE1_ERROR:g} % training error, {name}", "", format_mean_and_deviation(epochs)])
+    ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
+    rows.append(["how many times faster ReLUs are", f"{CLAIM:g}", format_mean_and_deviation(ratios)])
+    note = "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
+    return Table("", ["", "paper", "ours"], rows, (note,), "lrr")
 
 
-def seed_lines(best: dict[str, Group]) -> Iterator[str]:
-    """Yield the table with one row per seed."""
+def seed_table(best: dict[str, Group]) -> Table:
+    """Table with one row per seed."""
     runs = {(activation, run.seed): run for activation, group in best.items() for run in group}
-    yield "| seed | ReLU, epochs | tanh, epochs | ratio |"
-    yield "| ---: | ---: | ---: | ---: |"
+    rows = []
     for seed in sorted({seed for _, seed in runs}):
         pair = [runs.get((activation, seed)) for activation in ("relu", "tanh")]
         both = [run.epochs for run in pair if run and run.epochs]
         ratio = f"{both[1] / both[0]:.2f}" if len(both) == 2 else ""
-        yield f"| {seed} | {' | '.join(map(format_epochs, pair))} | {ratio} |"
+        rows.append([str(seed), *map(format_epochs, pair), ratio])
+    return Table("", ["seed", "ReLU, epochs", "tanh, epochs", "ratio"], rows, align="rrrr")
 
 
 def format_epochs(run: Figure1Run | None) -> str:
@@ -209,18 +207,16 @@ def format_epochs(run: Figure1Run | None) -> str:
     return f"{run.epochs:.2f}" if run.epochs else f"more than {len(run.errors)}"
 
 
-def search_lines(runs: list[Figure1Run], best: dict[str, Group]) -> Iterator[str]:
-    """Yield the table with one row per rate, for its first seed; errors of one activation are after the same epoch."""
+def search_table(runs: list[Figure1Run], best: dict[str, Group]) -> Table:
+    """Table with one row per rate, for its first seed; errors of one activation are after the same epoch."""
     first = {key: min(group, key=lambda run: run.seed) for key, group in group_runs(runs).items()}
-    yield SEARCH_NOTE
-    yield ""
-    yield "| activation | rate | epochs to the line | training error % | |"
-    yield "| --- | ---: | ---: | ---: | --- |"
+    rows = []
     for (activation, rate), run in sorted(first.items()):
         common = count_shared_epochs([[other] for key, other in first.items() if key[0] == activation])
-        error = f" {run.errors[common - 1]:.1f} after {common}" if run.errors else ""
-        mark = " chosen" if run in best[activation] else ""
-        yield f"| {activation} | {rate:g} | {format_epochs(run)} |{error} |{mark} |"
+        error = f"{run.errors[common - 1]:.1f} after {common}" if run.errors else ""
+        mark = "chosen" if run in best[activation] else ""
+        rows.append([activation, f"{rate:g}", format_epochs(run), error, mark])
+    return Table("", ["activation", "rate", "epochs to the line", "training error %", ""], rows, align="lrrrl")
 
 
 def method_lines(best: dict[str, Group]) -> Iterator[str]:
@@ -233,17 +229,12 @@ def method_lines(best: dict[str, Group]) -> Iterator[str]:
     for activation, group in sorted(best.items()):
         for description in sorted({describe_run(run.folder) for run in group}):
             count = sum(describe_run(run.folder) == description for run in group)
-            yield f"- {activation}, {count} run{'s' * (count != 1)}: rate {group[0].rate:g}, {description}"
+            yield f"- {activation}, {pluralize(count, 'run')}: rate {group[0].rate:g}, {description}"
 
 
 def describe_run(run: Path) -> str:
-    """Describe data, machine, precision and commit of a run."""
-    if not (sessions := read_sessions(run)):
-        return "of unknown origin (no provenance.json)"
-    session = sessions[0]
-    changed = " with uncommitted changes" if session.changed_files else ""
-    store, commit = session.store, (session.commit or "none")[:10]
-    return f"{store.name} ({store.fingerprint[:12]}), {session.arithmetic}, commit {commit}{changed}"
+    sessions = read_sessions(run)
+    return sessions[0].describe() if sessions else "of unknown origin (no provenance.json)"
 
 
 def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
@@ -254,7 +245,7 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
     for activation, (name, style) in STYLES.items():
         runs = [run for run in groups.get(activation, []) if run.errors]
         for run in runs:
-            label = f"{name}, {len(runs)} seed{'s' * (len(runs) != 1)}" if run is runs[0] else None
+            label = f"{name}, {pluralize(len(runs), 'seed')}" if run is runs[0] else None
             epochs = range(1, len(run.errors) + 1)
             axes.plot(epochs, run.errors, style, color=theme.ink, linewidth=1, alpha=0.8, label=label)
         if epochs_to_line := [run.epochs for run in runs if run.epochs]:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from alexnet_pl.data.store.store import short_name
 from alexnet_pl.figures.examples import SavedPrediction
 from alexnet_pl.figures.style import Theme
 
@@ -70,7 +71,7 @@ def draw_prediction(axes: Axes, prediction: SavedPrediction, classes: list[str],
 
 def shorten_name(name: str, letters: int = LETTERS) -> str:
     """First name of a synset, shortened to `letters` characters."""
-    first = name.split(",")[0]
+    first = short_name(name)
     return first if len(first) <= letters else first[: letters - 1] + "…"
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.predict import find_images, read_squares
+from alexnet_pl.experiment.predict import find_images, make_square, read_batches
 from alexnet_pl.experiment.trained_run import TrainedRun, resizing_filter
 from alexnet_pl.figures import attribution, units
 from alexnet_pl.figures.attribution import ExplainedImage
@@ -66,12 +66,10 @@ def one_image_a_class(run: TrainedRun, count: int) -> Tensor:
 
 
 def read_pictures(run: TrainedRun, pictures: str) -> Tensor:
-    """Read the user's images: (N, 3, size, size) uint8. Raises UserError if one cannot be read."""
+    """Read the user's images: (N, 3, size, size) uint8. Raises UserError if none can be read."""
     paths = find_images(pictures, "pictures")[:SHOWN_PICTURES]
-    _, squares, unread = read_squares(paths, run.module.augment.size, resizing_filter(run.module.filter, run.cfg))
-    for path, reason in unread.items():
-        raise UserError(f"pictures: {path}: {reason}")
-    return squares
+    shape = make_square(run.module.augment.size, resizing_filter(run.module.filter, run.cfg))
+    return torch.stack([image for _, images in read_batches(paths, shape, key="pictures") for image in images])
 
 
 def explain(run: TrainedRun, image: Tensor, layer: str) -> ExplainedImage:
@@ -81,9 +79,8 @@ def explain(run: TrainedRun, image: Tensor, layer: str) -> ExplainedImage:
     with torch.inference_mode():
         probabilities = F.softmax(net(view).float(), 1)[0]
     label = int(probabilities.argmax())
-    edge = (augment.size - augment.crop) // 2
     return ExplainedImage(
-        image[:, edge : edge + augment.crop, edge : edge + augment.crop],
+        augment.center(image),
         run.classes[label],
         float(probabilities[label]),
         occlusion_map(net, view, label),

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from alexnet_pl.errors import UserError, not_installed
 from alexnet_pl.files import JsonObject, to_json
-from alexnet_pl.inference.trained_network import TrainedNetwork, load
-from alexnet_pl.inference.weights import METADATA_KEY, Weights, write_safetensors
+from alexnet_pl.inference.trained_network import TrainedNetwork, build_network
+from alexnet_pl.inference.weights import METADATA_KEY, Weights, read_exported_weights, write_safetensors
 
 TOLERANCE = 1e-3  # of the largest probability; sums in another order change about 1e-6 of it in float32
 INPUT, OUTPUT = "images", "probabilities"
@@ -33,12 +33,13 @@ def export_torch(network: TrainedNetwork, weights: Weights, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own file layout
         program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
-        torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": json.dumps(to_json(weights.info))})
+        with path.open("wb") as file:  # torch wants a path to end in .pt2
+            torch.export.save(program, file, extra_files={f"{METADATA_KEY}.json": json.dumps(to_json(weights.info))})
 
 
 def run_torch(path: Path, images: Tensor, views: str) -> Tensor:
-    with torch.inference_mode():
-        return torch.export.load(path).module()(images)
+    with torch.inference_mode(), path.open("rb") as file:
+        return torch.export.load(file).module()(images)
 
 
 def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
@@ -64,7 +65,7 @@ def export_safetensors(network: TrainedNetwork, weights: Weights, path: Path) ->
 
 def run_safetensors(path: Path, images: Tensor, views: str) -> Tensor:
     with torch.inference_mode():
-        return load(path, views)(images)
+        return build_network(read_exported_weights(path), path, views)(images)
 
 
 ExportFunction = Callable[[TrainedNetwork, Weights, Path], None]
@@ -99,8 +100,8 @@ def largest_difference(network: TrainedNetwork, path: Path, run: RunFunction, im
         difference = (run(path, part, network.view_set) - expected).abs().max()
         if not difference <= TOLERANCE * expected.max():  # also if one is NaN
             raise UserError(
-                f"{path.suffix} file: its probabilities differ from the network's by up to {difference:.2g}, which is "
-                "too much; the file was deleted; choose another format, or check the weights with `test`"
+                f"format: the written file's probabilities differ from the network's by up to {difference:.2g}, which "
+                "is too much; the file was deleted; choose another format, or check the weights with `test`"
             )
         differences.append(float(difference))
     return max(differences)

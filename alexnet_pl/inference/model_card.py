@@ -12,6 +12,7 @@ from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
+from alexnet_pl.table import Table, to_markdown
 
 LIMITATIONS = """## Limitations
 
@@ -143,8 +144,9 @@ def errors_section(result: TestResult | None) -> str:
         return "## Errors\n\nNot yet measured: `python -m alexnet_pl test RUN`.\n"
     dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
     errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
-    rows = [f"| {label} | {error:.2f} | {low:.2f} to {high:.2f} |" for label, error, (low, high) in errors]
+    rows = [[label, f"{error:.2f}", f"{low:.2f} to {high:.2f}"] for label, error, (low, high) in errors]
     rows = rows if has_top5(dataset.classes) else rows[:1]
+    table = Table("", ["error", "%", "95 % interval, over images"], rows, align="lrr")
     claim = (
         f"It corresponds to the paper's row `{result.claim}`."
         if result.claim
@@ -154,10 +156,7 @@ def errors_section(result: TestResult | None) -> str:
         [
             "## Errors\n",
             f"On {result.images:,} {dataset.split} images of {dataset.name}, {describe_views(result.views)}. {claim}\n",
-            "| error | % | 95 % interval, over images |",
-            "| --- | ---: | ---: |",
-            *rows,
-            "",
+            to_markdown([table]),
         ]
     )
 

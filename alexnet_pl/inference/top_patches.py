@@ -51,10 +51,8 @@ def strongest_places(module: Classifier, images: Tensor, layer: str, units: Tens
 def cut_field(module: Classifier, image: Tensor, field: ReceptiveField, place: list[int]) -> Tensor:
     """Crop a unit's receptive field from the center view: (3, side, side), black beyond the view; the whole view if the
     field is larger."""
-    crop = module.augment.crop
-    edge = (module.augment.size - crop) // 2
-    view = image[:, edge : edge + crop, edge : edge + crop]
-    if field.size >= crop:
+    view = module.augment.center(image)
+    if field.size >= module.augment.crop:
         return view
     padded = F.pad(view, [field.size] * 4)
     top, left = (field.first_pixel(unit) + field.size for unit in place)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from alexnet_pl.evaluation.intervals import Difference, adjust_holm, paired_difference
 from alexnet_pl.files import JsonObject
 from alexnet_pl.reporting.proxy_tables import format_points
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.table import Table
 
 METRICS = {  # by task: key in boxes.json → column
     "localise": {"loc_error": "localisation error", "given_class_error": "box error, class given"},

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from alexnet_pl.config.sections import describe_scales
 from alexnet_pl.detection.outcomes import OUTCOMES
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
@@ -14,9 +15,10 @@ from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, Box
 from alexnet_pl.paper.box_matching import IMAGES, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
-from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, format_percentage
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import read_each
+from alexnet_pl.table import Table
 
 PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
 LOCALISER_HEADER = [
@@ -219,10 +221,6 @@ def describe_search(detect: JsonObject) -> str:
         combination += "" if detect["weight"] == "count" else ", pairwise means"
     threshold = f", windows of at least {detect['least_score']:g}" if detect["least_score"] else ""
     return f"{windows}, {scales}, {combination}{threshold}"
-
-
-def describe_scales(scales: Sequence[int]) -> str:
-    return f"scale{'s' * (len(scales) > 1)} {', '.join(map(str, scales))}"
 
 
 def detector_table(groups: dict[str, BoxTests]) -> Table:

@@ -8,12 +8,11 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject, list_paths
-from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.tables import Table
 from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_place
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.runs.layout import read_each
+from alexnet_pl.table import Table, to_markdown
 
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
     f"precision_{k}": f"same class among {k}, %" for k in RANKS
@@ -47,7 +46,7 @@ def read_known_methods(path: Path) -> CodesResult:
 
 def code_report(runs: str | Path | Iterable[str | Path]) -> str:
     """Table of one or several run folders of configs/codes.yaml as Markdown, for a notebook."""
-    return tables.to_markdown([code_table(tests) for tests in collect_codes(list_paths(runs))])
+    return to_markdown([code_table(tests) for tests in collect_codes(list_paths(runs))])
 
 
 def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
@@ -55,7 +54,7 @@ def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
     none."""
     parts = [PAGE]
     for tests, picture in zip(groups, pictures, strict=True):
-        parts.append(tables.to_markdown([code_table(tests)]))
+        parts.append(to_markdown([code_table(tests)]))
         if picture:
             queries, images = min(CURVE_QUERIES, tests[0].queries), tests[0].dataset.train_images
             parts.append(CURVES.format(picture=picture, queries=queries, images=images, marked=RANKS[-1]))

@@ -5,7 +5,8 @@ from itertools import groupby
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, Direction, deviations
 from alexnet_pl.reporting.proxy_tables import format_points, verdict_cells
-from alexnet_pl.reporting.tables import Table, tables_by_dataset
+from alexnet_pl.reporting.tables import tables_by_dataset
+from alexnet_pl.table import Table
 
 HEAD = [
     "difference",

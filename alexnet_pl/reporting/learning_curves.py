@@ -10,10 +10,10 @@ from typing import NamedTuple
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
 from alexnet_pl.files import list_paths
-from alexnet_pl.reporting.tables import escape_html
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT, collect_runs
 from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, validations
 from alexnet_pl.runs.provenance import read_sessions
+from alexnet_pl.table import Table, escape_html, to_markdown
 
 
 class NamedRun(NamedTuple):
@@ -76,19 +76,19 @@ def learning_curves(folders: str | Path | Iterable[str | Path]) -> Iterator[str]
 
     `folders`: one or several run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
-    return map(escape_html, curve_lines(name_runs(list_paths(folders))))
+    return iter(to_markdown([curve_table(name_runs(list_paths(folders)))]).splitlines())
 
 
-def curve_lines(runs: list[NamedRun]) -> Iterator[str]:
-    """Lines of a Markdown table: validation errors in percent (center view), top-1 and top-5 of each run."""
+def curve_table(runs: list[NamedRun]) -> Table:
+    """Validation errors in percent (center view), top-1 and top-5 of each run."""
     logs = [validations(run.folder) for run in runs]
     columns = [(run, rows, name) for run, rows in zip(runs, logs, strict=True) for name in shown_errors(run.folder)]
     heads = [f"{run.name} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns]
-    yield "| step | " + " | ".join(heads) + " |"
-    yield "| ---: |" + " ---: |" * len(columns)
-    for step in sorted(set().union(*logs)):
-        cells = [format_error(rows[step], name) if step in rows else "" for _, rows, name in columns]
-        yield f"| {step} | " + " | ".join(cells) + " |"
+    rows = [
+        [str(step), *(format_error(rows[step], name) if step in rows else "" for _, rows, name in columns)]
+        for step in sorted(set().union(*logs))
+    ]
+    return Table("", ["step", *heads], rows, align="r" * (len(heads) + 1))
 
 
 def shown_errors(run: Path) -> tuple[str, ...]:
@@ -101,37 +101,27 @@ def format_error(row: Row, name: str) -> str:
 
 def describe_run(run: NamedRun) -> str:
     """List item with data set, machine, speed and commit of a run's first session."""
-    session = read_sessions(run.folder)[0]
     rate = images_per_second(run.folder)
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
-    changed = " with uncommitted changes" if session.changed_files else ""
-    return (
-        f"- `{run.name}`: {session.store.name} ({session.store.fingerprint[:12]}), {session.arithmetic}, "
-        f"{speed}, commit {(session.commit or 'none')[:10]}{changed}"
-    )
+    return f"- `{run.name}`: {read_sessions(run.folder)[0].describe(speed)}"
 
 
-def result_row(run: NamedRun) -> str:
-    """Markdown table row of a run's `result.json`."""
+def result_row(run: NamedRun) -> list[str]:
+    """Row of a run's `result.json`."""
     result = read_result(run.folder / RESULT)
     low, high = result.top1_error_interval
     part = "" if result.images == result.dataset.images else f" of {result.dataset.images:,}"
     images, count = f"{result.dataset.name} {result.dataset.split}", f"{result.images:,}{part}"
     top5 = f"{result.top5_error:.2f}" if has_top5(result.dataset.classes) else ""
-    errors = f"{result.top1_error:.2f} ({low:.2f} to {high:.2f}) | {top5}"
-    return f"| {run.name}, step {result.checkpoint.step:,} | {images} | {count} | {result.views} | {errors} |"
+    errors = f"{result.top1_error:.2f} ({low:.2f} to {high:.2f})", top5
+    return [f"{run.name}, step {result.checkpoint.step:,}", images, count, result.views, *errors]
 
 
-def curves_page(folders: list[Path]) -> Iterator[str]:
-    """Lines of the page: runs, learning curves, test results. Raises UserError for a folder without runs."""
-    return map(escape_html, page_lines(name_runs(folders)))
-
-
-def page_lines(runs: list[NamedRun]) -> Iterator[str]:
-    yield from map(describe_run, runs)
-    yield ""
-    yield from curve_lines(runs)
+def curves_page(folders: list[Path]) -> str:
+    """The page: runs, learning curves, test results. Raises UserError for a folder without runs."""
+    runs = name_runs(folders)
+    tables = [curve_table(runs)]
     if tested := [run for run in runs if (run.folder / RESULT).is_file()]:
-        yield "\n| run | images of | images | views | top-1 error % (95 %) | top-5 error % |"
-        yield "| --- | --- | ---: | --- | --- | ---: |"
-        yield from map(result_row, tested)
+        header = ["run", "images of", "images", "views", "top-1 error % (95 %)", "top-5 error %"]
+        tables.append(Table("", header, list(map(result_row, tested)), align="llrllr"))
+    return "\n".join([*(escape_html(describe_run(run)) for run in runs), "", to_markdown(tables)])

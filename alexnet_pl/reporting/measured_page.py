@@ -12,10 +12,10 @@ from alexnet_pl.paper.specialization import Specialization
 from alexnet_pl.reporting.deviation_tables import deviation_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
 from alexnet_pl.reporting.specialization_tables import specialization_tables
-from alexnet_pl.reporting.tables import Table, to_markdown
 from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.runs.metrics_log import images_per_second
 from alexnet_pl.runs.provenance import read_sessions
+from alexnet_pl.table import Table, to_markdown
 
 HEAD = """# What we measured
 

@@ -18,9 +18,11 @@ from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.runs.fit_status import differences
 from alexnet_pl.runs.provenance import read_sessions
+from alexnet_pl.table import Table, to_markdown
 
 PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
 SCHEDULE = 520  # epochs in configs/cifar10_13pct.yaml
+MEAN = "mean ± standard deviation"
 LENGTH = ("trainer.max_epochs", "data.include_val_after_epoch", "schedule.drops")
 """Settings of a shorter schedule, which the heading of a table gives."""
 HEAD = """# 13 % to 11 %: response normalization on CIFAR-10
@@ -82,43 +84,37 @@ def other_settings(norm: bool, training: Settings) -> str:
 
 
 def norm_tables(runs: list[CifarTest]) -> Iterator[str]:
-    """Lines of one table per schedule and data set; only the full schedule reproduces the claim."""
+    """One table per schedule and data set; only the full schedule reproduces the claim."""
     for epochs, settings in sorted({(run.epochs, run.settings) for run in runs}, reverse=True):
         group = [run for run in runs if (run.epochs, run.settings) == (epochs, settings)]
         part = "" if epochs == SCHEDULE else f" of the {SCHEDULE} of the schedule"
-        yield f"{pluralize(epochs, 'epoch')}{part}; {settings}:"
-        yield ""
-        yield "| seed | without norms % | with norms % | without − with |"
-        yield "| ---: | ---: | ---: | ---: |"
         without, normed = PAPER_ERRORS[False], PAPER_ERRORS[True]
-        yield f"| paper | {without:g} | {normed:g} | {without - normed:g} |"
+        rows = [["paper", *(f"{value:g}" for value in (without, normed, without - normed))]]
         errors = {(run.norm, run.seed): run.error for run in group}
         seeds = sorted({run.seed for run in group if run.seed is not None})
-        for seed in seeds:
-            pair = [errors.get((norm, seed)) for norm in (False, True)]
-            yield seed_row(str(seed), pair)
+        rows += [seed_row(seed, [errors.get((norm, seed)) for norm in (False, True)]) for seed in seeds]
         both = [
             (errors[False, seed], errors[True, seed]) for seed in seeds if {(False, seed), (True, seed)} <= {*errors}
         ]
         if len(both) > 1:
             columns = [*zip(*both, strict=True), [without - normed for without, normed in both]]
-            cells = " | ".join(f"{mean(column):.2f} ± {stdev(column):.2f}" for column in columns)
-            yield f"| mean ± standard deviation | {cells} |"
-        yield ""
+            rows.append([MEAN, *(f"{mean(column):.2f} ± {stdev(column):.2f}" for column in columns)])
+        header = ["seed", "without norms %", "with norms %", "without − with"]
+        yield f"{pluralize(epochs, 'epoch')}{part}; {settings}:\n"
+        yield to_markdown([Table("", header, rows, align="rrrr")])
 
 
-def seed_row(name: str, pair: list[float | None]) -> str:
+def seed_row(seed: int, pair: list[float | None]) -> list[str]:
     without, normed = pair
     difference = f"{without - normed:.2f}" if without is not None and normed is not None else ""
     cells = ["not yet measured" if error is None else f"{error:.2f}" for error in pair]
-    return f"| {name} | {' | '.join(cells)} | {difference} |"
+    return [str(seed), *cells, difference]
 
 
-def norms_page(folders: list[Path]) -> Iterator[str]:
-    """Lines of the page. Raises UserError if the folders contain no tested run of the two recipes."""
+def norms_page(folders: list[Path]) -> str:
+    """The page. Raises UserError if the folders contain no tested run of the two recipes."""
     runs = [run for run in map(read_cifar_test, collect_tests(folders)) if run]
     if not runs:
         searched = ", ".join(map(str, folders))
         raise UserError(f"norms=true: no finished and tested run of cifar10_13pct or cifar10_11pct in {searched}")
-    yield HEAD
-    yield from norm_tables(runs)
+    return "\n".join([HEAD, *norm_tables(runs)])

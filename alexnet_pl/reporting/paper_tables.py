@@ -21,11 +21,12 @@ from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
 from alexnet_pl.reporting import tables
-from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, describe_basis
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, describe_basis
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import FIT, collect_runs
 from alexnet_pl.runs.provenance import read_sessions
+from alexnet_pl.table import Table
 
 METRICS = {"top1_error": "top-1 error", "top5_error": "top-5 error"}
 UNITS = {

@@ -7,7 +7,8 @@ from alexnet_pl.paper.claim import ALEXNET, ERRORS, Claim
 from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
-from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, describe_basis, format_percentage
+from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, describe_basis, format_percentage
+from alexnet_pl.table import Table
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:

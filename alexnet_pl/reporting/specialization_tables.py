@@ -1,7 +1,8 @@
 """Tables of the specialization of the two GPUs' kernels (§7.1, Figure 3)."""
 
 from alexnet_pl.paper.specialization import Specialization
-from alexnet_pl.reporting.tables import Table, tables_by_dataset
+from alexnet_pl.reporting.tables import tables_by_dataset
+from alexnet_pl.table import Table
 
 HEAD = ["network", "runs", "one GPU's color share", "the other's", "difference", "by chance", "p value"]
 NOTES = (

@@ -1,39 +1,24 @@
-"""Tables for the terminal, Markdown, LaTeX and HTML; CSV text of values."""
+"""Tables of the report: LaTeX, HTML and CSV, and the cells that several have."""
 
 import csv
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from html import escape
 from io import StringIO
 from itertools import groupby
 from typing import Protocol, TypeVar
 
-from rich.console import Console
-from rich.markup import escape as plain
-from rich.table import Table as RichTable
 from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation.intervals import Estimate
-from alexnet_pl.reporting.column_widths import fit_columns
+from alexnet_pl.table import Notes, Table
 
-Notes = tuple[str, ...]
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."
 
 
 CHART = '<img src="report.png" alt="Chart of the paper\'s numbers beside ours, which the tables below contain">'
-
-
-@dataclass(frozen=True)
-class Table:
-    """`notes`: sentences below the table."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-    notes: Notes = ()
 
 
 class OfDataset(Protocol):
@@ -56,25 +41,6 @@ def tables_by_dataset(
     ]
 
 
-def print_tables(tables: Iterable[Table]) -> None:
-    console = Console(highlight=False)
-    for table in tables:
-        console.print(plain(table.title), style="bold", soft_wrap=True)
-        console.print(to_rich_table(table, console.width))
-        for note in table.notes:
-            console.print(plain(note), soft_wrap=True)
-        console.print()
-
-
-def print_list(title: str, lines: Iterable[str]) -> None:
-    """Print lines that are not wrapped, so that commands in them can be copied, under a title."""
-    console = Console(highlight=False)
-    console.print(plain(title), style="bold", soft_wrap=True)
-    for line in lines:
-        console.print(plain(line), soft_wrap=True)
-    console.print()
-
-
 def format_percentage(value: Estimate, digits: int = 2) -> str:
     """Mean and interval in percent, clipped to 0 to 100, which Student's t exceeds for few seeds far apart; the mean
     alone if there is no interval."""
@@ -87,35 +53,6 @@ def describe_basis(runs: int, basis: str) -> str:
     """Cell for what an interval is over, from `Difference.runs` and `.basis`: "3 runs, paired by seed"."""
     over, comma, how = basis.partition(", ")
     return f"{'images of ' * (over == 'images')}{pluralize(runs, 'run')}{comma}{how}"
-
-
-def to_rich_table(table: Table, width: int) -> RichTable:
-    """Table with borders whose cells are wrapped to `width` characters, between words if they fit."""
-    columns = list(zip(table.header, *table.rows, strict=True))
-    fitting = {pad: fit_columns(columns, width - len(columns) * (1 + 2 * pad) - 1) for pad in (1, 0)}
-    pad = 1 if fitting[1] else 0
-    drawn = RichTable(padding=(0, pad))
-    for name, cell_width in zip(table.header, fitting[pad] or [None] * len(columns), strict=True):
-        drawn.add_column(plain(name), overflow="fold", width=cell_width)
-    for row in table.rows:
-        drawn.add_row(*map(plain, row))
-    return drawn
-
-
-def to_markdown(tables: Iterable[Table]) -> str:
-    """Tables with headings of level 2, notes as paragraphs. Markdown in them is kept, HTML is shown as text: names come
-    from files, and notebooks would run it."""
-    parts = []
-    for table in tables:
-        header, *rows = [[escape_html(cell).replace("|", "\\|") for cell in row] for row in [table.header, *table.rows]]
-        body = tabulate(rows, header, tablefmt="github", disable_numparse=True)
-        parts += [f"## {escape_html(table.title)}", body, *map(escape_html, table.notes)]
-    return "\n\n".join(parts) + "\n"
-
-
-def escape_html(text: str) -> str:
-    """Escape <, > and & outside of attributes."""
-    return escape(text, quote=False)
 
 
 def to_latex(tables: Iterable[Table]) -> str:

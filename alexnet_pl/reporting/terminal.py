@@ -14,8 +14,8 @@ from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import box_tables
 from alexnet_pl.reporting.box_tables import BoxTests
 from alexnet_pl.reporting.paper_tables import paper_tables
-from alexnet_pl.reporting.tables import Table, print_list, print_tables
 from alexnet_pl.reporting.unmatched_table import TITLE
+from alexnet_pl.table import Table, print_list, print_tables
 
 NO_ROW = "No row of the paper is measured by these runs."
 NO_RUN = "No run was found: report.runs=FOLDER names other folders; python -m alexnet_pl reproduce -c demo makes a run."

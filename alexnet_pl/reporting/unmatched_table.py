@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_pl.paper.unmatched import UnmatchedRun
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.table import Table
 
 TITLE = "Runs that fill no row of the paper"
 SHOWN = 3  # runs that a line names; the others are counted

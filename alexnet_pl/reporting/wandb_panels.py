@@ -9,7 +9,6 @@ from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import paper_tables as paper_tables_module
-from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.paper_tables import format_claimed
 from alexnet_pl.runs.metric_names import (
     ADAM_RATE,
@@ -28,6 +27,7 @@ from alexnet_pl.runs.metric_names import (
     UPDATE,
     WEIGHT,
 )
+from alexnet_pl.table import to_markdown
 
 NAME = "alexnet_pl"
 STEP = "trainer/global_step"
@@ -181,4 +181,4 @@ def markdown_tables(rows: Sequence[ReportRow]) -> Iterator[str]:
     for table in paper_tables_module.paper_tables(
         [row for row in rows if row.claim.group in (TABLE1, TABLE2, ABLATIONS)]
     ):
-        yield tables.to_markdown([table])
+        yield to_markdown([table])

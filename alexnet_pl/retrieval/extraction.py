@@ -159,7 +159,7 @@ def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size:
 def finish(partial: Path, folder: Path, split: Split) -> None:
     np.save(partial / "labels.npy", split.labels)
     (partial / "names.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in split.names))
-    for path in partial.glob("done*.json"):
+    for path in partial.glob("done*"):
         path.unlink()
     if folder.exists():
         shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import RUN_CONFIG, check_links, read_own_keys
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import replacing
 
 Content = TypeVar("Content")
 
@@ -112,12 +114,7 @@ def link_latest(folder: Path) -> None:
 
 def replace_link(link: Path, target: Path) -> None:
     """Create a relative link, so that runs/ can be moved. Does nothing on file systems without links."""
-    partial = link.with_name(f".{link.name}.{target.name}")
-    try:
-        if link.exists() and not link.is_symlink():
-            return  # a folder of that name made by the user
-        partial.unlink(missing_ok=True)
-        partial.symlink_to(target.relative_to(link.parent), target_is_directory=True)
-        partial.replace(link)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    if link.exists() and not link.is_symlink():
+        return  # a folder of that name made by the user
+    with suppress(OSError), replacing(link) as made:
+        made.symlink_to(target.relative_to(link.parent), target_is_directory=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from alexnet_pl.files import Count, JsonObject, read_record, to_json, write_json
+from alexnet_pl.locks import lock_when_free
 from alexnet_pl.runs.layout import PROVENANCE
-from alexnet_pl.runs.lock import lock_when_free
 from alexnet_pl.runs.records import StoreIdentity
 
 PACKAGES = ("alexnet_pl", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "wandb")
@@ -59,6 +59,13 @@ class Session:
     def arithmetic(self) -> str:
         """Machine and precision, in words."""
         return f"{self.machine}, {self.precision or 'precision not recorded'}"
+
+    def describe(self, speed: str = "") -> str:
+        """Images, machine, precision, `speed` if given, and commit, in words."""
+        changed = " with uncommitted changes" if self.changed_files else ""
+        commit = f"commit {(self.commit or 'none')[:10]}{changed}"
+        images = f"{self.store.name} ({self.store.fingerprint[:12]})"
+        return ", ".join(filter(None, (images, self.arithmetic, speed, commit)))
 
 
 @dataclass(frozen=True, kw_only=True)

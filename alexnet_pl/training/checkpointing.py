@@ -12,6 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import replacing
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 
@@ -26,20 +27,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint. Raises UserError if the disk is full, naming the checkpoint that still exists."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}.part")
         try:
-            with partial.open("wb") as file:
-                write_checkpoint(checkpoint, file)
-            link_previous(target)
-            partial.replace(target)
+            with replacing(target) as temporary:
+                with temporary.open("wb") as file:
+                    write_checkpoint(checkpoint, file)
+                link_previous(target)
         except OSError as error:
             remaining = f"; {target} still holds the previous checkpoint" if target.is_file() else ""
             raise UserError(
                 f"{target}: not written ({error.strerror}){remaining}; free some space, then run the same "
                 "command with ckpt_path=last"
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def write_checkpoint(checkpoint: dict[str, object], file: BinaryIO) -> None:
@@ -75,12 +73,8 @@ def link_previous(path: Path) -> None:
     """Hard-link last.ckpt as previous.ckpt before it is replaced; does nothing on file systems without hard links."""
     if path.name != Path(LAST).name or not path.is_file():
         return
-    link = path.with_name(f"{PREVIOUS_NAME}.tmp")
-    with contextlib.suppress(OSError):
-        link.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), replacing(path.with_name(PREVIOUS_NAME)) as link:
         os.link(path, link)
-        link.replace(path.with_name(PREVIOUS_NAME))
-        link.unlink(missing_ok=True)  # a rename onto another name of the same file leaves both (POSIX)
 
 
 def save_last(trainer: L.Trainer, path: Path) -> None:

@@ -272,7 +272,7 @@ class Classifier(L.LightningModule):
         errors.reset()
         loader = self.trainer.val_dataloaders if stage == "val" else self.trainer.test_dataloaders
         assert isinstance(loader, EvalLoader)
-        if not self.trainer.sanity_checking and metrics["count"] != loader.total:
+        if metrics["count"] != loader.total:
             raise RuntimeError(f"{stage}: counted {int(metrics['count'])} images of {loader.total}")
         if metrics["nonfinite"]:
             self.print(f"{stage}: {int(metrics['nonfinite'])} images got scores that are not finite; counted as wrong")

@@ -70,7 +70,7 @@ class LoggedSchedule(Schedule):
         trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.current_epoch + 1 >= self.stop:
+        if trainer.current_epoch + 1 >= self.stop:
             trainer.should_stop = True
 
 

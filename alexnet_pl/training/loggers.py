@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError, not_installed, reason
+from alexnet_pl.files import replacing
 from alexnet_pl.runs.metrics_log import is_complete_row, read_rows
 
 WANDB_ID = "wandb_id.txt"
@@ -47,12 +48,10 @@ class ResumableMetricsWriter(ExperimentWriter):
     def replace_file(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Replace the file atomically."""
         path = Path(self.metrics_file_path)
-        partial = path.with_suffix(".tmp")
-        with partial.open("w", newline="") as file:
+        with replacing(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.metrics_keys)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(path)
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         """Replace the file atomically; Lightning's method empties it first."""

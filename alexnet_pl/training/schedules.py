@@ -78,8 +78,6 @@ class PlateauSchedule(Schedule):
         self.best, self.validations_without_improvement, self.num_drops, self.done = float("inf"), 0, 0, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != "fit":
-            return
         error = float(trainer.callback_metrics[self.monitor])
         if error < self.best - self.min_delta:
             self.best, self.validations_without_improvement = error, 0

@@ -15,8 +15,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 from alexnet_pl.config.identity import Settings
@@ -28,6 +26,7 @@ from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
+from alexnet_pl.table import Table, print_tables
 
 TRANSFER_KEY = "transfer.weights"
 
@@ -115,15 +114,15 @@ def print_transfer(net: nn.Module, layers: list[str], earlier: EarlierNetwork) -
     """Print each layer's shape and the source of its initial weights, then the layers that were not copied."""
     local = Path(earlier.source).exists()
     print(f"starting from {os.path.relpath(earlier.source) if local else earlier.source}")
-    table = Table("layer", "weights", "starts from")
+    rows = []
     for name, layer in net.named_children():
         if isinstance(weight := getattr(layer, "weight", None), Tensor):
-            table.add_row(name, format_shape(weight), earlier.origin if name in layers else "initialization")
+            rows.append([name, format_shape(weight), earlier.origin if name in layers else "initialization"])
     names = {name for name, _ in net.named_children()}
     for name, tensor in earlier.tensors.items():
         if name.startswith("net.") and name.endswith(".weight") and name.split(".")[1] not in names:
-            table.add_row(name.split(".")[1], format_shape(tensor), "not used")
-    Console().print(table)
+            rows.append([name.split(".")[1], format_shape(tensor), "not used"])
+    print_tables([Table("", ["layer", "weights", "starts from"], rows)])
 
 
 def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str, float]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alexnet_pl.data.images import decode, resize_center_crop
 from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.store import short_name
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
 from alexnet_pl.inference.attribution import grad_cam
@@ -44,7 +45,7 @@ class DemoService:
         self.codes = find_codes(codes, self.index)
         self.extractor = self.index.extractor if self.index else gallery.make_extractor(self.cfg)
         self.module = self.extractor.module
-        self.classes = [name.split(",")[0] for _, name in self.module.classes]
+        self.classes = [short_name(name) for _, name in self.module.classes]
 
     @property
     def title(self) -> str:
@@ -68,17 +69,12 @@ class DemoService:
         labels, seconds = self.predict_labels(image)
         views = "Center view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
         return Answer(
-            self.center_crop(image),
+            self.module.augment.center(image[0]).numpy(),
             f"{views}, {format_milliseconds(seconds)}.",
             labels,
             self.explain(image, labels[0]),
             [self.search_features(image), self.search_codes(image)],
         )
-
-    def center_crop(self, image: Tensor) -> np.ndarray:
-        """(3, crop, crop) uint8: the center view's pixels."""
-        edge = (self.module.augment.size - self.module.augment.crop) // 2
-        return image[0, :, edge : edge + self.module.augment.crop, edge : edge + self.module.augment.crop].numpy()
 
     def explain(self, image: Tensor, label: Label) -> Explanation:
         """Grad-CAM of the center view for a label."""

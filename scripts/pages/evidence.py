@@ -22,8 +22,8 @@ from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, proxy_page_tables
 from alexnet_pl.reporting.norms_comparison import HEAD, norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
-from alexnet_pl.reporting.tables import to_markdown
 from alexnet_pl.runs.metrics_log import read_rows
+from alexnet_pl.table import to_markdown
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 
@@ -64,7 +64,7 @@ def evidence_pages() -> dict[Path, str]:
 def cifar10_pages() -> dict[Path, str]:
     """Pages of CIFAR-10. Figure 1's stays as an earlier command wrote it until all its runs are kept."""
     kept = [folder for folder in NORMS_RUNS if folder.is_dir()]
-    pages = {NORMS: "\n".join(norms_page(kept) if kept else [HEAD, "Not yet measured."]).rstrip() + "\n"}
+    pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}\nNot yet measured.").rstrip() + "\n"}
     if is_complete("figure1", "figure1-search"):
         pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1.png", FIGURE1_RUNS)
     return pages

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from alexnet_pl.console import pluralize
 from alexnet_pl.paper.claim import ALEXNET, Claim
 from alexnet_pl.paper.rows import ReportRow
+from alexnet_pl.reporting.norms_comparison import MEAN
 from pages.markdown import ROOT, join, number, table
 
 ROWS = (  # labels of the rows shown in README; docs/results.md has the others
@@ -48,14 +49,15 @@ def images_of(claim: Claim) -> str:
 
 
 def measured_elsewhere(label: str, docs: str) -> str:
-    found = page_cell("norms.md", "| mean ± standard deviation |", 4) if label in SHORTENED else None
+    found = page_cell("norms.md", MEAN, 4) if label in SHORTENED else None
     return SHORTENED_CELL.format(docs=docs, found=found) if found else "not yet measured"
 
 
-def page_cell(page: str, start: str, column: int) -> str | None:
-    """Number in a page of docs/ that a command has written: mean ± standard deviation; None if it is not there yet."""
-    rows = [row for row in (ROOT / "docs" / page).read_text().splitlines() if row.startswith(start)]
-    return rows[0].split("|")[column].partition(",")[0].strip() if rows else None
+def page_cell(page: str, first: str, column: int) -> str | None:
+    """Number in a page of docs/ that a command has written, in the row whose first cell is `first`: mean ± standard
+    deviation; None if it is not there yet."""
+    rows = [line.split("|") for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
+    return next((row[column].partition(",")[0].strip() for row in rows if row[1].strip() == first), None)
 
 
 def failures_table() -> str:

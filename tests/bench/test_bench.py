@@ -71,7 +71,7 @@ def test_measurements_that_need_linux_are_named_elsewhere(
     assert report.cold_rows({}) == [("not measured: this system cannot drop files from its page cache", "", "")]
     assert prepare_suite.peak_memory(tmp_path) is None
     host = {"cpu": "M1", "cores": 8, "load": 0.0}
-    report.print_prepare_tables(
+    report.print_prepare_report(
         {"machine": host, "photographs": "drawn", "images_per_second": {}, "images": 1, "workers": 2, "ratios": {}}
         | {"hours": {}, "peak_memory_gb": None}
     )

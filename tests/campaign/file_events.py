@@ -59,7 +59,7 @@ class FileEvents:
 
 
 def kind(event: str, path: str, arguments: tuple[Any, ...]) -> str:
-    """Event and file name without numbers, such as `replace checkpoints/last.ckpt.part`."""
+    """Event and file name without numbers, such as `replace checkpoints/last.ckpt.vm-#.tmp`."""
     verb = {"open": "write", "os.rename": "replace"}.get(event, event.removeprefix("os."))
     if event == "open" and str(arguments[1] or "").startswith("a"):
         verb = "append"

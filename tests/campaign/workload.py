@@ -23,7 +23,7 @@ NETS = {
 }
 """A network of seconds a fit, whose training images change on the way, and AlexNet, narrow, with dropout."""
 TIMES = ("train/images_per_second",)  # columns of metrics.csv that differ between runs
-LEFTOVERS = ("*.tmp", "*.part", "*.partial", "*.new")
+LEFTOVERS = ("*.tmp", "*.partial")
 
 
 def write_images(folder: Path) -> Path:

@@ -264,9 +264,9 @@ def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
 def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     """Each target is a function of its module; each key is a section of a config with a comment."""
     command = registry.find(name)
-    for target in filter(None, (command.target, *command.targets_by_kind.values())):
+    for target in (command.function, *command.targets_by_kind.values()):
         module, function = target.split(":")
-        source = (Path(registry.__file__).parent / f"{module.rsplit('.', 1)[1]}.py").read_text()
+        source = (Path(registry.__file__).parent / f"{module}.py").read_text()
         assert f"\ndef {function}(" in source
     assert set(command.keys) <= set(KNOWN)
     text = command_help(command)

@@ -22,12 +22,12 @@ from alexnet_pl.figures.style import THEMES
 from alexnet_pl.files import JsonObject
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.inference.weights import read_weights
-from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.code_tables import HEADER, code_report, code_table, codes_page, collect_codes
 from alexnet_pl.retrieval.code_evaluation import METHOD_ORDER
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.search import search_exactly
+from alexnet_pl.table import to_markdown
 
 KEPT = Path(__file__).parents[2] / "docs/data/evidence/codes"
 TRAIN, VAL = 160, 40
@@ -147,7 +147,7 @@ def test_table_has_a_row_per_method_and_number_of_bits(cfg: DictConfig, tmp_path
     row = next(row for row in result(tmp_path / "runs-a")["rows"] if row["method"] == "auto-encoder on fc7")
     value = row["precision_6"]
     assert f"{value['mean']:.1f} ± {(value['high'] - value['low']) / 2:.1f}" in table.rows[2]
-    assert "tiny, 40 of 40 val images as queries against 160" in tables.to_markdown([table])
+    assert "tiny, 40 of 40 val images as queries against 160" in to_markdown([table])
 
 
 def test_several_seeds_give_an_interval_over_runs(cfg: DictConfig, tmp_path: Path) -> None:

@@ -297,8 +297,8 @@ def test_detect_writes_boxes_in_three_formats(
 def test_images_of_one_name_have_pictures_of_their_own() -> None:
     paths = [Path(name) for name in ("a/1.jpg", "b/1.jpg", "a/1.png", "a/1-2.jpg", "a/2.jpg")]
     pictures = name_pictures(paths)
-    assert list(pictures) == ["1.png", "1-2.png", "1-3.png", "1-2-2.png", "2.png"]
-    assert list(pictures.values()) == paths
+    assert list(pictures.values()) == ["1.png", "1-2.png", "1-3.png", "1-2-2.png", "2.png"]
+    assert list(pictures) == paths
 
 
 def test_wrong_stores_and_runs_are_named(

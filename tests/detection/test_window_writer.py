@@ -1,18 +1,19 @@
 """An interrupted window computation continues after its last saved part; the result is the same to the bit."""
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from alexnet_pl import locks
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection import window_cache, window_writer
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.detection.window_writer import WindowBatch
-from alexnet_pl.runs import lock
 
 
 class Computation:
@@ -107,16 +108,16 @@ def test_second_process_waits_and_uses_the_windows_of_the_first(
     whole, other = folders
     compute(whole, scene_store, network, monkeypatch)
     (made,) = whole.iterdir()
-    waited: list[float] = []
-    held = lock.try_lock(other / f".{made.name}.lock")
+    waited: list[str] = []
+    held = locks.open_lock(other / f".{made.name}.lock", fcntl.LOCK_EX)
     assert held is not None
 
-    def finish(seconds: float) -> None:
-        waited.append(seconds)
+    def finish(message: str) -> None:
+        waited.append(message)
         made.rename(other / made.name)
-        lock.release(other / f".{made.name}.lock", held)
+        locks.release(other / f".{made.name}.lock", held)
 
-    monkeypatch.setattr(lock.time, "sleep", finish)
+    monkeypatch.setattr(locks, "progress", finish)
     cache, images = compute(other, scene_store, network, monkeypatch)
     assert (len(waited), images) == (1, [])
     assert cache is not None

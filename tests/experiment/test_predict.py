@@ -12,7 +12,7 @@ from PIL import Image
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import predict
-from alexnet_pl.experiment.predict import find_images, print_predictions, read_squares, write_predictions
+from alexnet_pl.experiment.predict import find_images, make_square, print_predictions, read_batches, write_predictions
 from alexnet_pl.experiment.trained_run import load_module
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.training.classifier import Classifier
@@ -74,19 +74,25 @@ def test_folder_with_an_image_suffix_is_a_folder(tmp_path: Path) -> None:
     assert find_images(str(tmp_path)) == [inside]
 
 
-def test_readable_files_become_squares_and_others_have_a_reason(folder: Path) -> None:
+def squares_of(paths: list[Path]) -> list[np.ndarray]:
+    return [image.numpy() for _, images in read_batches(paths, make_square(SIZE, "bilinear")) for image in images]
+
+
+def test_readable_files_become_squares_and_others_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Against Pillow: 100 × 80 becomes 90 × 72, of which the middle 72 columns remain."""
+    monkeypatch.setattr(predict, "BATCH", 2)
     bad = [folder / "notes.txt", folder / "away.jpg"]
-    paths = [folder / "b.jpg", bad[0], folder / "a.PNG", bad[1]]
-    good, squares, reasons = read_squares(paths, SIZE, "bilinear")
-    assert good == [folder / "b.jpg", folder / "a.PNG"]
-    assert list(reasons) == bad
-    assert all(reason.strip() for reason in reasons.values())
-    assert (squares.shape, squares.dtype) == ((2, 3, SIZE, SIZE), torch.uint8)
-    for path, square in zip(good, squares.numpy(), strict=True):
+    good = [folder / "b.jpg", folder / "a.PNG"]
+    for path, square in zip(good, squares_of([good[0], bad[0], good[1], bad[1], bad[1]]), strict=True):
+        assert (square.shape, square.dtype) == ((3, SIZE, SIZE), np.uint8)
         picture = Image.open(path).convert("RGB").resize((90, 72), Image.Resampling.BILINEAR).crop((9, 0, 81, 72))
         assert np.abs(square.transpose(1, 2, 0).astype(float) - np.asarray(picture)).mean() < 1
-    assert read_squares(bad, SIZE, "bilinear")[1].shape == (0, 3, SIZE, SIZE)
+    lines = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith("not read")] == [f"not read: {path}" for path in bad]
+    with pytest.raises(UserError, match=rf"^predict.images: none of 2 could be read; {bad[0]}: not an image"):
+        squares_of(bad)
 
 
 ROWS = [
@@ -125,14 +131,14 @@ def test_file_name_that_is_not_utf8_does_not_stop_the_others(tmp_path: Path) -> 
 def test_table_escapes_markup_in_names(capsys: pytest.CaptureFixture[str]) -> None:
     """Square brackets in names are not markup."""
     labels = [{"class": "n1", "name": "fish [old]", "probability": 0.5}]
-    print_predictions([{"file": "to/me [red].jpg", "labels": labels}], {Path("bad [x].jpg"): "empty file"})
+    print_predictions([{"file": "to/me [red].jpg", "labels": labels}])
     said = capsys.readouterr().out
-    for text in ("me [red].jpg", "fish [old]", "50.0 %", "bad [x].jpg", "empty file"):
+    for text in ("me [red].jpg", "fish [old]", "50.0 %"):
         assert text in said
 
 
 def test_name_that_looks_like_closing_markup_does_not_break_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    print_predictions([{"file": "a.jpg", "labels": [{"class": "n1", "name": "n[/b]", "probability": 1.0}]}], {})
+    print_predictions([{"file": "a.jpg", "labels": [{"class": "n1", "name": "n[/b]", "probability": 1.0}]}])
     assert "n[/b]" in capsys.readouterr().out
 
 
@@ -180,7 +186,7 @@ def by_hand(module: Classifier, square: np.ndarray) -> np.ndarray:
 
 
 def test_probabilities_are_the_average_over_ten_views_best_first(
-    module: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Several batches, with unreadable files among them."""
     monkeypatch.setattr(predict, "BATCH", 2)
@@ -189,13 +195,12 @@ def test_probabilities_are_the_average_over_ten_views_best_first(
     empty.write_bytes(b"")
     text.write_text("no image")
     given = [paths[0], empty, paths[1], paths[2], text, paths[3]]
-    rows, unread = predict.predict(module, given, "bilinear", CPU)
+    rows = predict.predict(module, given, "bilinear", CPU)
 
-    assert set(unread) == {empty, text}
-    assert unread[empty] == "empty file"
+    said = capsys.readouterr().out
+    assert f"not read: {empty} (empty file)\nnot read: {text} (not an image" in said
     assert [row["file"] for row in rows] == [str(path) for path in paths]
-    squares = read_squares(paths, SIZE, "bilinear")[1].numpy()
-    wanted = np.stack([by_hand(module, square) for square in squares])
+    wanted = np.stack([by_hand(module, square) for square in squares_of(paths)])
     for row, probabilities in zip(rows, wanted, strict=True):
         order = np.argsort(-probabilities)
         assert [[label["class"], label["name"]] for label in row["labels"]] == [CLASSES[i] for i in order]
@@ -206,19 +211,13 @@ def test_probabilities_are_the_average_over_ten_views_best_first(
     assert not np.allclose(wanted, 1 / 3, atol=0.05)
 
 
-def test_no_readable_file_gives_only_reasons(module: Classifier, tmp_path: Path) -> None:
-    path = tmp_path / "empty.jpg"
-    path.write_bytes(b"")
-    assert predict.predict(module, [path], "bilinear", CPU) == ([], {path: "empty file"})
-
-
 def test_with_more_than_five_classes_there_are_five_labels(
     module: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(1)
     monkeypatch.setattr(module.net, "fc8", torch.nn.Linear(4096, 7))
     monkeypatch.setattr(module, "classes", [[f"n{i}", f"class {i}"] for i in range(7)])
-    rows, _ = predict.predict(module, [photo(tmp_path / "1.png", 1)], "bilinear", CPU)
+    rows = predict.predict(module, [photo(tmp_path / "1.png", 1)], "bilinear", CPU)
     found = [label["probability"] for label in rows[0]["labels"]]
     assert len(found) == 5
     assert found == sorted(found, reverse=True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from spaces import single_spaces
 
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
@@ -44,14 +45,14 @@ def make_run(folder: Path, name: str, metrics: str = METRICS) -> Path:
 def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = METRICS + "60,,,40.0,9.0\n"
     curves([str(make_run(tmp_path, "a")), str(make_run(tmp_path, "b", longer))])
-    lines = capsys.readouterr().out.splitlines()
+    lines = single_spaces(capsys.readouterr().out).splitlines()
     assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, bf16-mixed, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
         "| step | a top-1 error % | top-5 error % | b top-1 error % | top-5 error % |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "|---:|---:|---:|---:|---:|",
         "| 20 | 71.25 | 30.50 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
-        "| 60 |  |  | 40.00 | 9.00 |",
+        "| 60 | | | 40.00 | 9.00 |",
     ]
 
 
@@ -76,7 +77,8 @@ def test_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixtu
     }
     (run / "result.json").write_text(json.dumps({**found, "top1_error_interval": [14.1, 18.6], "top5_error": 0.4}))
     curves([str(run)])
-    assert "| a, step 60 | tiny val | 1,000 of 2,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in capsys.readouterr().out
+    said = single_spaces(capsys.readouterr().out)
+    assert "| a, step 60 | tiny val | 1,000 of 2,000 | ten | 16.20 (14.10 to 18.60) | 0.40 |" in said
 
 
 def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,21 +89,21 @@ def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytes
         found = {"dataset": {"classes": classes}, "checkpoint": {"sha256": "s"}, "images": 10, "views": "ten"}
         (run / "result.json").write_text(json.dumps({**found, "top1_error": 16.2, "top5_error": 0.0}))
     curves([str(few), str(many)])
-    lines = capsys.readouterr().out.splitlines()
+    lines = single_spaces(capsys.readouterr().out).splitlines()
     assert lines[3:7] == [
         "| step | few top-1 error % | many top-1 error % | top-5 error % |",
-        "| ---: | ---: | ---: | ---: |",
+        "|---:|---:|---:|---:|",
         "| 20 | 71.25 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 50.00 | 12.00 |",
     ]
     few_row, many_row = lines[-2:]
-    assert few_row.endswith(") |  |"), few_row
+    assert few_row.endswith(") | |"), few_row
     assert many_row.endswith(") | 0.00 |"), many_row
 
 
 def test_run_too_short_for_a_rate_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curves([str(make_run(tmp_path, "a", "step,val/top1_error,val/top5_error\n3,84.5,50.0\n"))])
-    said = capsys.readouterr().out
+    said = single_spaces(capsys.readouterr().out)
     assert "2 CPU cores, bf16-mixed, images/s not logged, commit" in said
     assert "| 3 | 84.50 | 50.00 |" in said
 
@@ -150,7 +152,7 @@ def test_folders_that_cannot_be_shown_are_named_and_left_out(
     (runs["torn"] / "metrics.csv").write_text("step,val/top1_error\n3,x\n4,5\n")
     curves([str(tmp_path)])
     said = capsys.readouterr()
-    assert [line for line in said.out.splitlines() if line.startswith("| step")] == [
+    assert [line for line in single_spaces(said.out).splitlines() if line.startswith("| step")] == [
         "| step | a top-1 error % | top-5 error % |"
     ]
     assert said.out.count("- `") == 1

@@ -35,7 +35,7 @@ from alexnet_pl.reporting import chart, tables
 from alexnet_pl.reporting.measured_page import provenance_table
 from alexnet_pl.reporting.paper_tables import measured_throughput, missing_cells, missing_rows, paper_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
-from alexnet_pl.reporting.tables import Table
+from alexnet_pl.table import Table, print_tables
 
 
 def test_runs_on_the_papers_images_fill_its_rows(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_wide_tables_fit_80_columns_without_losing_text(
     monkeypatch.setenv("COLUMNS", "80")
     header = [f"a long heading {letter}" for letter in "abcdef"]
     row = ["supercalifragilistic", "+920,870.5", "1.7 / 1.2", "not yet measured", "9,999,999", "−13,553.75"]
-    tables.print_tables([Table("title", header, [row])])
+    print_tables([Table("title", header, [row])])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]

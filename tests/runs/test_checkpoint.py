@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -250,7 +251,8 @@ def test_kill_between_rotation_and_write_leaves_no_extra_file(
 ) -> None:
     """last.ckpt and previous.ckpt are then two names of one file; renaming one to the other does nothing (POSIX)."""
     os.link(saved, saved.with_name("previous.ckpt"))
-    (saved.with_name("previous.ckpt.tmp")).write_bytes(b"of a kill just before")
+    left = saved.with_name(f"previous.ckpt.{socket.gethostname()}-{2**22 + 1}.tmp")  # a number above Linux's last
+    left.write_bytes(b"of a kill just before")
     before = saved.read_bytes()
     AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "global_step": 8, "alexnet_pl": {"switches": {}}}, saved)
     assert sorted(path.name for path in saved.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]

@@ -28,7 +28,6 @@ def fake_trainer(optimizer: MomentumSGD | None = None) -> SimpleNamespace:
     return SimpleNamespace(
         optimizers=[optimizer or sgd()],
         callback_metrics={},
-        sanity_checking=False,
         state=SimpleNamespace(fn="fit"),
         should_stop=False,
         current_epoch=0,

@@ -72,18 +72,6 @@ def test_resumed_logged_run_has_the_epochs_rates_and_noise(epoch: int) -> None:
     assert decided(trainer, module) == pytest.approx(stage(LOG_OF_145, epoch), rel=1e-9)
 
 
-def test_logged_schedule_ignores_validations_outside_training() -> None:
-    """Includes the sanity check before a resumed run's last epoch, which has not run yet."""
-    callback, trainer, module = LoggedSchedule(), fake_trainer(), fake_module()
-    trainer.current_epoch = 90
-    trainer.state.fn = "validate"
-    callback.on_validation_end(trainer, module)
-    assert not trainer.should_stop
-    trainer.state.fn, trainer.sanity_checking = "fit", True
-    callback.on_validation_end(trainer, module)
-    assert not trainer.should_stop
-
-
 ORDERED = {"drop1": 1, "drop2": 3, "cool": 5, "freeze": 7, "drop3": 9, "stop": 11}
 
 

@@ -141,24 +141,6 @@ def test_without_divisions_the_first_plateau_stops_the_fit(freeze: bool) -> None
     assert module.augment.noise == 0.1
 
 
-def test_validations_outside_training_do_not_count() -> None:
-    """Sanity checking before the first step, `validate` and `test`."""
-    callback, trainer, module = PlateauSchedule(patience=1), fake_trainer(), fake_module()
-    validate(callback, trainer, module, 50.0)
-    before = callback.state_dict()
-    trainer.sanity_checking = True
-    for _ in range(5):
-        validate(callback, trainer, module, 90.0)
-        validate(callback, trainer, module, 1.0)
-    trainer.sanity_checking, trainer.state.fn = False, "validate"
-    validate(callback, trainer, module, 1.0)
-    assert callback.state_dict() == before
-    assert rates(trainer)["fc8.weight"] == 0.01
-    trainer.state.fn = "fit"
-    validate(callback, trainer, module, 50.0)
-    assert rates(trainer)["fc8.weight"] == pytest.approx(0.001)
-
-
 def test_nan_error_is_not_an_improvement() -> None:
     seen, stops, _, _ = run(PlateauSchedule(patience=2, times=1), [math.nan, math.nan, 50.0, math.nan, math.nan])
     assert seen == pytest.approx([0.01, 1e-3, 1e-3, 1e-3, 1e-3])

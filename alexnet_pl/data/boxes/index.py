@@ -3,7 +3,6 @@
 import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import name_digest
 
 IMAGENET = re.compile(r"(n\d{8}_\d+|ILSVRC\d{4}_(?:train|val|test)_\d+)(?:_n\d{8})?")
 
@@ -33,7 +33,7 @@ class BoxIndex:
         edges, difficult, about = array("d"), array("b"), array("i")
         numbers: dict[str, int] = {}
         for each in found:
-            keys.append(digest(each.key))
+            keys.append(name_digest(each.key))
             counts.append(len(each.boxes))
             about.extend((each.coverage, each.width, each.height))
             for box in each.boxes:
@@ -81,7 +81,7 @@ class BoxIndex:
         """Index of the annotation whose key is the image's path or the longest end of it; None if there is none."""
         parts = image_key(image).split("/")
         for start in range(len(parts)):
-            wanted = digest("/".join(parts[start:]))
+            wanted = name_digest("/".join(parts[start:]))
             begin, end = np.searchsorted(self.keys, wanted), np.searchsorted(self.keys, wanted, "right")
             if begin == end:
                 continue
@@ -90,7 +90,3 @@ class BoxIndex:
             self.used[begin] = True
             return int(self.order[begin])
         return None
-
-
-def digest(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode("utf8", "surrogateescape"), digest_size=8).digest(), "little")

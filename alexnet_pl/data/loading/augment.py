@@ -189,8 +189,12 @@ class Augment(nn.Module):
 
     @property
     def center_mean(self) -> Tensor:
+        return self.center(self.mean_image)
+
+    def center(self, images: Tensor) -> Tensor:
+        """The pixels of the center view: (..., size, size) → (..., crop, crop)."""
         edge = (self.size - self.crop) // 2
-        return self.mean_image[:, edge : edge + self.crop, edge : edge + self.crop]
+        return images[..., edge : edge + self.crop, edge : edge + self.crop]
 
     @property
     def color_mean(self) -> Tensor:

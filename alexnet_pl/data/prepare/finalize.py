@@ -18,6 +18,7 @@ from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
 from alexnet_pl.data.store.manifest import FORMAT
+from alexnet_pl.data.store.raw import check_size
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
@@ -68,7 +69,7 @@ def finalize_split(
     def read_results() -> Iterator[ShardResult]:
         for path in paths:
             result = read_shard_metadata(metadata_path(path))
-            check_size(path, result.bytes)
+            check_size(path, result.bytes, "delete it and prepare again")  # one copied from another machine may be cut
             labels.append(result.labels)
             sizes.append(result.sizes)
             hashes.append(result.blake3)
@@ -103,12 +104,6 @@ def check_readable(splits: Mapping[str, Any], irregular: list[dict[str, str]], r
                 f"prepare.source: {left_out:,} of {info['records']:,} images of {split} cannot be read ({first}, …); "
                 f"get the copy again and delete {root}, or leave them out with prepare.allow_incomplete=true"
             )
-
-
-def check_size(path: Path, expected: int) -> None:
-    """Raise UserError if a shard is truncated, as one copied from another machine may be."""
-    if (size := path.stat().st_size) != expected:
-        raise UserError(f"{path}: {size:,} bytes, not {expected:,}; delete it and prepare again")
 
 
 def remove_leftovers(root: Path) -> None:

@@ -19,6 +19,7 @@ from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import name_digest
 
 
 class Part(NamedTuple):
@@ -56,21 +57,21 @@ class SplitPlan:
             self.offsets.append(self.file.tell())
         self.file.write(json.dumps(item, default=str) + "\n")
         self.digest.update(json.dumps(identity).encode())
-        self.names.frombytes(hash_name(item.name))
+        self.names.append(name_digest(item.name))
         self.class_counts[item.label] += 1
         self.count += 1
 
     def check_names(self) -> None:
         """Raise UserError if two images have the same name."""
         digests, counts = np.unique(np.frombuffer(self.names, np.uint64), return_counts=True)
-        if not (duplicates := {number.tobytes() for number in digests[counts > 1]}):
+        if not (duplicates := set(digests[counts > 1].tolist())):
             return
         seen = set()
         with Path(self.file.name).open() as file:
             for name in (json.loads(line)[0] for line in file):
                 if name in seen:
                     raise UserError(f"prepare.source: two images are called {name}")
-                if hash_name(name) in duplicates:
+                if name_digest(name) in duplicates:
                     seen.add(name)
 
     def shards(self) -> list[Shard]:
@@ -125,10 +126,6 @@ class Plan:
         for path, before in self.archives.items():
             if version_of(path) != before:
                 raise UserError(f"prepare.source: {path} changed while it was read; prepare again when it is complete")
-
-
-def hash_name(name: str) -> bytes:
-    return hashlib.blake2b(json.dumps(name).encode(), digest_size=8).digest()
 
 
 Sized = tuple[str, ImageRecord, int | None]  # split, record, and size as `record_size` has it

@@ -19,7 +19,7 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files
 from alexnet_pl.data.store.store import Store, corruption_error
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.files import replacing, write_json
 
 
 def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: ImageReader) -> list[Path]:
@@ -69,16 +69,13 @@ def repair_names(store: Store, plan: Plan, name: str) -> Path:
 def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: StoreSettings, read: ImageReader) -> Path:
     shard = next(each for each in plan.shards if (each.split, each.number) == (split, number))
     path = shard_path(store, split, number)
-    own = path.with_name(f"{path.name}.tmp")
-    try:
+    with replacing(path) as own:
         made = write_shard(
             own, read_records(plan.folder, shard), shard.start, store.size, settings.encoding, read, False
         )
         if made.blake3 != store.manifest.splits[split].blake3[number]:
             raise changed_error(path)
-        replace_file(own, path)
-    finally:
-        own.unlink(missing_ok=True)
+        remove_folder(path)
     return path
 
 
@@ -107,10 +104,15 @@ def repair_metadata(
 
 def replace_file(made: Path, path: Path) -> Path:
     """Move `made` to `path`; replaces a file or a folder there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+    remove_folder(path)
     made.replace(path)
     return path
+
+
+def remove_folder(path: Path) -> None:
+    """Remove the folder at `path` if there is one, which no file could replace."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
 
 
 def changed_error(path: Path) -> UserError:

@@ -7,13 +7,11 @@ Several machines that share ROOT.partial each write a part of the shards; the la
 import errno
 import fcntl
 import json
-import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,9 +25,9 @@ from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
+from alexnet_pl.locks import exclusive_lock, lock
 from alexnet_pl.progress import TimeColumn
-from alexnet_pl.runtime import is_running
 
 ALL_SHARDS = Part()
 
@@ -119,10 +117,9 @@ def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) ->
             unrelated, corrupt = "unrelated files; move them away", "a corrupt plan.json; delete the folder"
             raise UserError(f"data.root: {partial} holds {corrupt if path.exists() else unrelated} and prepare again")
         if plan is None or (not has_files and is_sole_holder(file)):  # replaces the plan of a process that made nothing
-            temporary = path.with_name(f"plan-{socket.gethostname()}-{os.getpid()}.json")
-            write_json(temporary, preparation)
-            fsync(temporary)
-            temporary.rename(path)
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(preparation))
+                fsync(temporary)
             plan = preparation
     if differing := [key for key in preparation if preparation[key] != plan.get(key)]:
         raise UserError(
@@ -154,12 +151,6 @@ def shared_lock(partial: Path) -> Iterator[IO[str]]:
                 shutil.rmtree(partial)
 
 
-def lock(file: IO[str], kind: int) -> None:
-    """Wait for a lock on `file`, open for reading and writing, as NFS wants it. Some file systems have no locks."""
-    with suppress(OSError):
-        fcntl.flock(file, kind)
-
-
 def is_sole_holder(file: IO[str]) -> bool:
     """Whether no other process holds the lock; False on file systems without locks."""
     try:
@@ -170,29 +161,14 @@ def is_sole_holder(file: IO[str]) -> bool:
     return True
 
 
-def remove_stale(partial: Path) -> None:
-    """Delete temporary files that killed processes left on this machine."""
-    for path in partial.glob(f"*.{socket.gethostname()}-*.tmp*"):
-        number = path.name.rpartition("-")[2].partition(".")[0]
-        if not number.isdigit() or int(number) == os.getpid() or not is_running(int(number)):
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; wait for it if needed."""
-    with path.open("a+") as file:
-        lock(file, fcntl.LOCK_EX)
-        yield
-
-
 def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: ImageReader, part: Part) -> None:
     """Make the shards of this part that are not finished."""
     shards = plan.shards[part.number - 1 :: part.of]
     todo = [shard for shard in shards if not is_done(partial, shard, settings)]
     metadata_bytes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
     remaining = sum(shard.count for shard in todo)
-    check_free_space(partial, metadata_bytes + remaining * settings.encoding.bytes_per_image(settings.size))
+    needed = metadata_bytes + remaining * settings.encoding.bytes_per_image(settings.size)
+    check_space(partial, needed, "data.root", "free some space, or choose another folder")
     images = sum(shard.count for shard in shards)
     done = images - remaining
     if done:
@@ -213,12 +189,6 @@ def update_progress(bar: Progress, task: Any, before: int, new: int) -> None:
 def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
     path = partial / shard_name(shard.split, shard.number, settings.encoding)
     return path.exists() and metadata_path(path).exists()
-
-
-def check_free_space(partial: Path, needed: int) -> None:
-    free = shutil.disk_usage(partial).free
-    if free < needed:
-        raise UserError(f"data.root: {partial.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed")
 
 
 def describe_progress(partial: Path) -> str:

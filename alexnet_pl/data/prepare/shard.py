@@ -5,7 +5,6 @@ The metadata file is written atomically, after the shard is on disk. A resumed r
 
 import json
 import os
-import socket
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +22,7 @@ from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.files import replacing
 
 ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
 """Function from a record to its (3, size, size) uint8 image, a note on a non-standard file, and for a resized whole
@@ -106,17 +106,11 @@ def read_image(
 
 
 def make_shard(path: Path, *args: Any) -> None:
-    """Write shard and metadata under temporary names, then rename both."""
-    temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
-    metadata = temporary.with_name(f"{temporary.name}.npz")
-    try:
+    """Write the shard, then its metadata, which marks it as finished."""
+    with replacing(path) as temporary:
         result = write_shard(temporary, *args)
-        write_shard_metadata(metadata, result)
-        temporary.rename(path)
-        metadata.rename(metadata_path(path))
-    finally:
-        temporary.unlink(missing_ok=True)
-        metadata.unlink(missing_ok=True)
+    with replacing(metadata_path(path)) as temporary:
+        write_shard_metadata(temporary, result)
 
 
 def metadata_path(path: Path) -> Path:

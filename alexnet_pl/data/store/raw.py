@@ -76,12 +76,12 @@ class RawReader:
             advise_willneed(self.maps[shard], int(record) * self.record, self.record)
 
 
-def check_size(path: Path, expected: int) -> None:
+def check_size(path: Path, expected: int, advice: str = REPAIR) -> None:
     """Raise UserError for a shard that is missing or has other than `expected` bytes."""
     if not path.is_file():
-        raise UserError(f"{path}: missing; {REPAIR}")
+        raise UserError(f"{path}: missing; {advice}")
     if (size := path.stat().st_size) != expected:
-        raise UserError(f"{path}: {size:,} bytes, not {expected:,}; {REPAIR}")
+        raise UserError(f"{path}: {size:,} bytes, not {expected:,}; {advice}")
 
 
 def advise_willneed(mapped: mmap.mmap, begin: int, size: int) -> None:

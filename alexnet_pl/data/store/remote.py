@@ -1,13 +1,10 @@
 """Local mirror of a remote store (s3://, gs://, hf://, …): files are downloaded once, checked and cached."""
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -16,18 +13,10 @@ from rich.progress import track
 from alexnet_pl.data.archives.remote import check_protocol
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, list_small_files
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject
+from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject, check_space, replacing
+from alexnet_pl.locks import exclusive_lock
 
 PARALLEL_DOWNLOADS = 8
-
-
-@contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process. On file systems without locks, files may be downloaded more than once."""
-    with (folder / ".lock").open("w") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Mirror:
@@ -51,10 +40,8 @@ class Mirror:
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
         self.root = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / name
         self.root.mkdir(parents=True, exist_ok=True)
-        with folder_lock(self.root):
-            temporary = self.root / f"store.{os.getpid()}.tmp"
+        with exclusive_lock(self.root / ".lock"), replacing(self.root / DESCRIPTION) as temporary:
             temporary.write_bytes(manifest)
-            temporary.rename(self.root / DESCRIPTION)
 
     def fetch_small(self, description: JsonObject) -> None:
         """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""
@@ -73,11 +60,11 @@ class Mirror:
         """Download the files that are not cached, and check those with a checksum in `hashes`.
 
         Only one process at a time downloads, even if several machines share the cache; the others wait and find the
-        files cached.
+        files cached. On file systems without locks, files may be downloaded more than once.
         """
         if not self.list_missing(names):
             return
-        with folder_lock(self.root):
+        with exclusive_lock(self.root / ".lock"):
             missing = self.list_missing(names)  # less than before, if another process held the lock
             with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
                 done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
@@ -90,25 +77,20 @@ class Mirror:
     def fetch_one(self, name: str, expected: str | None) -> None:
         if not (self.root / name).resolve().is_relative_to(self.root.resolve()):
             raise UserError(f"data.root: {self.url}: store.json names {name}, outside of the store")
-        temporary = self.root / f"{name}.{os.getpid()}.tmp"
         try:
-            self.files.get_file(f"{self.path}/{name}", str(temporary))
-            if expected and checksum(temporary) != expected:
-                raise UserError(
-                    f"data.root: {self.url}/{name}: checksum mismatch after download: the remote file or the transfer "
-                    "is corrupt"
-                )
-            temporary.rename(self.root / name)
+            with replacing(self.root / name) as temporary:
+                self.files.get_file(f"{self.path}/{name}", str(temporary))
+                if expected and checksum(temporary) != expected:
+                    raise UserError(
+                        f"data.root: {self.url}/{name}: checksum mismatch after download: the remote file or the "
+                        "transfer is corrupt"
+                    )
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"data.root: {self.url}/{name}: cannot be downloaded ({reason(error)})") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def check_free_space(self, num_bytes: int, shards: Iterable[str]) -> None:
         cached = sum(path.stat().st_size for name in shards if (path := self.root / name).is_file())
-        needed, free = num_bytes - cached, shutil.disk_usage(self.root).free
-        if free < needed:
-            problem = f"{needed / 1e9:.1f} GB left to download, but {self.root.parent} has {free / 1e9:.1f} GB free"
-            raise UserError(f"data.root: {self.url}: {problem}; choose another folder: {CACHE}=FOLDER")
+        advice = f"choose another folder: {CACHE}=FOLDER"
+        check_space(self.root, num_bytes - cached, f"data.root: {self.url}", advice)

@@ -116,6 +116,11 @@ class Store:
         return load_array(self.root / "covariance.npy")
 
 
+def short_name(name: str) -> str:
+    """The first of a class's names, as of "tench, Tinca tinca"."""
+    return name.split(",")[0]
+
+
 def corruption_error(root: Path, corrupt: list[str]) -> UserError:
     path = root / corrupt[0]
     if corrupt[0] == DESCRIPTION:

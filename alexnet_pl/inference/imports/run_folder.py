@@ -1,6 +1,5 @@
 """Write imported weights as a run folder, which `test`, `features`, `figures`, `predict` and `export` open."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from alexnet_pl.config.recipes import compose, quote_value
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_module
-from alexnet_pl.files import to_json
+from alexnet_pl.files import temporary_path, to_json
 from alexnet_pl.inference.imports.class_order import Classes
 from alexnet_pl.inference.imports.foreign import ForeignNetwork
 from alexnet_pl.runs.layout import CONFIG, LAST
@@ -46,7 +45,7 @@ def write_run(
             "imported": to_json(record),
         },
     }
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = temporary_path(out)
     try:
         for path in (partial / CONFIG, partial / LAST):
             path.parent.mkdir(parents=True)

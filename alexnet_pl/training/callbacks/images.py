@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.utils import save_image
 
 from alexnet_pl.data.loading.loaders import EvalLoader
-from alexnet_pl.data.store.store import Store
+from alexnet_pl.data.store.store import Store, short_name
 from alexnet_pl.files import to_json, write_json
 from alexnet_pl.models.color_selectivity import measure_colors
 from alexnet_pl.models.filters import draw_filters
@@ -56,8 +56,7 @@ class FilterImage(EveryNEpochs):
         self.run, self.path = run, run / "kernels.png"
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
-            self.draw(trainer, pl_module)
+        self.draw(trainer, pl_module)
         super().on_validation_end(trainer, pl_module)
 
     def draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -112,7 +111,7 @@ class PredictionTable(EveryNEpochs):
 
 def make_prediction_rows(store: Store, numbers: np.ndarray, probabilities: Tensor) -> list[list[Cell]]:
     """Table rows for the validation images `numbers`, given their (N, classes) probabilities."""
-    split, names = store.split("val"), [name.split(",")[0] for _, name in store.classes]
+    split, names = store.split("val"), [short_name(name) for _, name in store.classes]
     images = split.images(numbers).numpy()
     top = probabilities.topk(min(5, len(names)))
     rows: list[list[Cell]] = []

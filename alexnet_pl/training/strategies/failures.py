@@ -11,6 +11,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import replacing
 
 FAILURES = "failures"  # folder in the run folder
 CLOCKS = 60.0  # maximum difference in seconds between the clocks of machines
@@ -20,9 +21,8 @@ def write_failure(run: Path, rank: int, error: BaseException) -> None:
     path = run / FAILURES / f"rank{rank}.txt"
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp")
-        partial.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
-        partial.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
 
 
 def first_failure(run: Path, began: float) -> str | None:

@@ -21,8 +21,8 @@ import torch.distributed as dist
 
 from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError
+from alexnet_pl.locks import is_running
 from alexnet_pl.runs.layout import LAST
-from alexnet_pl.runtime import is_running
 from alexnet_pl.training.strategies import failures
 from alexnet_pl.training.strategies.failures import FAILURES
 

@@ -298,7 +298,7 @@ def descendants(pid: int) -> list[int]:
 
 def test_kill_during_cleanup_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed at every file. plan.json, by which the next `prepare` detects this, is removed last."""
-    names = ["train-000000.npz", "x.tmp", "plan.json", "plan-host-1.json", "plan.lock", "lock", "users", "store.json"]
+    names = ["a.npz", "a.host-1.tmp", "plan.json", "plan-host-1.json", "plan.lock", "lock", "users", "store.json"]
     unlink = Path.unlink
     for kept in range(len(names)):
         for name in names:
@@ -321,5 +321,6 @@ def test_kill_during_cleanup_is_recovered(tmp_path: Path, monkeypatch: pytest.Mo
 def test_kill_during_plan_writing_is_recovered(source: DatasetListing, tmp_path: Path) -> None:
     partial = tmp_path / "store.partial"
     partial.mkdir()
-    (partial / "plan-host-1.json.tmp").write_text("{")
+    for name in ("plan.json.host-1.tmp", "plan-host-1.json.tmp"):  # the second of an earlier version
+        (partial / name).write_text("{")
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")

@@ -126,8 +126,8 @@ def test_unreadable_url_is_reported(url: str) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_insufficient_disk_space_is_reported_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
-    with pytest.raises(UserError, match=rf"{URL}: .* GB left to download, .* choose another folder: {files.CACHE}="):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(UserError, match=rf"{URL}: .* GB free, .* GB are needed; choose another folder: {files.CACHE}="):
         Store(URL).split("train")
     assert not list(Store(URL).root.glob("train-*"))
 

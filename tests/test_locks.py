@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.lock import run_lock
+from alexnet_pl.locks import run_lock
 
-HOLD = "import sys, time\nfrom pathlib import Path\nfrom alexnet_pl.runs.lock import run_lock\n"
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom alexnet_pl.locks import run_lock\n"
 HOLD += "with run_lock(Path(sys.argv[1]), 'fit'):\n    print('held', flush=True)\n    time.sleep(60)\n"
 
 

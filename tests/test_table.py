@@ -2,7 +2,7 @@
 
 import textwrap
 
-from alexnet_pl.reporting.column_widths import count_cell_lines, fit_columns
+from alexnet_pl.table import count_cell_lines, fit_columns
 
 COLUMNS = [
     ("row", "pooling without overlap, s = z = 2", "CNN"),
