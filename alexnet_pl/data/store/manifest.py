@@ -20,13 +20,13 @@ class StoreFormat:
 
 @dataclass(frozen=True)
 class SplitManifest:
-    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
-    number of `boxes`, for whole images."""
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard; number of `boxes`, for
+    whole images."""
 
     images: Count
     records: Count
     bytes: Count
-    blake3: list[str | None]
+    blake3: list[str]
     boxes: Count = 0
 
 
@@ -43,11 +43,11 @@ class StoreManifest(StoreFormat):
     fingerprint: str
     encoding: JsonObject
     shard: Count
+    files: dict[str, str]
     settings: JsonObject | None = None
     ilsvrc_ids: list[int] | None = None
     unreadable: Count = 0
     odd: Count = 0
-    files: dict[str, str] | None = None
 
     def num_images(self, split: str) -> int:
         """Readable images of a split; 0 if there is no such split."""
