@@ -328,7 +328,7 @@ def write(root: Path, files: Files) -> Path:
 
 def store(source: Path, root: Path) -> Store:
     prepare(
-        read_source(source, {})[1],
+        read_source(source)[1],
         root,
         StoreSettings("x", 16, {}),
         partial(read_square, size=16, filter_name="bilinear"),

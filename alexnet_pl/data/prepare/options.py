@@ -1,10 +1,12 @@
 """Options of `prepare`, and the settings of a store."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.manifest import check_name
@@ -103,6 +105,11 @@ class PrepareOptions:
     @property
     def store_encoding(self) -> StoreEncoding:
         return StoreEncoding(self.encoding, self.quality)
+
+    @property
+    def copy_options(self) -> CopyOptions:
+        synsets = Path(self.synsets) if self.synsets else None
+        return CopyOptions(self.names, synsets, self.val_share, self.allow_incomplete, self.first_pixel)
 
     @property
     def work_part(self) -> Part:

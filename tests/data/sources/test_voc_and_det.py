@@ -285,4 +285,4 @@ def test_list_that_is_no_text_is_named(tmp_path: Path, name: str) -> None:
     file = next(copy.rglob(name))
     file.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match=rf"^prepare.source: {file}: cannot be read"):
-        read_source(copy, {})
+        read_source(copy)
