@@ -160,13 +160,10 @@ class DistributedOptions:
 
     timeout: float = 600
     compress_gradients: bool = False
-    bucket_mb: float = 25
-    static_graph: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("timeout", "bucket_mb"):
-            if (value := getattr(self, key)) <= 0:
-                raise ValueError(f"{key}={value}: {'seconds' if key == 'timeout' else 'megabytes'}, above 0")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout={self.timeout}: seconds, above 0")
 
 
 def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
