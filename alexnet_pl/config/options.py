@@ -108,16 +108,14 @@ class ProbeOptions:
     penalties: list[float] = field(default_factory=lambda: [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
     held_out: float = 0.2
     shots: list[int] = field(default_factory=list)
-    draws: int = 5
-    few_shot_penalty: float = 1e-3
 
     def __post_init__(self) -> None:
-        if not self.penalties or min(*self.penalties, self.few_shot_penalty) <= 0:
-            raise ValueError(f"penalties={self.penalties}, few_shot_penalty={self.few_shot_penalty}: above 0")
+        if not self.penalties or min(self.penalties) <= 0:
+            raise ValueError(f"penalties={self.penalties}: above 0")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out={self.held_out}: above 0 and below 1")
-        if self.draws < 1 or any(count < 1 for count in self.shots):
-            raise ValueError(f"shots={self.shots}, draws={self.draws}: at least 1")
+        if any(count < 1 for count in self.shots):
+            raise ValueError(f"shots={self.shots}: at least 1")
 
 
 def make_probe_options(cfg: DictConfig) -> ProbeOptions:
