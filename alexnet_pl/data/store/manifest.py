@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.encoding import parse_encoding
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, parse_record, read_checked
@@ -83,7 +83,7 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
         if "name" not in manifest.encoding:
             raise ValueError("encoding.name: missing")
         check_name(manifest.name)
-        StoreEncoding(**manifest.encoding).check()
+        parse_encoding(manifest.encoding).check()
         if not manifest.splits or not manifest.size or not manifest.shard:
             raise ValueError("splits, size and shard: at least one of each")
         for name in manifest.splits:
