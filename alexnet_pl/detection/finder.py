@@ -21,6 +21,7 @@ from alexnet_pl.models.sliding_window import WindowGeometry
 # 500 × 250: the longer side follows the image's, unlike in Table 5 (1,575). Time and memory grow with the square; 4,000
 # boxes take 4 s and 0.1 GB.
 MAX_CANDIDATES = 4000
+GUESSES = 5  # per image, of ILSVRC's localisation error
 
 
 class Candidates(NamedTuple):
@@ -126,10 +127,10 @@ class BoxFinder:
         """Boxes with a score of at least `detect.confidence`."""
         return boxes.select(boxes.scores >= self.options.confidence)
 
-    def select_guesses(self, boxes: PredictedBoxes, count: int = 5) -> PredictedBoxes:
-        """The best box of each of the `count` best classes: guesses for ILSVRC's localisation error."""
+    def select_guesses(self, boxes: PredictedBoxes) -> PredictedBoxes:
+        """The best box of each of the five best classes: guesses for ILSVRC's localisation error."""
         _, first = np.unique(boxes.labels, return_index=True)
-        return boxes.select(np.sort(first)[:count])
+        return boxes.select(np.sort(first)[:GUESSES])
 
 
 def center_window(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:
