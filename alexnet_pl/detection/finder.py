@@ -10,6 +10,7 @@ from torch import Tensor
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, compute_areas, from_window_frame
+from alexnet_pl.detection.localisation_error import GUESSES
 from alexnet_pl.detection.merging import MergeOptions, merge_boxes
 from alexnet_pl.detection.pyramid import rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.suppression import suppress_overlapping
@@ -21,7 +22,6 @@ from alexnet_pl.models.sliding_window import WindowGeometry
 # 500 × 250: the longer side follows the image's, unlike in Table 5 (1,575). Time and memory grow with the square; 4,000
 # boxes take 4 s and 0.1 GB.
 MAX_CANDIDATES = 4000
-GUESSES = 5  # per image, of ILSVRC's localisation error
 
 
 class Candidates(NamedTuple):
