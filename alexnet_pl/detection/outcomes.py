@@ -6,15 +6,9 @@ import numpy as np
 
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.boxes import ious
+from alexnet_pl.evaluation.box_result import OUTCOMES
 
-RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = OUTCOMES = (
-    "right",
-    "double",
-    "badly placed",
-    "wrong class",
-    "background",
-    "missed",
-)
+RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = OUTCOMES
 MATCH_IOU = 0.5
 BACKGROUND_IOU = 0.1  # a detection with a lower IoU counts as background
 
