@@ -13,7 +13,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.detect import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.synset_archives import read_synsets

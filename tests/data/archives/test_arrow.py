@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from copies import arrow, photo, rows
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 pa = pytest.importorskip("pyarrow")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from copies import Files, kaggle_tar, numbered, packed, tar, write
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 

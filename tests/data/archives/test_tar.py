@@ -7,7 +7,7 @@ from pathlib import Path
 from copies import archives, photo, train_images, write
 
 from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 
 
 def test_links_and_paths_that_lead_out_of_an_archive_are_never_followed(tmp_path: Path) -> None:

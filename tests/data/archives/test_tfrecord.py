@@ -8,7 +8,7 @@ from tf_examples import write_records
 
 from alexnet_pl.data.archives.protobuf import Span
 from alexnet_pl.data.archives.tfrecord import masked_checksum, read_examples
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 

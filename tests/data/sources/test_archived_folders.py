@@ -8,7 +8,7 @@ import pytest
 from copies import Files, folder_files, folder_tgz, photo, shades, store, tar, write
 
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 

@@ -19,7 +19,7 @@ from running import Compose
 from alexnet_pl.commands import prepare
 from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import cifar10
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError

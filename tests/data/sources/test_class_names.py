@@ -7,8 +7,8 @@ from copies import SYNSETS, WNIDS, folder_files, sorted_tree, write
 
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.class_names import add_class_names, ilsvrc_names
-from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.sources.devkit import read_devkit
+from alexnet_pl.data.sources.forms import read_source
 
 DEVKIT = Path(__file__).parents[4] / "shared/data/devkit/ILSVRC2012_devkit_t12"
 

@@ -29,7 +29,7 @@ from copies import (
 )
 
 from alexnet_pl.data.sources.base import CopyOptions
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 NAMELESS = (packed, shards, tfrecords, tensorflow_datasets, folder_tgz, folder_archives)

@@ -34,7 +34,7 @@ from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources.base import CopyOptions, ImageRecord
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import describe_dataset

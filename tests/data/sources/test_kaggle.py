@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from copies import SYNSETS, TRUTH, WNIDS, kaggle, kaggle_tar, kaggle_zip, shades, store, write, zipped
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 

@@ -8,7 +8,7 @@ import pytest
 from copies import kaggle, sorted_tree, tiny_imagenet, write
 
 from alexnet_pl.data.archives.remote import walk_files
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 
 
 def test_files_below_links_are_those_of_find(tmp_path: Path) -> None:

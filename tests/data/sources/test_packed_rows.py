@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from copies import photo, tar
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 

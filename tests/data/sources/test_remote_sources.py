@@ -12,7 +12,7 @@ from alexnet_pl.data.archives.open_files import THREAD_STATE
 from alexnet_pl.data.archives.remote import open_source
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import list_source, make_store
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 

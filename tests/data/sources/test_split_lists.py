@@ -6,7 +6,7 @@ import pytest
 from copies import Files, photo, write
 
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.split_lists import rows
 from alexnet_pl.errors import UserError
 

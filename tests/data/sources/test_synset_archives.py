@@ -8,7 +8,7 @@ import pytest
 
 from alexnet_pl.data.sources import synset_archives
 from alexnet_pl.data.sources.base import CopyOptions
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.synset_archives import read_synset_archives
 from alexnet_pl.errors import UserError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from copies import SYNSETS, TRUTH, WNIDS, photo, shades, store, tiny_imagenet, tiny_imagenet_zip
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 FOLDER = "tiny-imagenet-200"

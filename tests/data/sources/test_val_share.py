@@ -9,7 +9,7 @@ from copies import WNIDS, packed, parquet, photo, shards, train_images, write
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.sources.base import CopyOptions
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
