@@ -33,7 +33,7 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
     try:
         with build_plan(source, store.root, settings) as plan:
             repaired = [repair_names(store, plan, name) for name in corrupt if name.endswith(".names.jsonl")]
-            check_same_images(plan, store)
+            check_source_images(plan, store)
             repaired += [
                 repair_shard(store, plan, split, n, settings, read)
                 for split in store.splits
@@ -45,7 +45,7 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
         raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
 
 
-def check_same_images(plan: Plan, store: Store) -> None:
+def check_source_images(plan: Plan, store: Store) -> None:
     for split, info in store.manifest.splits.items():
         with (store.root / f"{split}.names.jsonl").open() as file:
             same = plan.counts.get(split) == info.records and all(
