@@ -161,8 +161,8 @@ def open_kaggle_folder(root: Path) -> KaggleCopy:
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
     expected = {split: count_lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
-    solution = read_table(root / SOLUTION) or table_of_annotations(root / ANNOTATIONS / "val")
-    return KaggleCopy(root, read_table(root / MAPPING), require_solution(solution, root), list_tree, expected)
+    solution = read_text_if_there(root / SOLUTION) or table_of_annotations(root / ANNOTATIONS / "val")
+    return KaggleCopy(root, read_text_if_there(root / MAPPING), require_solution(solution, root), list_tree, expected)
 
 
 def table_of_annotations(folder: Path) -> str | None:
@@ -214,13 +214,15 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
     }
 
     def table(name: str) -> str | None:
-        return decode_text(tables[name], f"{path}: {name}") if name in tables else read_table(path.with_name(name))
+        return (
+            decode_text(tables[name], f"{path}: {name}") if name in tables else read_text_if_there(path.with_name(name))
+        )
 
     expected = {split: count_lines(tables[name]) for split, name in LISTS.items() if name in tables}
     return KaggleCopy(path, table(MAPPING), require_solution(table(SOLUTION), path), list_archive, expected)
 
 
-def read_table(path: Path) -> str | None:
+def read_text_if_there(path: Path) -> str | None:
     return read_text(path) if path.is_file() else None
 
 
