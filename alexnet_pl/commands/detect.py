@@ -15,7 +15,7 @@ from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
-from alexnet_pl.figures.boxes import save_boxes
+from alexnet_pl.figures.boxes import save_box_picture
 from alexnet_pl.reporting.tables import Table, print_tables
 
 SHOWN = 20  # rows of the table on the console; the files hold all boxes
@@ -36,7 +36,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
             continue
         boxes = finder.select_confident(finder.find(image))
         results.append((str(path), boxes))
-        save_boxes(out_dir / picture, image, boxes, [name for _, name in classes])
+        save_box_picture(out_dir / picture, image, boxes, [name for _, name in classes])
     for path, reason in not_read.items():
         print(f"not read: {path} ({reason})")
     if not results:
