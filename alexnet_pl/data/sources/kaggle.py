@@ -29,7 +29,7 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
+from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, is_image
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError
@@ -154,7 +154,9 @@ def open_kaggle_folder(root: Path) -> KaggleCopy:
         for split in ("train", "val", "test"):
             folder = root / IMAGES / split
             if split == "train":
-                paths = (path for each in sorted(find_class_folders(folder).values()) for path in find_images(each))
+                paths = (
+                    path for each in sorted(find_class_folders(folder).values()) for path in find_image_files(each)
+                )
             else:  # flat, or sorted into class folders by the user
                 paths = filter(is_image, sorted(walk_files(folder) if folder.is_dir() else ()))
             yield from (KaggleImage(split, path.parent.name, path.name, ByteLocation(path)) for path in paths)
