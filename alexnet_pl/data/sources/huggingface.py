@@ -21,7 +21,7 @@ from pathlib import Path
 
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
 from alexnet_pl.data.sources.packed_rows import read_shard_rows
-from alexnet_pl.data.sources.row_listing import read_rows
+from alexnet_pl.data.sources.row_listing import list_rows
 from alexnet_pl.data.sources.split_files import (
     SPLITS,
     check_complete,
@@ -67,7 +67,7 @@ def read_shards(files: Mapping[str, list[Path]], options: CopyOptions) -> Datase
         absent = [split for split, count in expected.items() if count and split not in files]
         missing += [f"all files of {split}" for split in absent if split != "val"]
     missing = check_complete(folder, missing, options.allow_incomplete)
-    listing = read_rows(folder, files, read_shard_rows, [], share)
+    listing = list_rows(folder, files, read_shard_rows, [], share)
     return replace(listing, expected={} if listing.held_out is not None else expected, missing=missing)
 
 

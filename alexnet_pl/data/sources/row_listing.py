@@ -33,10 +33,10 @@ def read_files(
     first = next(iter(files.values()))[0]
     missing = find_missing_validation(files, options.val_share) + find_missing(files)
     missing = check_complete(first.parent, missing, options.allow_incomplete)
-    return replace(read_rows(first.parent, files, rows, class_names(first), options.val_share), missing=missing)
+    return replace(list_rows(first.parent, files, rows, class_names(first), options.val_share), missing=missing)
 
 
-def read_rows(
+def list_rows(
     folder: Path,
     files: Mapping[str, list[Path]],
     rows: Callable[[Path], Iterable[SourceRow]],
