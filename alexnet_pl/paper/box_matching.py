@@ -21,7 +21,7 @@ from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.paper.matching import matches_stage
 from alexnet_pl.paper.mismatch import describe_settings, shorten
 
-IMAGES = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
+VALIDATION = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
 MIN_BOXED_IMAGES = 500_000  # the published boxes are of 544,546 training images; 523,966 after Russakovsky et al. 2015
 FEATURES = "overfeat_accurate"
 NOT_SEARCH = ("show", "confidence", "blacklist", "rule")  # keys of `detect` that do not change a localisation error
@@ -98,14 +98,14 @@ def searched(detect: Settings, boxes: Settings) -> Settings:
 def image_differences(test: BoxResult) -> Iterator[str]:
     """Reason why the images of a test are not the paper's."""
     dataset, tested, boxed = test.dataset, test.images, test.train_images_with_boxes
-    official = IMAGES.class_list, IMAGES.split, IMAGES.images
+    official = VALIDATION.class_list, VALIDATION.split, VALIDATION.images
     if (dataset.class_list, dataset.split, dataset.images) != official:
-        rows = f"the paper's rows are on the {IMAGES.images:,} ILSVRC-2012 validation images"
+        rows = f"the paper's rows are on the {VALIDATION.images:,} ILSVRC-2012 validation images"
         yield f"data set {dataset.name}; {rows}"
-    elif tested != IMAGES.images:
-        yield f"tested on {tested:,} of {IMAGES.images:,} images: the others have no box of their class"
-    elif dataset.train_images != IMAGES.train:
-        yield f"{dataset.train_images:,} training images, not {IMAGES.train:,}"
+    elif tested != VALIDATION.images:
+        yield f"tested on {tested:,} of {VALIDATION.images:,} images: the others have no box of their class"
+    elif dataset.train_images != VALIDATION.train:
+        yield f"{dataset.train_images:,} training images, not {VALIDATION.train:,}"
     elif boxed < MIN_BOXED_IMAGES:
         yield f"{boxed:,} training images with boxes, not at least {MIN_BOXED_IMAGES:,}"
 

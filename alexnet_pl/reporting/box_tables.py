@@ -11,7 +11,7 @@ from alexnet_pl.evaluation.box_result import OUTCOMES, BoxResult, DetectionResul
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.evaluation.result import has_top5
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim
-from alexnet_pl.paper.box_matching import IMAGES, BoxTestRun, matches_box_claim
+from alexnet_pl.paper.box_matching import VALIDATION, BoxTestRun, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, Table, format_percentage
 from alexnet_pl.runs import fit_status
@@ -117,7 +117,7 @@ def box_claim_cells(claim: BoxClaim, tests: Sequence[BoxTestRun]) -> list[str]:
     elif claim.baseline:
         ours = format_differences(values)
     else:
-        ours = format_mean(values, IMAGES.images)
+        ours = format_mean(values, VALIDATION.images)
     return [claim.label, claim.section, paper, ours]
 
 
