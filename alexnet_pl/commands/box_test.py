@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.test_description import summarize_fit
+from alexnet_pl.commands.classifier_test import summarize_fit
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.store.store import Store
