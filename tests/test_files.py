@@ -61,7 +61,7 @@ GOOD: dict[type, dict[str, Any]] = {
     },
     StoreManifest: {
         "format": 2, "name": "d", "size": 8, "classes": [["n1", "one"]], "fingerprint": "f", "encoding": {},
-        "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", None], "boxes": 4}},
+        "splits": {"train": {"images": 1, "records": 2, "bytes": 3, "blake3": ["b", "c"], "boxes": 4}},
         "shard": 4, "settings": {}, "ilsvrc_ids": [2], "unreadable": 0, "odd": 1, "files": {"mean.npy": "b"},
     },
     ProvenanceRecord: {

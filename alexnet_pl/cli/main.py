@@ -26,7 +26,7 @@ from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
-from alexnet_pl.commands.process import own_process_state, pin_argv_for_ddp_ranks
+from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process

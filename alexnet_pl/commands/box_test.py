@@ -8,7 +8,7 @@ test images, whose boxes are not public, it writes the boxes and submission.txt 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.test_description import summarize_fit
+from alexnet_pl.commands.classifier_test import summarize_fit
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.store.store import Store
@@ -37,10 +37,17 @@ from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.evaluation.result import append_top5
+from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
+from alexnet_pl.evaluation.result import FitSummary, append_top5
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.runs.checkpoint import check_same_classes, checkpoint_seed, describe_checkpoint, read_checkpoint
+from alexnet_pl.runs.checkpoint import (
+    check_same_classes,
+    checkpoint_seed,
+    describe_checkpoint,
+    read_checkpoint,
+    read_lineage,
+)
 from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
@@ -72,15 +79,15 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         tested = evaluate_localiser(finder, split, train, options)
     original = to_original_pixels(tested.detections, split)
     write_boxes(results, [(split.names[n], found) for n, found in by_number(original)], classes)
-    description = describe_test(cfg, folder, store, split.name, trained_with, options, finder)
-    result = {**description, **tested.numbers, "windows_left_out": finder.left_out}
-    write_json(results / RESULT, result)
+    about = {**describe_test(cfg, store, split.name, trained_with, options, finder), **tested.numbers}
+    result = DetectionResult(**about) if trained_with.task == "detect" else LocalisationResult(**about)
+    write_json(results / RESULT, to_json(result))
     names = [name for _, name in classes]
     pictures = draw_test(results, finder, split, tested, options.show, names)
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
-    if shared := result["classification_val_images"]:
+    if shared := result.classification_val_images:
         print(
             f"{shared:,} of the {len(split):,} images are also ILSVRC-2012's validation images for classification: mAP "
             "is too high if the network that the detector starts from was chosen or trained on them"
@@ -88,7 +95,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     if finder.left_out:
         print(f"{finder.left_out:,} windows not merged: more than {MAX_CANDIDATES:,} of a class in an image")
     print_message(summarize_box_test(result), results / RESULT)
-    return result["map"] if "map" in result else result["loc_error"]
+    return result.map if isinstance(result, DetectionResult) else result.loc_error
 
 
 def write_server_file(results: Path, finder: BoxFinder, store: Store, split: WholeSplit, task: str) -> None:
@@ -117,23 +124,18 @@ def results_name(options: DetectOptions, scales: Sequence[int]) -> str:
 
 
 def describe_test(
-    cfg: DictConfig,
-    folder: Path,
-    store: Store,
-    split: str,
-    trained_with: BoxOptions,
-    options: DetectOptions,
-    finder: BoxFinder,
+    cfg: DictConfig, store: Store, split: str, trained_with: BoxOptions, options: DetectOptions, finder: BoxFinder
 ) -> dict[str, Any]:
+    """Fields of `BoxDescription`, but for the number of tested images."""
     path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
     content = read_checkpoint(path)
     fit, metadata = finished_fit(path, content), content["alexnet_pl"]
-    counts = {"images": len(tested), "train_images": len(train)}
+    dataset = predictions.describe_dataset(store, split)
     shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0
     return {
         "task": trained_with.task,
-        "dataset": {**to_json(predictions.describe_dataset(store, split)), **counts},
-        "checkpoint": to_json(describe_checkpoint(path)),
+        "dataset": replace(dataset, images=len(tested), train_images=len(train)),
+        "checkpoint": describe_checkpoint(path),
         "classification_val_images": shared,
         "train_images_with_boxes": int((train.box_counts() > 0).sum()),
         "model": metadata["switches"]["model"],
@@ -141,11 +143,12 @@ def describe_test(
         "seed": checkpoint_seed(path),
         "finished": fit is not None,
         "training": fit.training if fit and not fit.changed else None,
-        "trained": to_json(summarize_fit(fit)) if fit else None,
-        "lineage": metadata["lineage"],
-        "boxes": asdict(trained_with),
-        "detect": {**asdict(options), "scales": list(finder.scales), "zoom": finder.zoom},
+        "trained": summarize_fit(fit) if fit else FitSummary(),
+        "lineage": read_lineage(metadata),
+        "boxes": trained_with,
+        "detect": replace(options, scales=list(finder.scales), zoom=finder.zoom),
         "commit": current_commit(),
+        "windows_left_out": finder.left_out,
     }
 
 
@@ -177,13 +180,15 @@ def log_box_test(
     pictures: Mapping[str, Path],
     overlays: Sequence[tuple[Tensor, PredictedBoxes]],
     names: Sequence[str],
-    result: dict[str, Any],
+    result: BoxResult,
 ) -> None:
     """Log errors, pictures and W&B's box overlays to the loggers of the fit."""
     loggers = reopen_loggers(cfg.logger, folder, cfg.wandb.project, cfg.wandb.get("entity"), new=False)
-    step = result["checkpoint"]["step"]
+    step = result.checkpoint.step if result.checkpoint else 0
     logged = (*LOCALISATION_ERRORS, "test/top5_error", MEAN_AVERAGE_PRECISION)
-    errors = {name: result[key] for name in logged if (key := name.removeprefix("test/")) in result}
+    errors = {
+        name: value for name in logged if (value := getattr(result, name.removeprefix("test/"), None)) is not None
+    }
     for logger in loggers:
         logger.log_metrics(errors, step)
     for key, path in pictures.items():
@@ -193,15 +198,14 @@ def log_box_test(
         logger.finalize("success")
 
 
-def summarize_box_test(result: dict[str, Any]) -> str:
-    images = f"{result['dataset']['name']}, {result['images']:,} {result['dataset']['split']} images"
-    if "map" in result:
-        others = f", {counted:.2f} % without the blacklist" if (counted := result.get("map_without_blacklist")) else ""
-        return f"{images}, {result['objects']:,} objects: mAP {result['map']:.2f} %{others}"
-    low, high = result["loc_error_interval"]
-    top5 = append_top5(result["dataset"]["classes"], result["top5_error"])
+def summarize_box_test(result: BoxResult) -> str:
+    images = f"{result.dataset.name}, {result.images:,} {result.dataset.split} images"
+    if isinstance(result, DetectionResult):
+        others = f", {counted:.2f} % without the blacklist" if (counted := result.map_without_blacklist) else ""
+        return f"{images}, {result.objects:,} objects: mAP {result.map:.2f} %{others}"
+    low, high = result.loc_error_interval
     return (
-        f"{images}: localisation error {result['loc_error']:.2f} % (95 %: {low:.2f} to {high:.2f}){top5}; "
-        f"boxes given the class {result['given_class_error']:.2f} % wrong, "
-        f"a constant box {result['constant_box_error']:.2f} %"
+        f"{images}: localisation error {result.loc_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
+        f"{append_top5(result.dataset.classes, result.top5_error)}; boxes given the class "
+        f"{result.given_class_error:.2f} % wrong, a constant box {result.constant_box_error:.2f} %"
     )

@@ -15,7 +15,7 @@ from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.experiment.predict import find_images, read_batches
-from alexnet_pl.figures.boxes import save_boxes
+from alexnet_pl.figures.boxes import save_box_picture
 from alexnet_pl.table import Table, print_tables
 
 SHOWN = 20  # rows of the table on the console; the files hold all boxes
@@ -30,7 +30,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     for (path,), (image,) in read_batches(paths, whole_image, 1):
         boxes = finder.select_confident(finder.find(image))
         results.append((str(path), boxes))
-        save_boxes(out_dir / pictures[path], image, boxes, [name for _, name in classes])
+        save_box_picture(out_dir / pictures[path], image, boxes, [name for _, name in classes])
     table = write_boxes(out_dir, results, classes)
     print_tables([boxes_table(results, classes)])
     num_boxes = sum(len(boxes.labels) for _, boxes in results)

@@ -5,8 +5,8 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.commands.classifier_test import last_metrics, print_test_result, run_test
 from alexnet_pl.commands.other_images import check_real, test_other_images, write_real_result
-from alexnet_pl.commands.test_description import last_metrics, print_test_result, run_test
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store

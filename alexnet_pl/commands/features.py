@@ -58,7 +58,7 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     metadata = {**asdict(options), "among": index.features.identity}
     path = write_neighbors(folder / "retrieval", names, neighbors, index, metadata)
     print_tables([neighbors_table(names, neighbors, index)])
-    own_class = precision(neighbors, index.features, labels) if labels is not None else None
+    own_class = share_of_class(neighbors, index.features, labels) if labels is not None else None
     share_text = f", {100 * own_class:.2f} % of the neighbors of the query's class" if own_class is not None else ""
     print_message(
         f"{len(names):,} {'query' if len(names) == 1 else 'queries'} among {len(index.features):,} {options.split} "
@@ -105,7 +105,7 @@ def tested_images(cfg: DictConfig, index: ImageIndex, folder: Path) -> tuple[lis
     return queries.names, np.asarray(queries.values), queries.labels
 
 
-def precision(neighbors: Neighbors, features: Features, labels: np.ndarray) -> float | None:
+def share_of_class(neighbors: Neighbors, features: Features, labels: np.ndarray) -> float | None:
     """Fraction of neighbors with the query's class; None if a label is unknown."""
     if (labels < 0).any() or (features.labels < 0).any():
         return None

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
-from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.test_description import last_metrics, print_test_result, run_test
+from alexnet_pl.commands.classifier_test import last_metrics, print_test_result, run_test
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store

@@ -12,22 +12,7 @@ TASKS = ("localise", "detect")
 
 @dataclass(frozen=True)
 class BoxOptions:
-    """Section `boxes`.
-
-    task       localise: train a regressor on frozen features. detect: also fine-tune the classifier, with a
-               background class
-    per_class  four regressor outputs for each class instead of four shared by all classes
-    units      sizes of the regressor's two hidden layers
-    scales     image sizes, as row numbers of OverFeat's Table 5; the paper trains on all six
-    zoom       factor on these sizes, for objects smaller than those of ImageNet
-    overlap    condition for a training window. box: at least half of the box lies inside. iou: IoU of at least 0.5
-    windows    maximum number of training windows per image and scale, chosen at random among those that overlap
-    flip       also train on the reflected image
-    fine_tune  for task=detect: all layers, or the classifier (fully connected layers) only
-    positives  for task=detect: maximum number of windows with an object per image
-    random_negatives, hard_negatives   for task=detect: maximum numbers of background windows per image, chosen at
-               random, and by the lowest probability of background
-    """
+    """Section `boxes`; its keys are described in configs/_boxes.yaml."""
 
     task: str
     per_class: bool = False
@@ -60,25 +45,7 @@ class BoxOptions:
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """Section `detect`.
-
-    scales       image sizes, as row numbers of OverFeat's Table 5; null: as in training
-    zoom         factor on these sizes; null: as in training
-    positions    all: every window of an image. center: the crop in the middle of it only
-    classes      number of best classes at each scale whose boxes are merged
-    least_score  minimum score of a class in a window; boxes with lower scores are ignored
-    combine      merge (§4.3), or nms (non-maximum suppression)
-    threshold    for combine=merge: maximum match score at which two boxes are merged
-    score        for combine=merge: normalized, or literal, the printed match score in pixels
-    weight       for combine=merge: count, the mean of all members, or pair, the mean of the two boxes as printed
-    iou          for combine=nms: maximum IoU of a box with a more confident one
-    rule         rule of average precision: ilsvrc, voc or voc2007
-    blacklist    file of a development kit with the images (for a detector, images and classes) to exclude from a
-                 second error
-    confidence   minimum confidence of the boxes that `detect` returns; with combine=merge this is a sum over windows,
-                 not a probability
-    show         number of images whose boxes `test` draws
-    """
+    """Section `detect`; its keys are described in configs/_boxes.yaml."""
 
     scales: list[int] | None = None
     zoom: float | None = None

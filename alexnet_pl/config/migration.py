@@ -66,6 +66,10 @@ RENAMED: dict[str, str | None] = {
     "speed.allocator": "performance.retain_memory",
     "speed.ahead": "performance.readahead",
     "speed.decode": "performance.jpeg_decoder",
+    "probe.draws": None,
+    "probe.few_shot_penalty": None,
+    "distributed.bucket_mb": None,
+    "distributed.static_graph": None,
 }
 """Old dotted key, or the name in other programs → new one; None: the option was removed."""
 

@@ -11,7 +11,7 @@ from alexnet_pl.config.sections import TestSection
 
 @dataclass(frozen=True)
 class CodeOptions:
-    """Section `codes`."""
+    """Section `codes`; its keys are described in configs/codes.yaml."""
 
     features: str
     layer: str = "fc7"
@@ -58,11 +58,7 @@ class EnsembleGroup:
 
 @dataclass(frozen=True)
 class EnsembleOptions:
-    """Section `ensemble`: `groups` of members to train, or run folders of existing `members`, and their weights.
-
-    `tune_on`: images for `weights="tuned"`: `half`, with errors reported on the other half, or `same`, for which the
-    errors are optimistic and the result says so.
-    """
+    """Section `ensemble`; its keys are described in configs/_base.yaml."""
 
     groups: dict[str, EnsembleGroup] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
@@ -87,7 +83,7 @@ class EnsembleOptions:
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """`split`: null for train and the tested split. `layer`: fc7, another layer, or pixels."""
+    """Section `features`; its keys are described in configs/_base.yaml."""
 
     split: str | None = None
     layer: str = "fc7"
@@ -95,9 +91,7 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class RetrievalOptions:
-    """Section `retrieval`: `k` neighbors among the images of `split`; `index`: flat, ivf or hnsw; `per_file`: size
-    of the groups of images, in random order, of which at most one is a neighbor; `codes`: a run folder of
-    configs/codes.yaml, to search by binary codes."""
+    """Section `retrieval`; its keys are described in configs/_base.yaml."""
 
     split: str = "train"
     k: int = 6
@@ -108,24 +102,20 @@ class RetrievalOptions:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """Linear probe of a layer. `penalties`: candidates for the penalty on squared weights, chosen on the fraction
-    `held_out` of the training images; `shots`: images per class for the few-shot table, drawn `draws` times and fitted
-    with `few_shot_penalty`, since there are too few images to choose a penalty."""
+    """Section `probe`; its keys are described in configs/_base.yaml."""
 
     layer: str = "fc7"
     penalties: list[float] = field(default_factory=lambda: [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
     held_out: float = 0.2
     shots: list[int] = field(default_factory=list)
-    draws: int = 5
-    few_shot_penalty: float = 1e-3
 
     def __post_init__(self) -> None:
-        if not self.penalties or min(*self.penalties, self.few_shot_penalty) <= 0:
-            raise ValueError(f"penalties={self.penalties}, few_shot_penalty={self.few_shot_penalty}: above 0")
+        if not self.penalties or min(self.penalties) <= 0:
+            raise ValueError(f"penalties={self.penalties}: above 0")
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out={self.held_out}: above 0 and below 1")
-        if self.draws < 1 or any(count < 1 for count in self.shots):
-            raise ValueError(f"shots={self.shots}, draws={self.draws}: at least 1")
+        if any(count < 1 for count in self.shots):
+            raise ValueError(f"shots={self.shots}: at least 1")
 
 
 def make_probe_options(cfg: DictConfig) -> ProbeOptions:
@@ -146,9 +136,7 @@ def make_retrieval_options(cfg: DictConfig) -> RetrievalOptions:
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """Section `monitor`. `every_n_epochs`: epochs between pictures of the kernels and tables of predictions, which are
-    also made after the first and the last epoch. `num_images`: validation images in the table, 0 for none.
-    `upload_checkpoints`: upload best.ckpt and last.ckpt as W&B artifacts at the end of a fit."""
+    """Section `monitor`; its keys are described in configs/_base.yaml."""
 
     every_n_epochs: int = 5
     num_images: int = 16
@@ -166,19 +154,14 @@ def make_monitor_options(cfg: DictConfig) -> MonitorOptions:
 
 @dataclass(frozen=True)
 class DistributedOptions:
-    """Section `distributed`. `timeout`: seconds that processes wait for each other; `compress_gradients`: send
-    bfloat16, half of the bytes; `bucket_mb`: megabytes of gradients sent together; `static_graph`: assume that
-    gradients are computed in the same order in every step."""
+    """Section `distributed`; its keys are described in configs/_base.yaml."""
 
     timeout: float = 600
     compress_gradients: bool = False
-    bucket_mb: float = 25
-    static_graph: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("timeout", "bucket_mb"):
-            if (value := getattr(self, key)) <= 0:
-                raise ValueError(f"{key}={value}: {'seconds' if key == 'timeout' else 'megabytes'}, above 0")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout={self.timeout}: seconds, above 0")
 
 
 def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
@@ -191,12 +174,7 @@ NETWORKS = ("recipe", "weights")
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """Section `transfer`. `layers`: copied from `weights`, null for all but the last; others are initialized randomly.
-    `network`: whether model and crop are the recipe's or those of the weights. `freeze`: layers that keep their
-    weights; `rates`: factors of optim.lr by layer. `all` stands for all copied layers.
-
-    `pretrain_recipe`: recipe with which `fit` first trains that network if there is no checkpoint; `data_roots`: stores
-    of such recipes, by data.name; `overrides`: overrides of that recipe."""
+    """Section `transfer`; its keys are described in configs/_base.yaml."""
 
     layers: list[str] | None = field(default_factory=list)
     weights: str | None = None

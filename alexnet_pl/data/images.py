@@ -113,7 +113,7 @@ def resize_center_crop(image: torch.Tensor, size: int, filter_name: str) -> torc
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         pixels = crop_center(pixels, min(height, MAX_ASPECT_RATIO * width), min(width, MAX_ASPECT_RATIO * height))
         height, width = pixels.shape[1:]
-    return torch.from_numpy(crop_center(shorten(pixels, size, filter_name), size, size))
+    return torch.from_numpy(crop_center(resize_shorter(pixels, size, filter_name), size, size))
 
 
 def check_aspect_ratio(image: torch.Tensor) -> None:
@@ -130,10 +130,10 @@ def resize_shorter_side(image: torch.Tensor, size: int, filter_name: str) -> tor
     Raises ValueError if the aspect ratio exceeds `MAX_ASPECT_RATIO`.
     """
     check_aspect_ratio(image)
-    return torch.from_numpy(shorten(image.numpy(), size, filter_name))
+    return torch.from_numpy(resize_shorter(image.numpy(), size, filter_name))
 
 
-def shorten(pixels: np.ndarray, size: int, filter_name: str) -> np.ndarray:
+def resize_shorter(pixels: np.ndarray, size: int, filter_name: str) -> np.ndarray:
     """Resize (3, H, W) uint8 so that the shorter side has `size` pixels."""
     height, width = pixels.shape[1:]
     short = min(height, width)

@@ -8,6 +8,7 @@ left; ILSVRC's and VOC's programs compute the same width as x2 − x1 + 1.
 import numpy as np
 
 Boxes = np.ndarray
+LEAST_OVERLAP = 0.5  # of a window and the box that it is trained to predict (§4.2)
 
 
 def as_boxes(values: object) -> Boxes:
@@ -66,8 +67,8 @@ def overlaps(boxes: Boxes, windows: Boxes, measure: str) -> np.ndarray:
     return shares_inside(boxes, windows) if measure == "box" else ious(windows, boxes)
 
 
-def match_windows(boxes: Boxes, windows: Boxes, least: float = 0.5, measure: str = "box") -> np.ndarray:
-    """Index of the box that each window is trained to predict, (windows,); −1 if every overlap is below `least`.
+def match_windows(boxes: Boxes, windows: Boxes, measure: str = "box") -> np.ndarray:
+    """Index of the box that each window is trained to predict, (windows,); −1 if every overlap is below 0.5.
 
     It is the box with the largest overlap; ties go to the larger box, then to the first. The paper does not specify it.
     """
@@ -76,7 +77,7 @@ def match_windows(boxes: Boxes, windows: Boxes, least: float = 0.5, measure: str
     shares = overlaps(boxes, windows, measure)
     by_size = np.argsort(-compute_areas(boxes), kind="stable")  # argmax takes the first of equals
     best = by_size[shares[:, by_size].argmax(1)]
-    return np.where(shares[np.arange(len(windows)), best] >= least, best, -1)
+    return np.where(shares[np.arange(len(windows)), best] >= LEAST_OVERLAP, best, -1)
 
 
 def to_window_frame(boxes: Boxes, windows: Boxes) -> np.ndarray:

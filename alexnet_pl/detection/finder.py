@@ -10,6 +10,7 @@ from torch import Tensor
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, compute_areas, from_window_frame
+from alexnet_pl.detection.localisation_error import GUESSES
 from alexnet_pl.detection.merging import MergeOptions, merge_boxes
 from alexnet_pl.detection.pyramid import rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.suppression import suppress_overlapping
@@ -126,10 +127,10 @@ class BoxFinder:
         """Boxes with a score of at least `detect.confidence`."""
         return boxes.select(boxes.scores >= self.options.confidence)
 
-    def select_guesses(self, boxes: PredictedBoxes, count: int = 5) -> PredictedBoxes:
-        """The best box of each of the `count` best classes: guesses for ILSVRC's localisation error."""
+    def select_guesses(self, boxes: PredictedBoxes) -> PredictedBoxes:
+        """The best box of each of the five best classes: guesses for ILSVRC's localisation error."""
         _, first = np.unique(boxes.labels, return_index=True)
-        return boxes.select(np.sort(first)[:count])
+        return boxes.select(np.sort(first)[:GUESSES])
 
 
 def center_window(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:

@@ -6,26 +6,19 @@ import numpy as np
 
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.boxes import ious
+from alexnet_pl.evaluation.box_result import OUTCOMES
 
-RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = OUTCOMES = (
-    "right",
-    "double",
-    "badly placed",
-    "wrong class",
-    "background",
-    "missed",
-)
+RIGHT, DOUBLE, MISPLACED, WRONG_CLASS, BACKGROUND, MISSED = OUTCOMES
+MATCH_IOU = 0.5
 BACKGROUND_IOU = 0.1  # a detection with a lower IoU counts as background
 
 
-def classify_detections(
-    detections: DetectedBoxes, truths: TrueBoxes, min_iou: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
+def classify_detections(detections: DetectedBoxes, truths: TrueBoxes) -> tuple[np.ndarray, np.ndarray]:
     """Outcome of each detection, (D,), and whether each true box was missed, (T,).
 
-        right         IoU of at least `min_iou` with a box of its class that no more confident detection matched
-        double        IoU of at least `min_iou` with a box of its class that is already matched
-        wrong class   IoU of at least `min_iou` with a box of another class
+        right         IoU of at least 0.5 with a box of its class that no more confident detection matched
+        double        IoU of at least 0.5 with a box of its class that is already matched
+        wrong class   IoU of at least 0.5 with a box of another class
         badly placed  IoU of at least 0.1 with a box of its class
         background    otherwise
 
@@ -39,22 +32,20 @@ def classify_detections(
             continue
         overlap = ious(detections.boxes[number : number + 1], truths.boxes[candidates])[0]
         same_class = truths.labels[candidates] == detections.labels[number]
-        kinds[number], match = classify_detection(overlap, same_class, taken[candidates], min_iou)
+        kinds[number], match = classify_detection(overlap, same_class, taken[candidates])
         if match is not None:
             taken[candidates[match]] = True
     return kinds, ~taken & ~truths.difficult
 
 
-def classify_detection(
-    overlap: np.ndarray, same_class: np.ndarray, taken: np.ndarray, min_iou: float
-) -> tuple[str, int | None]:
+def classify_detection(overlap: np.ndarray, same_class: np.ndarray, taken: np.ndarray) -> tuple[str, int | None]:
     """(outcome, index of the matched box or None) of a detection with these overlaps."""
     free = np.where(same_class & ~taken, overlap, -1)
-    if free.max() >= min_iou:
+    if free.max() >= MATCH_IOU:
         return RIGHT, int(free.argmax())
-    if np.where(same_class, overlap, -1).max() >= min_iou:
+    if np.where(same_class, overlap, -1).max() >= MATCH_IOU:
         return DOUBLE, None
-    if np.where(same_class, -1, overlap).max() >= min_iou:
+    if np.where(same_class, -1, overlap).max() >= MATCH_IOU:
         return WRONG_CLASS, None
     return (MISPLACED if np.where(same_class, overlap, -1).max() >= BACKGROUND_IOU else BACKGROUND), None
 

@@ -38,6 +38,7 @@ from alexnet_pl.files import JsonObject, check_space, write_json
 from alexnet_pl.locks import lock_when_free
 
 ABOUT = "about.json"
+SAMPLE = 4096  # windows
 
 
 class WindowCache:
@@ -62,9 +63,9 @@ class WindowCache:
         features = torch.from_numpy(self.features[numbers].astype(np.float32))
         return WindowBatch(features, torch.from_numpy(self.targets[numbers]), torch.from_numpy(self.labels[numbers]))
 
-    def mean_square(self, count: int = 4096) -> float:
-        """Mean square of the features over about `count` windows."""
-        sample = self.features[:: max(1, len(self) // count)].astype(np.float32)
+    def mean_square(self) -> float:
+        """Mean square of the features over about `SAMPLE` windows."""
+        sample = self.features[:: max(1, len(self) // SAMPLE)].astype(np.float32)
         return float(np.square(sample).mean())
 
 

@@ -25,7 +25,7 @@ class WindowBatch(NamedTuple):
     labels: Tensor  # (N,)
 
 
-class Part(NamedTuple):
+class WindowPart(NamedTuple):
     """Boxes and classes of the windows of some images."""
 
     images: int
@@ -82,7 +82,7 @@ class WindowWriter:
     def save_part(self) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
-        part = Part(
+        part = WindowPart(
             self.pending_images,
             concatenate([targets for targets, _ in self.pending], (0, 4), np.float32),
             concatenate([labels for _, labels in self.pending], (0,), np.int64),
@@ -109,12 +109,12 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06}.npz"
 
 
-def read_parts(folder: Path) -> Iterator[Part]:
+def read_parts(folder: Path) -> Iterator[WindowPart]:
     """Parts of an interrupted computation, up to the first that is missing or corrupt."""
     for number in count():
         try:
             with part_path(folder, number).open("rb") as file, np.load(file) as saved:
-                yield Part(int(saved["images"]), saved["targets"], saved["labels"])
+                yield WindowPart(int(saved["images"]), saved["targets"], saved["labels"])
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return
 

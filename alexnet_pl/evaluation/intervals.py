@@ -165,12 +165,13 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def wilson_interval(wrong: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(wrong: int, count: int) -> tuple[float, float]:
     """95 % interval of an error rate in percent by Wilson's score, for `wrong` of `count` images.
 
     center (p + z²/2n) / (1 + z²/n),  half-width z · √(p(1 − p)/n + z²/4n²) / (1 + z²/n)
     """
-    p, shrink = wrong / count, 1 + z**2 / count
+    p, z = wrong / count, 1.959964
+    shrink = 1 + z**2 / count
     center = (p + z**2 / (2 * count)) / shrink
     half = z * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2)) / shrink
     return 100 * max(0.0, center - half), 100 * min(1.0, center + half)

@@ -31,38 +31,10 @@ REFUSED: dict[str, str] = {
     "enable_checkpointing": "a fit always writes checkpoints",
     "enable_model_summary": "`figures` draws the network",
 }
-WORKS: dict[str, str] = {  # the other options of Lightning's Trainer
-    "accelerator": "auto, cpu, gpu, cuda or mps",
-    "devices": "processes on each machine, a list of device numbers, or auto for all devices; under torchrun and srun "
-    "as many as they have started",
-    "num_nodes": "machines; under torchrun and srun as many as they have started",
-    "strategy": "auto, ddp (each device its share of every batch) or towers (half of the network on each of two); "
-    "Lightning's others are refused by name",
-    "precision": "auto, 32-true, tf32 or bf16-mixed; Lightning's others are refused by name",
-    "max_epochs": "maximum number of epochs; the schedule may end a fit earlier",
-    "min_epochs": "minimum number of epochs, even if the schedule ends earlier",
-    "max_steps": "maximum number of steps",
-    "min_steps": "minimum number of steps",
-    "max_time": "DD:HH:MM:SS; a fit that it ends is not finished, and ckpt_path=last continues",
-    "limit_train_batches": "number of batches per epoch; 1.0: all",
-    "limit_val_batches": "number of batches per validation; 0: no validation",
-    "limit_test_batches": "number of batches per test; such a result fills no row of the paper",
-    "val_check_interval": "batches, or share of an epoch, between two validations",
-    "check_val_every_n_epoch": "epochs between two validations",
-    "log_every_n_steps": "steps between two lines of metrics.csv; the host waits for the device at each",
-    "enable_progress_bar": "false: no progress bar",
-    "deterministic": "true, false or warn: kernels of PyTorch that give the same result every time",
-    "benchmark": "let cuDNN try its algorithms; the result then depends on what it chose",
-    "inference_mode": "false: validate and test under no_grad",
-    "profiler": "simple or advanced: time in each hook, printed at the end",
-    "detect_anomaly": "name the operation whose gradient is NaN; slow",
-}
 NEUTRAL = {  # values of these options that have no effect
     "accumulate_grad_batches": 1, "overfit_batches": 0, "fast_dev_run": 0, "barebones": False,
     "enable_autolog_hparams": True, "sync_batchnorm": False,
 }  # fmt: skip
-
-
 LEAST: dict[str, int] = {  # minimum values of options that are numbers; null is Lightning's default
     "max_epochs": -1,
     "max_steps": -1,

@@ -68,7 +68,7 @@ def add_found(axes: Any, found: PredictedBoxes, names: Sequence[str], most: int 
         add_box(axes, box, color_of(label), f"{names[label]} {score:.2f}")
 
 
-def save_boxes(path: Path, image: Tensor, found: PredictedBoxes, names: Sequence[str]) -> Path:
+def save_box_picture(path: Path, image: Tensor, found: PredictedBoxes, names: Sequence[str]) -> Path:
     """Draw an image with its boxes, their classes and confidences. Returns `path`."""
     height, width = image.shape[1:]
     with rc_context(LIGHT.settings):

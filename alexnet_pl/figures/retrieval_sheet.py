@@ -12,6 +12,7 @@ from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 
 RIGHT, WRONG = "#0072B2", "#D55E00"  # distinct for color-blind readers; wrong ones are also dashed
+INCHES = 0.85  # per image
 
 
 class SearchResult(NamedTuple):
@@ -21,11 +22,11 @@ class SearchResult(NamedTuple):
     right: np.ndarray
 
 
-def draw_sheet(queries: Tensor, results: Mapping[str, SearchResult], inch: float = 0.85) -> Figure:
+def draw_sheet(queries: Tensor, results: Mapping[str, SearchResult]) -> Figure:
     """Draw one row per query, (queries, 3, size, size) uint8: the query, then each method's results, nearest first."""
     blocks = [result.pictures.shape[1] for result in results.values()]
     widths = [1.0, *(width for count in blocks for width in (0.25, *[1.0] * count))]
-    size = inch * sum(widths), inch * (len(queries) + 0.7)
+    size = INCHES * sum(widths), INCHES * (len(queries) + 0.7)
     figure = Figure(size)
     grid = figure.add_gridspec(
         len(queries), len(widths), width_ratios=widths, wspace=0.06, hspace=0.06,

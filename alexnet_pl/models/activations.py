@@ -15,9 +15,9 @@ def learned_layers(net: nn.Module) -> list[str]:
     return [name for name, layer in net.named_children() if next(layer.parameters(), None) is not None]
 
 
-def check_layer(net: nn.Module, layer: str, key: str = "layer") -> None:
+def check_layer(net: nn.Module, layer: str) -> None:
     if layer not in (known := learned_layers(net)):
-        raise UserError(f"{key}={layer}: one of {', '.join(known)}")
+        raise UserError(f"layer={layer}: one of {', '.join(known)}")
 
 
 def layer_activations(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:

@@ -23,9 +23,9 @@ def tile_kernels(tiles: Tensor, zoom: int, line: int, fill: float) -> Tensor:
     return make_grid(tiles, nrow=KERNELS_PER_ROW, padding=line, pad_value=fill)
 
 
-def draw_filters(kernels: Tensor, zoom: int = 4) -> Tensor:
+def draw_filters(kernels: Tensor) -> Tensor:
     """Draw kernels (K, 3, 11, 11) as an image (3, H, W) in 0 … 1, 16 per row; GPU 1's are in the upper half."""
-    return tile_kernels(scale_to_unit_range(kernels), zoom, zoom, 1.0)
+    return tile_kernels(scale_to_unit_range(kernels), 4, 4, 1.0)
 
 
 def largest_filters(kernels: Tensor, towers: int, count: int) -> Tensor:

@@ -6,45 +6,51 @@ features are those of one finished run of configs/overfeat_accurate.yaml. Whatev
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
 from alexnet_pl.config.identity import Settings, box_signature, training_signature
 from alexnet_pl.config.recipes import compose
-from alexnet_pl.files import parse_record
+from alexnet_pl.evaluation.box_result import BoxResult, LocalisationResult
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, UNDERSPECIFIED, BoxClaim
 from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.paper.matching import matches_stage
 from alexnet_pl.paper.mismatch import describe_settings, shorten
-from alexnet_pl.runs.records import LineageStage
 
-BoxTest = Mapping[str, Any]
-"""Contents of boxes.json."""
-
-IMAGES = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
+VALIDATION = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
 MIN_BOXED_IMAGES = 500_000  # the published boxes are of 544,546 training images; 523,966 after Russakovsky et al. 2015
 FEATURES = "overfeat_accurate"
 NOT_SEARCH = ("show", "confidence", "blacklist", "rule")  # keys of `detect` that do not change a localisation error
 
 
-def matches_box_claim(claim: BoxClaim, test: BoxTest) -> bool:
+class BoxTestRun(NamedTuple):
+    """`images_seen`: images or windows in training, including repetitions, 0 if not known."""
+
+    run: Path
+    result: BoxResult
+    images_seen: int = 0
+
+
+def matches_box_claim(claim: BoxClaim, test: BoxResult) -> bool:
     """Whether a test has a claim's settings, images and network."""
     return (
         not claim.reason_unmeasured
-        and test["task"] == "localise"
+        and isinstance(test, LocalisationResult)
         and not any(True for _ in box_differences(claim, test))
     )
 
 
-def explain_box_mismatch(test: BoxTest, others: Sequence[BoxTest] = ()) -> str:
+def explain_box_mismatch(test: BoxResult, others: Sequence[BoxResult] = ()) -> str:
     """Reason why a test gives no value for a claim, in words; "" if it does. `others`: tests to compare it with."""
     matching = [claim for claim in BOX_CLAIMS if matches_box_claim(claim, test)]
     if matching:
         return "" if any(has_baseline(claim, test, others) for claim in matching) else explain_alone(matching[0])
-    if test["task"] != "localise":
-        return f"detection on {test['dataset']['name']}; the paper's rows are {UNDERSPECIFIED}"
+    if not isinstance(test, LocalisationResult):
+        return f"detection on {test.dataset.name}; the paper's rows are {UNDERSPECIFIED}"
     if images := list(image_differences(test)):
         return "; ".join(images)
     claims = [claim for claim in BOX_CLAIMS if not claim.reason_unmeasured]
@@ -53,11 +59,11 @@ def explain_box_mismatch(test: BoxTest, others: Sequence[BoxTest] = ()) -> str:
     return f"compared with “{claim.label}” ({claim.section}): {shorten(differences)}"
 
 
-def has_baseline(claim: BoxClaim, test: BoxTest, others: Sequence[BoxTest]) -> bool:
+def has_baseline(claim: BoxClaim, test: BoxResult, others: Sequence[BoxResult]) -> bool:
     """Whether a test has a value for a claim that it matches: a difference needs a test of the baseline."""
     if claim.baseline is None:
         return True
-    return any(other["seed"] == test["seed"] and matches_box_claim(claim.baseline, other) for other in others)
+    return any(other.seed == test.seed and matches_box_claim(claim.baseline, other) for other in others)
 
 
 def explain_alone(claim: BoxClaim) -> str:
@@ -65,13 +71,13 @@ def explain_alone(claim: BoxClaim) -> str:
     return f"a run of “{claim.label}” ({claim.section}), but none of “{claim.baseline.label}” with its seed"
 
 
-def box_differences(claim: BoxClaim, test: BoxTest) -> Iterator[str]:
+def box_differences(claim: BoxClaim, test: BoxResult) -> Iterator[str]:
     """What differs between a localiser's test and a claim; nothing if it measures the claim."""
     training, search = claim_settings(tuple(claim.overrides))
     yield from image_differences(test)
     yield from fit_differences(test)
-    yield from describe_settings(test.get("training") or {}, training)
-    yield from describe_settings({"detect": searched(test["detect"], test["boxes"])}, {"detect": search})
+    yield from describe_settings(test.training or {}, training)
+    yield from describe_settings({"detect": searched(asdict(test.detect), asdict(test.boxes))}, {"detect": search})
     yield from feature_differences(test)
 
 
@@ -89,36 +95,35 @@ def searched(detect: Settings, boxes: Settings) -> Settings:
     return {key: defaults.get(key, value) for key, value in detect.items() if key not in NOT_SEARCH}
 
 
-def image_differences(test: BoxTest) -> Iterator[str]:
+def image_differences(test: BoxResult) -> Iterator[str]:
     """Reason why the images of a test are not the paper's."""
-    dataset, tested, boxed = test["dataset"], test["images"], test.get("train_images_with_boxes", 0)
-    official = IMAGES.class_list, IMAGES.split, IMAGES.images
-    if (dataset.get("class_list"), dataset["split"], dataset["images"]) != official:
-        rows = f"the paper's rows are on the {IMAGES.images:,} ILSVRC-2012 validation images"
-        yield f"data set {dataset['name']}; {rows}"
-    elif tested != IMAGES.images:
-        yield f"tested on {tested:,} of {IMAGES.images:,} images: the others have no box of their class"
-    elif dataset["train_images"] != IMAGES.train:
-        yield f"{dataset['train_images']:,} training images, not {IMAGES.train:,}"
+    dataset, tested, boxed = test.dataset, test.images, test.train_images_with_boxes
+    official = VALIDATION.class_list, VALIDATION.split, VALIDATION.images
+    if (dataset.class_list, dataset.split, dataset.images) != official:
+        rows = f"the paper's rows are on the {VALIDATION.images:,} ILSVRC-2012 validation images"
+        yield f"data set {dataset.name}; {rows}"
+    elif tested != VALIDATION.images:
+        yield f"tested on {tested:,} of {VALIDATION.images:,} images: the others have no box of their class"
+    elif dataset.train_images != VALIDATION.train:
+        yield f"{dataset.train_images:,} training images, not {VALIDATION.train:,}"
     elif boxed < MIN_BOXED_IMAGES:
         yield f"{boxed:,} training images with boxes, not at least {MIN_BOXED_IMAGES:,}"
 
 
-def fit_differences(test: BoxTest) -> Iterator[str]:
+def fit_differences(test: BoxResult) -> Iterator[str]:
     """Reason why a tested regressor is not that of a finished fit on the store of the test."""
-    trained = test.get("trained") or {}
-    if not test["finished"] or not test.get("training"):
+    trained = test.trained
+    if not test.finished or not test.training:
         yield "the fit is not finished, or was resumed with other settings"
-    elif trained.get("ended_by") != "max_epochs":
-        yield f"fit ended by {trained.get('ended_by') or 'an unknown limit'}, not by trainer.max_epochs"
-    elif trained["store"].get("fingerprint") != test["dataset"]["fingerprint"]:
+    elif trained.ended_by != "max_epochs":
+        yield f"fit ended by {trained.ended_by or 'an unknown limit'}, not by trainer.max_epochs"
+    elif trained.store.fingerprint != test.dataset.fingerprint:
         yield "trained on another store than the tested one"
 
 
-def feature_differences(test: BoxTest) -> Iterator[str]:
+def feature_differences(test: BoxResult) -> Iterator[str]:
     """What differs between the run with the features and one of configs/overfeat_accurate.yaml."""
-    lineage = [parse_record(stage, LineageStage) for stage in test.get("lineage") or []]
-    expected = features_signature()
+    lineage, expected = test.lineage, features_signature()
     if len(lineage) == 1 and matches_stage(lineage[0], "ilsvrc2012", expected):
         return
     if len(lineage) != 1:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject
-from alexnet_pl.paper.box_matching import explain_box_mismatch
+from alexnet_pl.paper.box_matching import BoxTestRun, explain_box_mismatch
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.mismatch import explain_mismatch
 from alexnet_pl.paper.results import TestRun
@@ -25,18 +24,17 @@ class UnmatchedRun:
 
 
 def collect_unmatched(
-    roots: Sequence[Path], tests: Sequence[TestRun], rows: Sequence[ReportRow], box_tests: Sequence[JsonObject]
+    roots: Sequence[Path], tests: Sequence[TestRun], rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]
 ) -> list[UnmatchedRun]:
-    """Runs below `roots` that fill none of `rows` and no row of boxes, sorted by folder. `box_tests`: contents of
-    boxes.json, with the run folder as `folder`."""
+    """Runs below `roots` that fill none of `rows` and no row of boxes, sorted by folder."""
     filled = filled_claims(rows)
     unfilled = [unmatched_test(test) for test in tests if test.claim not in filled]
     boxes = [
-        UnmatchedRun(test["folder"], test["dataset"]["split"], reason)
+        UnmatchedRun(test.run, test.result.dataset.split, reason)
         for test in box_tests
-        if (reason := explain_box_mismatch(test, box_tests))
+        if (reason := explain_box_mismatch(test.result, [other.result for other in box_tests]))
     ]
-    tested = {*(test.run.resolve() for test in tests), *(test["folder"] for test in box_tests)}
+    tested = {*(test.run.resolve() for test in tests), *(test.run for test in box_tests)}
     others = [one for run in collect_runs(roots, FIT) if run.resolve() not in tested for one in untested_run(run)]
     return sorted([*unfilled, *boxes, *others], key=lambda one: one.run.resolve())
 

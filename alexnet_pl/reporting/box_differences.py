@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from alexnet_pl.evaluation.box_result import BoxResult, LocalisationResult
 from alexnet_pl.evaluation.intervals import Difference, adjust_holm, paired_difference
-from alexnet_pl.files import JsonObject
+from alexnet_pl.paper.box_matching import BoxTestRun
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.table import Table
 
@@ -17,15 +18,15 @@ NOTE = (
 )
 
 
-def difference_table(groups: Mapping[str, Sequence[JsonObject]]) -> list[Table]:
+def difference_table(groups: Mapping[str, Sequence[BoxTestRun]]) -> list[Table]:
     """Differences to the way of the paper, for the groups that share at least two seeds with it; [] if there are none.
 
     `groups`: label → tests of one way on the same images and network, one per seed.
     """
-    reference = next((label for label, tests in groups.items() if follows_paper(tests[0])), None)
+    reference = next((label for label, tests in groups.items() if follows_paper(tests[0].result)), None)
     if reference is None:
         return []
-    metrics = METRICS[groups[reference][0]["task"]]
+    metrics = METRICS[groups[reference][0].result.task]
     found = {
         label: differences
         for label, tests in groups.items()
@@ -43,22 +44,24 @@ def difference_table(groups: Mapping[str, Sequence[JsonObject]]) -> list[Table]:
     return [Table(f"Differences to: {reference}", header, rows, (NOTE.format(first=first),))]
 
 
-def follows_paper(test: JsonObject) -> bool:
+def follows_paper(test: BoxResult) -> bool:
     """Whether boxes were trained and tested as the paper does: merged over all windows; a shared regressor and four
     scales (§4), or hard negatives (§5)."""
-    detect, boxes = test["detect"], test["boxes"]
-    merged = (detect["positions"], detect["combine"], detect["score"]) == ("all", "merge", "normalized")
-    if test["task"] == "localise":
-        return merged and not boxes["per_class"] and len(detect["scales"]) == 4
-    return merged and boxes["hard_negatives"] > 0
+    detect, boxes = test.detect, test.boxes
+    merged = (detect.positions, detect.combine, detect.score) == ("all", "merge", "normalized")
+    if isinstance(test, LocalisationResult):
+        return merged and not boxes.per_class and len(detect.scales or []) == 4
+    return merged and boxes.hard_negatives > 0
 
 
 def paired_differences(
-    tests: Sequence[JsonObject], reference: Sequence[JsonObject], metrics: Sequence[str]
+    tests: Sequence[BoxTestRun], reference: Sequence[BoxTestRun], metrics: Sequence[str]
 ) -> list[Difference]:
     """Differences of each metric over the shared seeds; [] for fewer than two."""
-    of_seed = {test["seed"]: test for test in reference}
-    pairs = [(test, of_seed[test["seed"]]) for test in tests if test["seed"] in of_seed]
+    of_seed = {test.result.seed: test.result for test in reference}
+    pairs = [(test.result, of_seed[test.result.seed]) for test in tests if test.result.seed in of_seed]
     if len(pairs) < 2:
         return []
-    return [paired_difference([one[metric] - other[metric] for one, other in pairs]) for metric in metrics]
+    return [
+        paired_difference([getattr(one, metric) - getattr(other, metric) for one, other in pairs]) for metric in metrics
+    ]

@@ -5,22 +5,22 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from alexnet_pl.config.box_options import DetectOptions
 from alexnet_pl.config.sections import describe_scales
-from alexnet_pl.detection.outcomes import OUTCOMES
 from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.box_result import OUTCOMES, BoxResult, DetectionResult, LocalisationResult, read_box_result
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.evaluation.result import has_top5
-from alexnet_pl.files import JsonObject
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, DETECTION, LOCALISATION, BoxClaim
-from alexnet_pl.paper.box_matching import IMAGES, matches_box_claim
+from alexnet_pl.paper.box_matching import VALIDATION, BoxTestRun, matches_box_claim
 from alexnet_pl.reporting.box_differences import difference_table
-from alexnet_pl.reporting.box_record import LOCALISER_METRICS, read_box_test
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, format_percentage
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import read_each
 from alexnet_pl.table import Table
 
 PAPER_HEADER = ["row", "section", "paper, %", "ours, % (95 % interval)"]
+LOCALISER_METRICS = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
 LOCALISER_HEADER = [
     "regressor and test",
     "localisation error, %",
@@ -33,26 +33,22 @@ LOCALISER_HEADER = [
 ]
 DETECTOR_HEADER = ["negatives and test", "mAP, %", *OUTCOMES, "learned from", "seeds"]
 
-BoxTests = list[JsonObject]
-"""Contents of boxes.json, with `images_seen`: images or windows in training, including repetitions, 0 if not known; and
-`folder`: the run folder."""
 
-
-def collect_box_tests(roots: Iterable[Path]) -> BoxTests:
+def collect_box_tests(roots: Iterable[Path]) -> list[BoxTestRun]:
     """Collect the tests of finished fits in or below the folders, each with the number of images seen in training.
 
     Corrupt ones are named on stderr.
     """
 
-    def read(path: Path) -> JsonObject:
-        test, fit = read_box_test(path), fit_status.read_fit_status(path.parents[2])
-        return test | {"images_seen": (fit and fit.images) or 0, "folder": path.parents[2]}
+    def read(path: Path) -> BoxTestRun:
+        result, fit = read_box_result(path), fit_status.read_fit_status(path.parents[2])
+        return BoxTestRun(path.parents[2], result, (fit and fit.images) or 0)
 
     paths = sorted({path.resolve() for root in roots for path in root.glob("**/results/*/boxes.json")})
-    return [test for test in read_each(paths, read) if test["finished"]]
+    return [test for test in read_each(paths, read) if test.result.finished]
 
 
-def box_claim_tables(tests: BoxTests) -> list[Table]:
+def box_claim_tables(tests: Sequence[BoxTestRun]) -> list[Table]:
     """Tables of the paper's rows for both tasks, with our values from runs with the same settings and images, and the
     commands for those that are missing."""
     missing = missing_claims(tests)
@@ -60,7 +56,7 @@ def box_claim_tables(tests: BoxTests) -> list[Table]:
     return [*tables, missing_table(missing)] if missing else tables
 
 
-def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]:
+def tables_of_claims(claims: Sequence[BoxClaim], tests: Sequence[BoxTestRun]) -> list[Table]:
     """One table for each task that `claims` are about."""
     notes = {
         LOCALISATION: (
@@ -81,20 +77,25 @@ def tables_of_claims(claims: Sequence[BoxClaim], tests: BoxTests) -> list[Table]
     ]
 
 
-def measured_claims(tests: BoxTests) -> list[BoxClaim]:
+def measured_claims(tests: Sequence[BoxTestRun]) -> list[BoxClaim]:
     return [claim for claim in BOX_CLAIMS if claim_values(claim, tests)]
 
 
-def claim_values(claim: BoxClaim, tests: BoxTests) -> list[float]:
+def claim_values(claim: BoxClaim, tests: Sequence[BoxTestRun]) -> list[float]:
     """Our values of a claim, one per seed; with a baseline, differences of the seeds that both have."""
-    found = {test["seed"]: test[claim.metric] for test in tests if matches_box_claim(claim, test)}
+    found = values_by_seed(claim, tests)
     if claim.baseline is None:
         return list(found.values())
-    others = {test["seed"]: test[claim.metric] for test in tests if matches_box_claim(claim.baseline, test)}
+    others = values_by_seed(claim.baseline, tests)
     return [value - others[seed] for seed, value in found.items() if seed in others]
 
 
-def missing_claims(tests: BoxTests) -> list[BoxClaim]:
+def values_by_seed(claim: BoxClaim, tests: Sequence[BoxTestRun]) -> dict[int | None, float]:
+    matching = [test.result for test in tests if matches_box_claim(claim, test.result)]
+    return {result.seed: getattr(result, claim.metric) for result in matching}
+
+
+def missing_claims(tests: Sequence[BoxTestRun]) -> list[BoxClaim]:
     """Claims that a run can measure and none has."""
     measured = measured_claims(tests)
     return [claim for claim in BOX_CLAIMS if not claim.reason_unmeasured and claim not in measured]
@@ -105,7 +106,7 @@ def missing_table(claims: Sequence[BoxClaim]) -> Table:
     return Table("Missing localisation results, and the commands for them", ["row", "command"], rows)
 
 
-def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
+def box_claim_cells(claim: BoxClaim, tests: Sequence[BoxTestRun]) -> list[str]:
     """Cells of a claim under `PAPER_HEADER`."""
     paper = "not printed" if math.isnan(claim.value) else f"{claim.bound} {claim.value:.1f}".strip()
     paper = f"+{paper} points" if claim.baseline else paper
@@ -118,7 +119,7 @@ def box_claim_cells(claim: BoxClaim, tests: BoxTests) -> list[str]:
     elif claim.baseline:
         ours = format_differences(values)
     else:
-        ours = format_mean(values, IMAGES.images)
+        ours = format_mean(values, VALIDATION.images)
     return [claim.label, claim.section, paper, ours]
 
 
@@ -130,9 +131,9 @@ def format_differences(points: Sequence[float]) -> str:
     return f"{mean.mean:+.1f} points ({mean.low:+.1f} to {mean.high:+.1f})"
 
 
-def one_per_seed(tests: BoxTests) -> BoxTests:
+def one_per_seed(tests: Sequence[BoxTestRun]) -> list[BoxTestRun]:
     """One test per seed, the last if there are several."""
-    return list({test["seed"]: test for test in tests}.values())
+    return list({test.result.seed: test for test in tests}.values())
 
 
 def format_mean(values: Sequence[float], images: int = 0) -> str:
@@ -140,34 +141,34 @@ def format_mean(values: Sequence[float], images: int = 0) -> str:
     return format_percentage(intervals.mean_ci(Sample(values, images)), 1)
 
 
-def box_proxy_tables(tests: BoxTests) -> list[Table]:
+def box_proxy_tables(tests: Sequence[BoxTestRun]) -> list[Table]:
     """Tables of each combination of images, task, network and scales learned from, for tests that match no row of the
     paper: the results, and their differences, paired by seed."""
-    groups: dict[str, BoxTests] = {}
+    groups: dict[str, list[BoxTestRun]] = {}
     for test in tests:
-        if any(matches_box_claim(claim, test) for claim in BOX_CLAIMS):
+        result = test.result
+        if any(matches_box_claim(claim, result) for claim in BOX_CLAIMS):
             continue
-        key = [test["dataset"]["fingerprint"], test["dataset"]["split"], test["task"], test["model"]]
-        key.append(test["boxes"]["scales"])
+        key = [result.dataset.fingerprint, result.dataset.split, result.task, result.model, result.boxes.scales]
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(test)
     return [table for group in groups.values() for table in results_and_differences(group)]
 
 
-def results_and_differences(tests: BoxTests) -> list[Table]:
-    localise = tests[0]["task"] == "localise"
+def results_and_differences(tests: Sequence[BoxTestRun]) -> list[Table]:
+    localise = isinstance(tests[0].result, LocalisationResult)
     labeled = group_by_label(tests, describe_localiser if localise else describe_detector)
     results = localiser_table(labeled) if localise else detector_table(labeled)
     return [results, *difference_table(labeled)]
 
 
-def group_by_label(tests: BoxTests, label: Callable[[JsonObject], str]) -> dict[str, BoxTests]:
-    groups: dict[str, BoxTests] = {}
+def group_by_label(tests: Sequence[BoxTestRun], label: Callable[[BoxResult], str]) -> dict[str, list[BoxTestRun]]:
+    groups: dict[str, list[BoxTestRun]] = {}
     for test in tests:
-        groups.setdefault(label(test), []).append(test)
+        groups.setdefault(label(test.result), []).append(test)
     return {name: one_per_seed(group) for name, group in sorted(groups.items())}
 
 
-def localiser_table(groups: dict[str, BoxTests]) -> Table:
+def localiser_table(groups: dict[str, list[BoxTestRun]]) -> Table:
     rows = [
         [
             name,
@@ -177,24 +178,25 @@ def localiser_table(groups: dict[str, BoxTests]) -> Table:
         for name, group in groups.items()
     ]
     test = first_test(groups)
-    title = f"Localisation, no row of the paper: {test['dataset']['name']}"
+    title = f"Localisation, no row of the paper: {test.dataset.name}"
     return Table(title, LOCALISER_HEADER, rows, (f"{describe_box_test(test)}.", *LOCALISER_NOTES))
 
 
-def localiser_cell(metric: str, group: BoxTests) -> str:
-    if metric == "top5_error" and not has_top5(group[0]["dataset"].get("classes", 0)):
+def localiser_cell(metric: str, group: Sequence[BoxTestRun]) -> str:
+    first = group[0].result
+    if metric == "top5_error" and not has_top5(first.dataset.classes):
         return ""
-    return format_mean([test[metric] for test in group], group[0]["images"])
+    return format_mean([getattr(test.result, metric) for test in group], first.images)
 
 
-def first_test(groups: dict[str, BoxTests]) -> JsonObject:
-    return next(iter(groups.values()))[0]
+def first_test(groups: dict[str, list[BoxTestRun]]) -> BoxResult:
+    return next(iter(groups.values()))[0].result
 
 
-def training_cells(tests: BoxTests) -> list[str]:
+def training_cells(tests: Sequence[BoxTestRun]) -> list[str]:
     """Images or windows processed in training, including repetitions, and the number of seeds."""
-    seen = {test["images_seen"] for test in tests}
-    unit = "windows" if tests[0]["task"] == "localise" else "images"
+    seen = {test.images_seen for test in tests}
+    unit = "windows" if isinstance(tests[0].result, LocalisationResult) else "images"
     return [" to ".join(f"{count:,}" for count in sorted({min(seen), max(seen)})) + f" {unit}", str(len(tests))]
 
 
@@ -205,38 +207,38 @@ LOCALISER_NOTES = (
 )
 
 
-def describe_localiser(test: JsonObject) -> str:
-    heads = "per class" if test["boxes"]["per_class"] else "shared"
-    return f"{heads}; {describe_search(test['detect'])}"
+def describe_localiser(test: BoxResult) -> str:
+    return f"{'per class' if test.boxes.per_class else 'shared'}; {describe_search(test.detect)}"
 
 
-def describe_search(detect: JsonObject) -> str:
+def describe_search(detect: DetectOptions) -> str:
     """Windows, scales and combination of a search for boxes, in words."""
-    windows = "center window" if detect["positions"] == "center" else "all windows"
-    scales = describe_scales(detect["scales"])
-    if detect["combine"] == "nms":
+    windows = "center window" if detect.positions == "center" else "all windows"
+    scales = describe_scales(detect.scales or [])
+    if detect.combine == "nms":
         combination = "suppression"
     else:
-        combination = "merged by the printed score" if detect["score"] == "literal" else "merged"
-        combination += "" if detect["weight"] == "count" else ", pairwise means"
-    threshold = f", windows of at least {detect['least_score']:g}" if detect["least_score"] else ""
+        combination = "merged by the printed score" if detect.score == "literal" else "merged"
+        combination += "" if detect.weight == "count" else ", pairwise means"
+    threshold = f", windows of at least {detect.least_score:g}" if detect.least_score else ""
     return f"{windows}, {scales}, {combination}{threshold}"
 
 
-def detector_table(groups: dict[str, BoxTests]) -> Table:
+def detector_table(groups: dict[str, list[BoxTestRun]]) -> Table:
     rows = []
     for name, group in groups.items():
-        outcomes = [f"{sum(test['mistakes'][outcome] for test in group) / len(group):,.0f}" for outcome in OUTCOMES]
-        rows.append([name, format_mean([test["map"] for test in group]), *outcomes, *training_cells(group)])
+        results = [test.result for test in group if isinstance(test.result, DetectionResult)]
+        outcomes = [f"{sum(one.mistakes[outcome] for one in results) / len(results):,.0f}" for outcome in OUTCOMES]
+        rows.append([name, format_mean([one.map for one in results]), *outcomes, *training_cells(group)])
     test = first_test(groups)
-    title = f"Detection, no row of the paper: {test['dataset']['name']}"
+    title = f"Detection, no row of the paper: {test.dataset.name}"
     notes = f"{describe_box_test(test)}.", *DETECTOR_NOTES, *shared_images_note(groups)
     return Table(title, DETECTOR_HEADER, rows, notes)
 
 
-def shared_images_note(groups: dict[str, BoxTests]) -> list[str]:
+def shared_images_note(groups: dict[str, list[BoxTestRun]]) -> list[str]:
     """Sentence about tested images that the network may have been chosen on before it learned to detect."""
-    shared = max(test.get("classification_val_images", 0) for group in groups.values() for test in group)
+    shared = max(test.result.classification_val_images for group in groups.values() for test in group)
     if not shared:
         return []
     return [
@@ -252,17 +254,17 @@ DETECTOR_NOTES = (
 )
 
 
-def describe_detector(test: JsonObject) -> str:
-    random, hard = test["boxes"]["random_negatives"], test["boxes"]["hard_negatives"]
+def describe_detector(test: BoxResult) -> str:
+    random, hard = test.boxes.random_negatives, test.boxes.hard_negatives
     negatives = f"{random} random, {hard} hard" if random + hard else "none"
-    return f"{negatives}; {describe_search(test['detect'])}"
+    return f"{negatives}; {describe_search(test.detect)}"
 
 
-def describe_box_test(test: JsonObject) -> str:
-    dataset, model = test["dataset"], test["model"]
-    net = f"{model.get('net', 'accurate')} network of {test['window']}-pixel windows, width {model.get('width', 1.0):g}"
-    images = f"{test['images']:,} {dataset['split']} images, trained on {dataset['train_images']:,}"
-    return f"{images} (store {dataset['fingerprint'][:12]}) at {describe_scales(test['boxes']['scales'])}, {net}"
+def describe_box_test(test: BoxResult) -> str:
+    dataset, model = test.dataset, test.model
+    net = f"{model.get('net', 'accurate')} network of {test.window}-pixel windows, width {model.get('width', 1.0):g}"
+    images = f"{test.images:,} {dataset.split} images, trained on {dataset.train_images:,}"
+    return f"{images} (store {dataset.fingerprint[:12]}) at {describe_scales(test.boxes.scales)}, {net}"
 
 
 PAGE = """# Boxes: localisation and detection

@@ -9,10 +9,10 @@ from alexnet_pl.console import pluralize, shorten_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import describe_outdated
 from alexnet_pl.paper.box_claims import BOX_CLAIMS
+from alexnet_pl.paper.box_matching import BoxTestRun
 from alexnet_pl.paper.results import TestRun
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting import box_tables
-from alexnet_pl.reporting.box_tables import BoxTests
 from alexnet_pl.reporting.paper_tables import paper_tables
 from alexnet_pl.reporting.unmatched_table import TITLE
 from alexnet_pl.table import Table, print_list, print_tables
@@ -23,7 +23,11 @@ MISSING = "Rows of the paper that are not yet measured; {page} lists every row, 
 
 
 def print_report(
-    rows: Sequence[ReportRow], box_tests: BoxTests, proxies: Sequence[Table], reasons: Sequence[str], page: str
+    rows: Sequence[ReportRow],
+    box_tests: Sequence[BoxTestRun],
+    proxies: Sequence[Table],
+    reasons: Sequence[str],
+    page: str,
 ) -> None:
     """Print the measured rows and `proxies`, why runs fill no row (`reasons`), and what is missing. `page`: the file
     with all rows."""
@@ -46,13 +50,13 @@ def print_outdated(tests: Iterable[TestRun]) -> None:
                 print(f"{run}: {outdated}", file=sys.stderr)
 
 
-def measured_paper_tables(rows: Sequence[ReportRow], box_tests: BoxTests) -> list[Table]:
+def measured_paper_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> list[Table]:
     """The paper's tables with only the rows that runs have measured."""
     boxes = box_tables.tables_of_claims(box_tables.measured_claims(box_tests), box_tests)
     return [*paper_tables([row for row in rows if row.needs_run and row.measured]), *boxes]
 
 
-def missing_lines(rows: Sequence[ReportRow], box_tests: BoxTests) -> Iterator[str]:
+def missing_lines(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> Iterator[str]:
     """One line for each of the paper's tables: how many of the rows that need a run are not yet measured."""
     states = [(row.claim.group, not row.measured) for row in rows if row.needs_run]
     missing = box_tables.missing_claims(box_tests)

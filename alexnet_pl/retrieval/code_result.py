@@ -52,7 +52,7 @@ class SearchMachine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class MeanShare:
     """Mean over queries with its 95 % interval, in percent."""
 
     mean: Percent
@@ -62,8 +62,8 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesRow:
-    """Fields of every row, which also has a `Share` for each `recall_K` and `precision_K`, and curves. `bits`: None for
-    float vectors; `bytes`: per image."""
+    """Fields of every row, which also has a `MeanShare` for each `recall_K` and `precision_K`, and curves. `bits`: None
+    for float vectors; `bytes`: per image."""
 
     method: str
     bits: Count | None
@@ -101,7 +101,7 @@ def check_row(row: JsonObject, prefix: str) -> None:
     parse_record(row, CodesRow, prefix)
     for name in row:
         if name.startswith(("recall_", "precision_")) and row[name] is not None:
-            parse_record(row[name], Share, f"{prefix}{name}.")
+            parse_record(row[name], MeanShare, f"{prefix}{name}.")
     curves = row.get("curves", {})
     if not isinstance(curves, dict) or not all(map(is_curve, curves.values())):
         raise ValueError(f"curves of {row['method']}")

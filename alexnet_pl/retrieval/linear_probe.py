@@ -23,6 +23,9 @@ from alexnet_pl.files import Count, NonNegative, Percent
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
 
+DRAWS = 5  # of the images of a few-shot table
+FEW_SHOT_PENALTY = 1e-3  # too few images to choose one
+
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyError:
@@ -100,7 +103,7 @@ def probe_features(
     best = min(errors, key=lambda one: (one.held_out_error, -one.penalty)).penalty
     classifier = fit_one(trained_on, classes, best)
     top1, top5 = count_errors(classifier.scores(tested.values), tested.labels)
-    few = [few_shots(trained_on, tested, classes, shots, options, seed) for shots in options.shots]
+    few = [few_shots(trained_on, tested, classes, shots, seed) for shots in options.shots]
     count = len(test)
     return ProbeResult(
         layer=train.info.layer,
@@ -117,7 +120,7 @@ def probe_features(
         top5_error=100 * top5 / count,
         top1_error_interval=list(wilson_interval(top1, count)),
         top5_error_interval=list(wilson_interval(top5, count)),
-        few_shot_penalty=options.few_shot_penalty,
+        few_shot_penalty=FEW_SHOT_PENALTY,
         shots=few,
         seconds=time.perf_counter() - began,
     )
@@ -146,7 +149,7 @@ def fit_one(trained_on: LabelledFeatures, classes: int, penalty: float) -> Linea
 
 
 def few_shots(
-    trained_on: LabelledFeatures, tested: LabelledFeatures, classes: int, shots: int, options: ProbeOptions, seed: int
+    trained_on: LabelledFeatures, tested: LabelledFeatures, classes: int, shots: int, seed: int
 ) -> ShotsResult:
     """Test classifiers fitted to `shots` images per class. Raises UserError if a class has too few."""
     labels = trained_on.labels.cpu().numpy()
@@ -154,9 +157,9 @@ def few_shots(
     if fewest < shots:
         raise UserError(f"probe.shots={shots}: a class has only {fewest} training images")
     errors = []
-    for draw in range(options.draws):
+    for draw in range(DRAWS):
         drawn = trained_on.rows(draw_by_class(labels, shots, seed + draw))
-        wrong, _ = count_errors(fit_one(drawn, classes, options.few_shot_penalty).scores(tested.values), tested.labels)
+        wrong, _ = count_errors(fit_one(drawn, classes, FEW_SHOT_PENALTY).scores(tested.values), tested.labels)
         errors.append(100 * wrong / len(tested.labels))
     return summarize_draws(shots, errors)
 

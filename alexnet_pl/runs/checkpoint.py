@@ -56,12 +56,12 @@ class CheckpointRecord:
     loops: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_checkpoint(path: str | Path, mmap: bool = True, key: str = "ckpt_path") -> dict[str, Any]:
+def read_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
     """Read a checkpoint of this package to the CPU. Raises UserError, naming the config's `key`, for any other file."""
     if Path(path).is_file() and os.environ.get(SKIP_CHECKSUM, "0") in ("", "0"):
         check_bytes(Path(path), Path(path).stat().st_mtime_ns, key)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         parse_record(checkpoint, CheckpointRecord)
         check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])

@@ -17,18 +17,7 @@ IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; more are no faster. 1
 
 @dataclass(frozen=True)
 class Performance:
-    """Options that change the speed of a run, but its results only by rounding.
-
-    optimized: channels-last memory format, and the update in one pass over memory.
-    compile: compile the norms, and on a GPU the augmentation, into fused kernels; `auto`: if a compiler is found.
-    cuda_graph: on a single GPU, replay each step as a CUDA graph.
-    cache_on_gpu: keep a split in the GPU's memory if it fits.
-    retain_memory: keep freed CPU memory for the next batch instead of returning it to the system.
-    readahead: prefetch what later batches will read from disk.
-    jpeg_decoder: decode JPEGs on the `cpu` or the `gpu`.
-
-    Raises ValueError, naming the option, for another value.
-    """
+    """Section `performance`; its keys are described in configs/_base.yaml."""
 
     optimized: bool = True
     compile: bool | str = "auto"

@@ -18,12 +18,12 @@ from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 from alexnet_pl.reporting.code_tables import codes_page, collect_codes
-from alexnet_pl.reporting.deviation_tables import summarize_effects
 from alexnet_pl.reporting.measured_page import measured_page, proxy_page_tables
 from alexnet_pl.reporting.norms_comparison import HEAD, norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
 from alexnet_pl.table import to_markdown
+from pages.effects import summarize_effects
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
 

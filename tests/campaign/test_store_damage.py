@@ -3,7 +3,6 @@
 Tests a fixed part; `make campaign` tests the whole table.
 """
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ from store_damage import (
     Damage,
     damages,
     make_small_store,
-    read_all,
     repair,
     restore,
     verify,
@@ -22,7 +20,6 @@ from store_damage import (
 )
 
 from alexnet_pl.data.prepare.options import PrepareOptions
-from alexnet_pl.errors import UserError
 
 
 @pytest.fixture(scope="module", params=["raw", "jpeg"])
@@ -52,17 +49,3 @@ def test_all_corrupt_files_are_listed_and_repaired(
     said = verify(root) + capsys.readouterr().out
     assert [name for name in names if name not in said] == []
     assert repair(chosen, root) == ""
-
-
-def test_store_without_checksums_is_read_and_its_damage_noticed(chosen: PrepareOptions, tmp_path: Path) -> None:
-
-    root = tmp_path / "store"
-    restore(Path(chosen.root), root)
-    about = json.loads((root / "store.json").read_text())
-    del about["files"]
-    (root / "store.json").write_text(json.dumps(about))
-    read_all(root)
-    assert verify(root) == ""
-    (root / "mean.npy").write_bytes((root / "mean.npy").read_bytes()[:-8] + bytes(8))
-    with pytest.raises(UserError, match=r"store.json: does not match its checksum; it or a file beside it was changed"):
-        read_all(root)

@@ -25,7 +25,7 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.folder_names import folder_name, job_folder
 from alexnet_pl.commands import options, registry
 from alexnet_pl.commands.help import command_help
-from alexnet_pl.commands.process import pin_argv_for_ddp_ranks
+from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.recipes import SHIPPED, allow_new_key, compose, find_recipe, recipe_names
 from alexnet_pl.config.run_config import KNOWN, isolated_config

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from alexnet_pl.commands.test_description import print_test_result
+from alexnet_pl.commands.classifier_test import print_test_result
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.evaluation.metrics import ErrorRates

@@ -11,11 +11,12 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from pages.trainer import WORKS
 from running import Compose
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.experiment.trainer_options import NEUTRAL, REFUSED, WORKS, check_trainer_options
+from alexnet_pl.experiment.trainer_options import NEUTRAL, REFUSED, check_trainer_options
 
 PAGE = Path(__file__).parents[2] / "docs/reference/trainer.md"
 

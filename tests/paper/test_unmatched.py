@@ -5,9 +5,13 @@ from pathlib import Path
 
 from made_results import claim_test, proxy_test, write_test
 
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.evaluation.box_result import OUTCOMES, DetectionResult
+from alexnet_pl.paper.box_matching import BoxTestRun
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.paper.unmatched import collect_unmatched
+from alexnet_pl.runs.records import DatasetInfo
 
 
 def reasons(root: Path) -> dict[str, str]:
@@ -40,9 +44,20 @@ def test_ablation_without_its_baseline_is_named(tmp_path: Path) -> None:
 
 
 def test_box_tests_are_named_with_their_split(tmp_path: Path) -> None:
-    test = {"task": "detect", "finished": True, "dataset": {"name": "scenes", "split": "val"}, "folder": tmp_path / "a"}
+    result = DetectionResult(
+        task="detect",
+        finished=True,
+        dataset=DatasetInfo(name="scenes", split="val"),
+        images=1,
+        model={},
+        window=77,
+        boxes=BoxOptions("detect"),
+        detect=DetectOptions(),
+        map=12.0,
+        mistakes=dict.fromkeys(OUTCOMES, 0),
+    )
     write_fit(tmp_path / "a")
-    (one,) = collect_unmatched([tmp_path], [], [], [test])
+    (one,) = collect_unmatched([tmp_path], [], [], [BoxTestRun(tmp_path / "a", result)])
     assert (one.run.name, one.test) == ("a", "val")
     assert one.reason.startswith("detection on scenes")
 

@@ -1,24 +1,37 @@
 """Differences between ways to find boxes, against scipy's paired t test."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy import stats
 
+from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.evaluation.box_result import OUTCOMES, DetectionResult, LocalisationResult
+from alexnet_pl.paper.box_matching import BoxTestRun
 from alexnet_pl.reporting.box_differences import difference_table
+from alexnet_pl.runs.records import DatasetInfo
 
 PAPER, OTHER, CENTER = [49.0, 44.2, 46.9], [59.5, 53.1, 58.8], [60.0, 66.0, 61.0]
 
 
-def make_tests(errors: list[float], **changed: Any) -> list[dict[str, Any]]:
+COMMON: dict[str, Any] = {"dataset": DatasetInfo(), "images": 1, "model": {}, "window": 77, "finished": True}
+OTHERS = dict.fromkeys(("top5_error", "constant_box_error", "constant_box_loc_error"), 0.0)
+
+
+def make_tests(errors: list[float], **changed: Any) -> list[BoxTestRun]:
     """One test per seed; `changed`: its settings of the section `detect`, or `per_class`."""
-    boxes = {"per_class": changed.pop("per_class", False), "hard_negatives": 8}
-    detect = {"positions": "all", "combine": "merge", "score": "normalized", "scales": [1, 2, 4, 6], **changed}
-    common = {"task": "localise", "boxes": boxes, "detect": detect}
-    return [{**common, "seed": i, "loc_error": e, "given_class_error": e - 1} for i, e in enumerate(errors)]
+    boxes = BoxOptions("localise", per_class=changed.pop("per_class", False))
+    about = {**COMMON, **OTHERS, "boxes": boxes, "detect": DetectOptions(**{"scales": [1, 2, 4, 6], **changed})}
+    results = [
+        LocalisationResult(task="localise", seed=i, loc_error=e, given_class_error=e - 1, **about)
+        for i, e in enumerate(errors)
+    ]
+    return [BoxTestRun(Path("run"), result) for result in results]
 
 
-def groups() -> dict[str, list[dict[str, Any]]]:
+def groups() -> dict[str, list[BoxTestRun]]:
     return {
         "per class": make_tests(PAPER, per_class=True),
         "paper": make_tests(PAPER),
@@ -45,7 +58,7 @@ def test_differences_are_paired_by_seed_and_adjusted_for_their_number() -> None:
 
 def test_only_shared_seeds_are_compared() -> None:
     found = groups()
-    found["nms"] = [{**test, "seed": test["seed"] + 1} for test in found["nms"]]
+    found["nms"] = [test._replace(result=replace(test.result, seed=i)) for i, test in enumerate(found["nms"], 1)]
     found["center"] = found["center"][:1]
     ((row, *_),) = [[row for row in table.rows if row[0] == "nms"] for table in difference_table(found)]
     mean = (OTHER[0] - PAPER[1] + OTHER[1] - PAPER[2]) / 2
@@ -63,9 +76,10 @@ def test_nothing_to_compare_is_no_table(missing: str) -> None:
 
 
 def test_detector_with_hard_negatives_is_the_reference() -> None:
-    def detectors(scores: list[float], hard: int) -> list[dict[str, Any]]:
-        tests = [{**test, "task": "detect", "map": m} for test, m in zip(make_tests(PAPER), scores, strict=True)]
-        return [{**test, "boxes": {"hard_negatives": hard}} for test in tests]
+    def detectors(scores: list[float], hard: int) -> list[BoxTestRun]:
+        about = {**COMMON, "boxes": BoxOptions("detect", hard_negatives=hard), "detect": DetectOptions()}
+        about |= {"task": "detect", "mistakes": dict.fromkeys(OUTCOMES, 0)}
+        return [BoxTestRun(Path("run"), DetectionResult(seed=i, map=m, **about)) for i, m in enumerate(scores)]
 
     (table,) = difference_table({"none": detectors([5, 6, 7], 0), "hard": detectors([10, 12, 14], 8)})
     assert table.title == "Differences to: hard"

@@ -15,8 +15,10 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.config.identity import box_signature, training_signature
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
+from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
+from alexnet_pl.files import parse_record
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, LOCALISATION
-from alexnet_pl.paper.box_matching import explain_box_mismatch, matches_box_claim
+from alexnet_pl.paper.box_matching import BoxTestRun, explain_box_mismatch, matches_box_claim
 from alexnet_pl.reporting import terminal
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 
@@ -30,7 +32,18 @@ def signatures() -> tuple[dict[str, Any], dict[str, Any]]:
 PER_CLASS = "per class (44.1) instead of shared (31.3), scales not said; ours: four"
 
 
-def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
+def make_test(*args: Any, **changed: Any) -> BoxTestRun:
+    return BoxTestRun(Path("run"), parse(content(*args, **changed)), 2560)
+
+
+def parse(found: dict[str, Any]) -> BoxResult:
+    if found["task"] == "localise":
+        return parse_record(found, LocalisationResult)
+    kinds = dict.fromkeys(("right", "double", "badly placed", "wrong class", "background", "missed"), 3)
+    return parse_record({"map": 12.0, "mistakes": kinds, **found}, DetectionResult)
+
+
+def content(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any]:
     """Content of boxes.json for the paper's own test. `changed`: values by path, such as training__optim__lr."""
     about = {"name": "x", "fingerprint": "f" * 64, "split": "val", "images": 50_000, "train_images": 1_281_167}
     training, features = copy.deepcopy(signatures())
@@ -48,7 +61,6 @@ def make_test(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, A
         "trained": {"ended_by": "max_epochs", "store": {"fingerprint": "f" * 64}},
         "lineage": [{"store": store, "training": features, "finished": True, "ended_by": "schedule"}],
         "train_images_with_boxes": 544_546,
-        "images_seen": 2560,
         "images": 50_000,
     }
     names = ("loc_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
@@ -70,8 +82,8 @@ def test_top_5_error_of_five_classes_is_left_out() -> None:
         assert shown["localisation error, %"].startswith("30.5")
 
 
-def matching_labels(test: dict[str, Any]) -> list[str]:
-    return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test)]
+def matching_labels(test: BoxTestRun) -> list[str]:
+    return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test.result)]
 
 
 def test_test_matches_the_rows_of_its_settings() -> None:
@@ -139,8 +151,7 @@ def test_result_is_the_mean_over_seeds() -> None:
 
 def test_other_images_have_separate_tables() -> None:
     small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
-    kinds = dict.fromkeys(("right", "double", "badly placed", "wrong class", "background", "missed"), 3)
-    detector = make_test(task="detect", **small) | {"map": 12.0, "mistakes": kinds}
+    detector = make_test(task="detect", **small)
     tables = box_proxy_tables(
         [make_test(**small), make_test(1, **small), make_test(detect__combine="nms", **small), detector]
     )
@@ -169,29 +180,29 @@ def test_rows_of_the_paper_are_not_repeated_as_proxies() -> None:
 
 
 def test_damaged_and_unfinished_tests_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    unknown = make_test()
+    unknown = content()
     del unknown["finished"]
     for name, text in {
-        "good": json.dumps(make_test()),
+        "good": json.dumps(content()),
         "unknown": json.dumps(unknown),
-        "open": json.dumps(make_test(finished=False)),
+        "open": json.dumps(content(finished=False)),
         "bad": '{"task": "localise"}',
-        "split": json.dumps(make_test(dataset__split=None)),
-        "images": json.dumps(make_test(images=None)),
-        "error": json.dumps(make_test(error="30.5")),
-        "mistakes": json.dumps(make_test(task="detect", map=12.0)),
+        "images": json.dumps(content(images=None)),
+        "error": json.dumps(content(error="30.5")),
+        "mistakes": json.dumps(content(task="detect", map=12.0)),
     }.items():
         folder = tmp_path / name / "results/val"
         folder.mkdir(parents=True)
         (folder / "boxes.json").write_text(text)
     (test,) = collect_box_tests([tmp_path])
-    assert test["folder"] == tmp_path / "good"
+    assert test.run == tmp_path / "good"
     errors = capsys.readouterr().err
-    keys = ("dataset.split", "images", "loc_error", "mistakes")
     names = {
         "unknown": "finished",
         "bad": "dataset",
-        **dict(zip(("split", "images", "error", "mistakes"), keys, strict=True)),
+        "images": "images",
+        "error": "loc_error",
+        "mistakes": "mistakes",
     }
     lines = {Path(line.split(": ")[1]).parents[2].name: line for line in errors.splitlines()}
     assert lines.keys() == names.keys()
@@ -238,7 +249,7 @@ CLOSEST = "compared with “all windows, four scales” (§4.4)"
     ],
 )
 def test_tests_that_match_no_row_have_a_reason(changed: dict[str, Any], says: str) -> None:
-    reason = explain_box_mismatch(make_test(**changed))
+    reason = explain_box_mismatch(make_test(**changed).result)
     assert reason.startswith(says)
     assert bool(reason) == (not matching_labels(make_test(**changed)))
 
@@ -253,8 +264,8 @@ def test_difference_of_a_pair_is_of_runs_with_the_same_seed() -> None:
     assert rows[PER_CLASS][1] == "+10.0 points"
     rows = {row[0]: row[2:] for row in box_claim_tables([shared[0], per_class[2]])[0].rows}
     assert rows[PER_CLASS][1] == "not yet measured"
-    assert explain_box_mismatch(per_class[0], shared) == ""
-    assert explain_box_mismatch(per_class[2], shared) == (
+    assert explain_box_mismatch(per_class[0].result, [test.result for test in shared]) == ""
+    assert explain_box_mismatch(per_class[2].result, [test.result for test in shared]) == (
         f"a run of “{PER_CLASS}” (§4.4), but none of “all windows, four scales” with its seed"
     )
 
@@ -268,5 +279,5 @@ def test_every_reproducible_row_has_a_command() -> None:
             cfg: Any = OmegaConf.to_container(compose(words[5], words[6:]), resolve=True)
             cfg["detect"]["zoom"] = 1.0
             changed = {f"{part}__{key}": value for part in ("boxes", "detect") for key, value in cfg[part].items()}
-            assert matches_box_claim(claim, make_test(**changed))
+            assert matches_box_claim(claim, make_test(**changed).result)
             assert {cfg["data"]["root"], cfg["transfer"]["weights"]} == {"FOLDER", "RUN"}

@@ -10,7 +10,7 @@ import torch
 from processes import elastic, fork_processes, free_port
 from running import run
 
-from alexnet_pl.commands.process import own_process_state
+from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config import recipes
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare

@@ -8,7 +8,7 @@ import torch
 from processes import elastic, fork_processes, free_port
 from running import last, run
 
-from alexnet_pl.commands.process import own_process_state
+from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config import recipes
 
 WORDS = ("codes.bits=12", "codes.hidden=[16]", "codes.neighbors=1", "data.batch_size=16", "trainer.max_epochs=2")

@@ -19,7 +19,7 @@ from tf_examples import write_records
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_square
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 
 # number → wnid, words: numbers are not in the order of the wnids, as in the real kits
@@ -328,7 +328,7 @@ def write(root: Path, files: Files) -> Path:
 
 def store(source: Path, root: Path) -> Store:
     prepare(
-        read_source(source, {})[1],
+        read_source(source)[1],
         root,
         StoreSettings("x", 16, {}),
         partial(read_square, size=16, filter_name="bilinear"),

@@ -55,8 +55,7 @@ def damages(root: Path) -> Iterator[Damage]:
     """The whole table, for the store at `root`."""
     about = read_json(root / STORE)
     for keys in key_paths(about):
-        if keys != ("files",):  # older stores have a description without it
-            yield from field_damages(about, keys)
+        yield from field_damages(about, keys)
     for path in sorted(root.iterdir()):
         whole = path.name not in (STORE,) and path.suffix not in (".u8", ".tar")
         yield from file_damages(path.name, reads_content=whole, repairable=path.name != STORE)

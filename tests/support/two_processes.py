@@ -13,7 +13,7 @@ from processes import elastic, fork_processes, free_port, signal_in
 from running import fit_in_seconds, last, run
 from world_sizes import note_reads
 
-from alexnet_pl.commands.process import own_process_state
+from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config import recipes
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt

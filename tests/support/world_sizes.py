@@ -12,7 +12,7 @@ import torch
 from processes import elastic, fork_processes, free_port
 from running import fit_in_seconds, last, run
 
-from alexnet_pl.commands.process import own_process_state
+from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config import recipes
 from alexnet_pl.data.store.split import Split
 

@@ -1,7 +1,6 @@
-"""Energy of a fit: hardware counters summed over sessions; empty without counters."""
+"""Energy of a fit: the GPU's counter summed over sessions; empty without it."""
 
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -14,17 +13,13 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training import energy
 from alexnet_pl.training.callbacks.records import FitRecord
-from alexnet_pl.training.energy import Counter, EnergyMeter
-
-PERIODS = {"package 0": 100.0, "package 1": 100.0}
 
 
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Simulated counters of the machine, in joules."""
+    """Simulated counter of the machine, in joules."""
     values = {"GPU": 1000.0}
-    read = lambda: {name: Counter(joules, PERIODS.get(name, math.inf)) for name, joules in values.items()}  # noqa: E731
-    monkeypatch.setattr(energy, "read_counters", read)
+    monkeypatch.setattr(energy, "read_gpu_counter", lambda: values.get("GPU"))
     return values
 
 
@@ -35,17 +30,24 @@ def record(tmp_path: Path) -> FitRecord:
     return made
 
 
-def test_sessions_are_summed_and_incomplete_counters_left_out(tmp_path: Path, counters: dict[str, float]) -> None:
+def test_sessions_are_summed(tmp_path: Path, counters: dict[str, float]) -> None:
     first = record(tmp_path)
     counters["GPU"] += 250
     state = first.state_dict()
-    counters["GPU"] = 7  # another machine, which also has counters for its processors
-    counters["package 0"] = 50.0
+    counters["GPU"] = 7  # another machine
     second = record(tmp_path)
     second.load_state_dict(state)
-    counters.update({"GPU": 10, "package 0": 90})
+    counters["GPU"] = 10
     assert first.meter is not second.meter
     assert second.joules == {"GPU": 253}
+
+
+def test_session_without_a_counter_leaves_the_fit_unmeasured(tmp_path: Path, counters: dict[str, float]) -> None:
+    state = record(tmp_path).state_dict()
+    del counters["GPU"]
+    resumed = record(tmp_path)
+    resumed.load_state_dict(state)
+    assert resumed.joules == {}
 
 
 def test_older_checkpoint_without_energy_leaves_it_unmeasured(tmp_path: Path, counters: dict[str, float]) -> None:
@@ -94,29 +96,4 @@ def test_gpu_energy_is_nvmls_counter_in_millijoules(monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr("torch.cuda._get_nvml_device_index", lambda _: 3)
-    assert energy.read_gpu_counter() == {"GPU": (5.0, math.inf)}
-
-
-def test_counters_of_cpu_packages_are_read_with_their_period(tmp_path: Path) -> None:
-    for name, joules in {"intel-rapl:0": 2_000_000, "intel-rapl:1": 500_000, "intel-rapl:0:0": 999}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text(f"{joules}\n")
-        (tmp_path / name / "max_energy_range_uj").write_text("262143328850\n")
-    period = 262143.328850
-    assert energy.read_cpu_counters(tmp_path) == {"intel-rapl:0": (2.0, period), "intel-rapl:1": (0.5, period)}
-    assert energy.read_cpu_counters(tmp_path / "away") == {}
-
-
-def test_counters_that_start_again_are_summed(counters: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two packages of a period of 100 joules: 30 + 100 − 90 + 20 joules of one, 10 of the other."""
-    clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    counters.update({"package 0": 60.0, "package 1": 0.0})
-    meter = EnergyMeter()
-    for seconds, joules in ((61, 90.0), (130, 0.0), (200, 20.0)):
-        clock[0], counters["package 0"] = seconds, joules
-        meter.update_if_due()
-    counters.update({"package 1": 10.0, "GPU": 1005.0})
-    assert meter.joules() == {"GPU": 5.0, "processor": 70.0}
-    clock[0] = 600.0  # long enough to have started again unnoticed
-    assert meter.joules() == {"GPU": 5.0}
+    assert energy.read_gpu_counter() == 5.0

@@ -12,7 +12,7 @@ from alexnet_pl.config.sections import DEMO
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
-from alexnet_pl.data.loading.loaders import SHUFFLES, EvalLoader, TrainLoader, check_batch_size
+from alexnet_pl.data.loading.loaders import SHUFFLES, EvalLoader, ResumableData, TrainLoader, check_batch_size
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.store.concat import ConcatSplit
@@ -49,7 +49,7 @@ def check_place_to_draw(root: Path) -> None:
         )
 
 
-class ImageStore(L.LightningDataModule):
+class ImageStore(ResumableData):
     """LightningDataModule of the store at `root`: `train` to fit, `val` to validate, `test` (or `val`) to test.
 
     name: data set that the store must hold; None for any.
@@ -76,20 +76,14 @@ class ImageStore(L.LightningDataModule):
         seed: int = 0,
         loader_options: LoaderOptions = DEFAULT_OPTIONS,
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: at least 1")
+        super().__init__(batch_size, seed)
         if include_val_after_epoch is not None and include_val_after_epoch < 0:
             raise ValueError(f"include_val_after_epoch={include_val_after_epoch}: a number of epochs, or null")
         if shuffle not in SHUFFLES:
             raise ValueError(f"shuffle={shuffle}: one of {', '.join(SHUFFLES)}")
-        self.root, self.dataset, self.size, self.seed = root, name, size, seed
-        self.batch_size, self.tested_split, self.loader_options = batch_size, tested_split, loader_options
-        self.whole_images = whole_images
+        self.root, self.dataset, self.size, self.tested_split = root, name, size, tested_split
+        self.loader_options, self.whole_images = loader_options, whole_images
         self.include_val_after_epoch, self.shuffle = include_val_after_epoch, shuffle
-
-        self.train_loader: TrainLoader | None = None
-        self.position: dict[str, int] | None = None
         self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
@@ -173,12 +167,9 @@ class ImageStore(L.LightningDataModule):
         crop = augment.crop if self.store.is_whole and augment.random_crop else None
         if self.store.is_whole:
             check_augment_of_whole_images(augment, self.root)
-        self.train_loader = TrainLoader(
-            split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop, shuffle=self.shuffle
+        return self.resume(
+            TrainLoader(split, self.batch_size, self.seed, augment.draw, **rank_info, crop=crop, shuffle=self.shuffle)
         )
-        if self.position is not None:
-            self.train_loader.load_state_dict(self.position)
-        return self.train_loader
 
     def training_split(self, epoch: int) -> Split:
         split = self.store.split("train")
@@ -187,14 +178,6 @@ class ImageStore(L.LightningDataModule):
         if self.train_and_val is None:
             self.train_and_val = ConcatSplit([split, self.store.split("val")])
         return self.train_and_val
-
-    def state_dict(self) -> dict[str, dict[str, int] | None]:
-        """Position of training. Lightning saves it too, but does not restore it to the loader if the checkpoint was
-        written at the end of an epoch."""
-        return {"position": self.train_loader.state_dict() if self.train_loader else None}
-
-    def load_state_dict(self, state_dict: dict[str, dict[str, int] | None]) -> None:
-        self.position = state_dict["position"]
 
     def eval_loader(self, split: str, limit: int | float, kind: type[EvalLoader] = EvalLoader) -> EvalLoader:
         assert self.trainer is not None

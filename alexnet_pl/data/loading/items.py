@@ -7,11 +7,9 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-import lightning as L
 import numpy as np
 
-from alexnet_pl.data.loading.loaders import EpochPosition, epoch_order
-from alexnet_pl.files import JsonObject
+from alexnet_pl.data.loading.loaders import EpochPosition, ResumableData, epoch_order
 
 
 class ItemLoader(EpochPosition):
@@ -45,20 +43,8 @@ class ItemLoader(EpochPosition):
         """Read this device's share of batch `batch`; `numbers`: indices of its items over all devices."""
 
 
-class ItemDataModule(L.LightningDataModule):
-    """Training and validation loaders. A checkpoint holds the position in the epoch, so a resumed fit continues with
-    the next batch.
-
-    Raises ValueError for a batch size below 1.
-    """
-
-    def __init__(self, batch_size: int, seed: int) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: at least 1")
-        self.batch_size, self.seed = batch_size, seed
-        self.loader: ItemLoader | None = None
-        self.position: dict[str, int] | None = None
+class ItemDataModule(ResumableData):
+    """Training and validation loaders."""
 
     @abstractmethod
     def make_loader(self, split: str, training: bool) -> ItemLoader:
@@ -71,16 +57,7 @@ class ItemDataModule(L.LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
     def train_dataloader(self) -> ItemLoader:
-        self.loader = self.make_loader("train", training=True)
-        if self.position is not None:
-            self.loader.load_state_dict(self.position)
-        return self.loader
+        return self.resume(self.make_loader("train", training=True))
 
     def val_dataloader(self) -> ItemLoader:
         return self.make_loader("val", training=False)
-
-    def state_dict(self) -> JsonObject:
-        return {"position": self.loader.state_dict() if self.loader else None}
-
-    def load_state_dict(self, state_dict: JsonObject) -> None:
-        self.position = state_dict["position"]

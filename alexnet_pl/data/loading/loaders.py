@@ -2,7 +2,9 @@
 needs only the position in the epoch."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+import lightning as L
 import numpy as np
 import torch
 
@@ -38,6 +40,38 @@ class EpochPosition:
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self.epoch, self.batches_done, self.resumed = state_dict["epoch"], state_dict["done"], True
+
+
+Loader = TypeVar("Loader", bound=EpochPosition)
+
+
+class ResumableData(L.LightningDataModule):
+    """Data module whose state in a checkpoint is the position of training, so that a resumed fit continues with the
+    next batch. Lightning saves the position too, but does not restore it from a checkpoint of an epoch's end.
+
+    batch_size: items per step over all devices. Raises ValueError for one below 1.
+    """
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: at least 1")
+        self.batch_size, self.seed = batch_size, seed
+        self.train_loader: EpochPosition | None = None
+        self.position: dict[str, int] | None = None
+
+    def resume(self, loader: Loader) -> Loader:
+        """`loader`, the new training loader, at the position in the checkpoint."""
+        self.train_loader = loader
+        if self.position is not None:
+            loader.load_state_dict(self.position)
+        return loader
+
+    def state_dict(self) -> dict[str, dict[str, int] | None]:
+        return {"position": self.train_loader.state_dict() if self.train_loader else None}
+
+    def load_state_dict(self, state_dict: dict[str, dict[str, int] | None]) -> None:
+        self.position = state_dict["position"]
 
 
 class TrainLoader(EpochPosition):

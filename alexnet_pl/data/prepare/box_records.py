@@ -44,7 +44,7 @@ def structured(found: ImageBoxes) -> np.ndarray:
     return boxes
 
 
-def save_boxes(root: Path, split: str, shards: Sequence[dict[str, np.ndarray]]) -> int:
+def save_box_arrays(root: Path, split: str, shards: Sequence[dict[str, np.ndarray]]) -> int:
     """Write the sizes and boxes of a split, merged from its shards; return the number of boxes."""
     merged = {name: np.concatenate([part[name] for part in shards]) for name in NAMES}
     files = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_pl.data.prepare.box_records import save_boxes
+from alexnet_pl.data.prepare.box_records import save_box_arrays
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan
 from alexnet_pl.data.prepare.shard import ShardResult, metadata_path, read_shard_metadata
@@ -91,7 +91,7 @@ def finalize_split(
         save_statistics(root, sums)
     size = sum(path.stat().st_size for path in paths)
     info = {"images": images, "records": plan.counts[split], "bytes": size, "blake3": hashes}
-    return info | ({"boxes": save_boxes(root, split, boxes)} if settings.encoding.is_whole else {})
+    return info | ({"boxes": save_box_arrays(root, split, boxes)} if settings.encoding.is_whole else {})
 
 
 def check_readable(splits: Mapping[str, Any], irregular: list[dict[str, str]], root: Path) -> None:

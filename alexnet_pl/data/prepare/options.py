@@ -1,10 +1,12 @@
 """Options of `prepare`, and the settings of a store."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.manifest import check_name
@@ -49,20 +51,7 @@ class StoreTarget:
 
 @dataclass
 class PrepareOptions:
-    """Options of `prepare`.
-
-    names: readable class names by folder name.
-    synsets: for archives of all of ImageNet, a file of the wnids to use.
-    val_share: fraction of each class that becomes `val` in a copy without such a split.
-    boxes: folder, archive or table of bounding boxes, for a copy that has none itself.
-    first_pixel: number of an image's first pixel in box coordinates, 0 or 1.
-    objects: minimum and maximum number of objects in a synthetic scene.
-    part: "2/8" prepares the second of eight parts of the shards.
-    workers: number of processes; by default cores + 1, or 1 for few images.
-    allow_incomplete: accept a copy with missing files or images, or with many that cannot be read.
-
-    Raises ValueError, naming the key, for a value out of range.
-    """
+    """Section `prepare`, and `root`, `name` and `size` of section `data`; described in configs/_base.yaml."""
 
     root: str
     name: str
@@ -103,6 +92,11 @@ class PrepareOptions:
     @property
     def store_encoding(self) -> StoreEncoding:
         return StoreEncoding(self.encoding, self.quality)
+
+    @property
+    def copy_options(self) -> CopyOptions:
+        synsets = Path(self.synsets) if self.synsets else None
+        return CopyOptions(self.names, synsets, self.val_share, self.allow_incomplete, self.first_pixel)
 
     @property
     def work_part(self) -> Part:

@@ -13,7 +13,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.detect import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.synset_archives import read_synsets
@@ -38,9 +38,7 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     place = open_source(options.source, "prepare.source")
     if is_robustness_set(options.name):
         return f"images to test on ({options.name})", read_robustness(place, options.name)
-    synsets = Path(options.synsets) if options.synsets else None
-    share, incomplete = options.val_share, options.allow_incomplete
-    form, source = read_source(place, options.names, synsets, share, incomplete, options.first_pixel)
+    form, source = read_source(place, options.copy_options)
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
@@ -54,7 +52,7 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
             f"prepare.source: {options.source} holds {form}, not CIFAR-10; give cifar-10-python.tar.gz, or the "
             "folder unpacked from it, or choose another data.name"
         )
-    if form == ARCHIVES and share is None:
+    if form == ARCHIVES and options.val_share is None:
         raise UserError(
             f"prepare.source: {options.source} holds {form}, which have no validation split; prepare.val_share=0.5 "
             "holds out half of each synset, by the images' names"

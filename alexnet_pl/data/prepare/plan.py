@@ -157,10 +157,10 @@ def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
     with (listing / shard.split).open() as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
-            yield parse_record(file.readline())
+            yield parse_image_record(file.readline())
 
 
-def parse_record(line: str) -> ImageRecord:
+def parse_image_record(line: str) -> ImageRecord:
     name, label, place, annotation = json.loads(line)
     found = ByteLocation(parse_path(place[0]), *place[1:]) if isinstance(place, list) else place
     return ImageRecord(name, label, found, None if annotation is None else annotation_of(*annotation))

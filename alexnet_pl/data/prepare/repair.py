@@ -28,13 +28,12 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
     Raises UserError if the source gives other images than before, or if store.json was changed.
     """
     corrupt = corrupt_files(store.description, store.root)
-    hashes = store.manifest.files or {}
-    if DESCRIPTION in corrupt or any(name not in hashes for name in corrupt):
+    if DESCRIPTION in corrupt or any(name not in store.manifest.files for name in corrupt):
         raise corruption_error(store.root, [DESCRIPTION])
     try:
         with build_plan(source, store.root, settings) as plan:
             repaired = [repair_names(store, plan, name) for name in corrupt if name.endswith(".names.jsonl")]
-            check_same_images(plan, store)
+            check_source_images(plan, store)
             repaired += [
                 repair_shard(store, plan, split, n, settings, read)
                 for split in store.splits
@@ -46,7 +45,7 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
         raise UserError(f"data.root: {store.root}: {os_error_message(error)}") from error
 
 
-def check_same_images(plan: Plan, store: Store) -> None:
+def check_source_images(plan: Plan, store: Store) -> None:
     for split, info in store.manifest.splits.items():
         with (store.root / f"{split}.names.jsonl").open() as file:
             same = plan.counts.get(split) == info.records and all(
@@ -61,7 +60,7 @@ def repair_names(store: Store, plan: Plan, name: str) -> Path:
     made = plan.folder / name
     with made.open("w") as file:
         file.writelines(plan.name_lines(split) if split in plan.counts else [])
-    if checksum(made) != (store.manifest.files or {})[name]:
+    if checksum(made) != store.manifest.files[name]:
         raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
     return replace_file(made, store.root / name)
 
@@ -97,7 +96,7 @@ def repair_metadata(
             finalize_split(split, plan, Path(folder), settings, odd)
         write_json(Path(folder) / "odd.json", odd)
         for name in names:
-            if checksum(Path(folder) / name) != (store.manifest.files or {})[name]:
+            if checksum(Path(folder) / name) != store.manifest.files[name]:
                 raise changed_error(store.root / name)
         return [replace_file(Path(folder) / name, store.root / name) for name in names]
 

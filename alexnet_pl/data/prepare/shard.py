@@ -37,7 +37,7 @@ class ShardResult(NamedTuple):
     sizes: np.ndarray
     sums: Sums
     bytes: int
-    blake3: str | None
+    blake3: str
     odd: list[dict[str, str]]
     boxes: dict[str, np.ndarray] = {}  # noqa: RUF012 (never changed)
 

@@ -27,6 +27,23 @@ class ImageRecord(NamedTuple):
     annotation: Annotation | None = None
 
 
+class CopyOptions(NamedTuple):
+    """Options of `prepare` for some of the forms of a copy.
+
+    names: readable class names, for forms that have none.
+    synsets: for archives of all of ImageNet, a file of the wnids to use.
+    val_share: fraction of the images that becomes `val`, for forms without such a split.
+    allow_incomplete: accept a copy with missing files.
+    first_pixel: number of an image's first pixel in annotations of VOC's layout, 1 if None.
+    """
+
+    names: Mapping[str, str] = {}
+    synsets: Path | None = None
+    val_share: float | None = None
+    allow_incomplete: bool = False
+    first_pixel: int | None = None
+
+
 class LazyRecords:
     """Iterable of records that lists them again on each iteration, instead of keeping them in memory."""
 

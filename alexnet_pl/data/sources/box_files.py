@@ -24,14 +24,14 @@ from alexnet_pl.errors import UserError
 HEADER = "ImageId,PredictionString"
 
 
-def index_boxes(path: Path, first: int = 0, coverage: int = Coverage.PARTIAL) -> BoxIndex:
+def index_boxes(path: Path, first: int) -> BoxIndex:
     """Index all boxes in a folder, an archive or a table. `first`: number of an image's first pixel.
 
     Raises UserError, naming the file, if there are none or a file is corrupt.
     """
     if not path.exists():
         raise UserError(f"prepare.boxes: {path} does not exist")
-    index = BoxIndex(read_boxes(path, first, coverage))
+    index = BoxIndex(read_boxes(path, first, Coverage.PARTIAL))
     if not index.images:
         raise UserError(f"prepare.boxes: {path} holds no annotations (*.xml, archives of them, or LOC_…_solution.csv)")
     return index

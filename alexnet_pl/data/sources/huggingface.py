@@ -19,21 +19,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from alexnet_pl.data.archives.arrow import read_arrow_class_names
-from alexnet_pl.data.archives.parquet import read_class_names
-from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.sources.packed_rows import (
-    read_archive_rows,
-    read_arrow_rows,
-    read_shard_rows,
-    read_table_rows,
-)
-from alexnet_pl.data.sources.row_listing import read_files, read_rows
+from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
+from alexnet_pl.data.sources.packed_rows import read_shard_rows
+from alexnet_pl.data.sources.row_listing import list_rows
 from alexnet_pl.data.sources.split_files import (
     SPLITS,
     check_complete,
     find_missing_numbers,
-    find_missing_parts,
     find_missing_validation,
     group_by_folder,
     group_by_split,
@@ -65,37 +57,17 @@ def find_shards(source: Path) -> dict[str, list[Path]]:
     return {}
 
 
-def read_tables(
-    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
-) -> DatasetListing:
-    return read_files(files, read_table_rows, find_missing_parts, allow_incomplete, val_share, read_class_names)
-
-
-def read_arrow_files(
-    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
-) -> DatasetListing:
-    return read_files(files, read_arrow_rows, find_missing_parts, allow_incomplete, val_share, read_arrow_class_names)
-
-
-def read_packed(
-    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
-) -> DatasetListing:
-    return read_files(files, read_archive_rows, find_missing_numbers, allow_incomplete, val_share)
-
-
-def read_shards(
-    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
-) -> DatasetListing:
+def read_shards(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:
     folder = next(iter(files.values()))[0].parent
     expected, listed = read_info(folder / "_info.json")
-    share = None if expected.get("val") else val_share
+    share = None if expected.get("val") else options.val_share
     missing = find_missing_validation(files, share) + find_missing_numbers(files)
     missing += [name for name in listed if name not in missing and not (folder / name).is_file()]
     if not listed:
         absent = [split for split, count in expected.items() if count and split not in files]
         missing += [f"all files of {split}" for split in absent if split != "val"]
-    missing = check_complete(folder, missing, allow_incomplete)
-    listing = read_rows(folder, files, read_shard_rows, [], share)
+    missing = check_complete(folder, missing, options.allow_incomplete)
+    listing = list_rows(folder, files, read_shard_rows, [], share)
     return replace(listing, expected={} if listing.held_out is not None else expected, missing=missing)
 
 

@@ -114,15 +114,17 @@ def check_splits(
 
 def list_class_folders(root: Path, classes: list[str], prefix: str, passed_over: PassedOver) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
-        for path in find_images(root / name, passed_over):
+        for path in find_image_files(root / name, passed_over):
             yield ImageRecord(f"{prefix}{name}/{path.name}", label, ByteLocation(path))
 
 
 def list_unlabelled_images(root: Path, found: Mapping[str, Mapping[str, Path]]) -> LazyRecords | None:
     """Images directly in test/, without labels; None if there are none or test/ has class folders."""
-    if found.get("test") or not root.is_dir() or not find_images(root):
+    if found.get("test") or not root.is_dir() or not find_image_files(root):
         return None
-    return LazyRecords(lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in find_images(root)))
+    return LazyRecords(
+        lambda: (ImageRecord(f"test/{path.name}", -1, ByteLocation(path)) for path in find_image_files(root))
+    )
 
 
 def find_class_folders(root: Path) -> dict[str, Path]:
@@ -133,7 +135,7 @@ def has_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_image, folder.iterdir()))
 
 
-def find_images(folder: Path, passed_over: PassedOver | None = None) -> list[Path]:
+def find_image_files(folder: Path, passed_over: PassedOver | None = None) -> list[Path]:
     """Find the images of a class, sorted: in its folder, or all in a subfolder `images`; other files are counted in
     `passed_over`.
 
@@ -150,7 +152,7 @@ def find_images(folder: Path, passed_over: PassedOver | None = None) -> list[Pat
     if passed_over is not None:
         passed_over[folder] = others
     if not found and folders == [folder / INNER]:
-        return find_images(folder / INNER, passed_over)
+        return find_image_files(folder / INNER, passed_over)
     for inner in sorted(folders):
         if lost := next(filter(is_image, sorted(walk_files(inner))), None):
             raise UserError(
@@ -166,7 +168,7 @@ def is_image(path: Path) -> bool:
 
 def explain_no_classes(folder: Path, split: str) -> str:
     """Message on why the images in `folder` have no class."""
-    if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in find_images(folder)):
+    if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in find_image_files(folder)):
         return (
             "holds images without their classes; put their labels beside the folder: the development kit "
             "(ILSVRC…_devkit….tar.gz), or give Kaggle's tree as a whole, with LOC_val_solution.csv"

@@ -29,7 +29,7 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import find_class_folders, find_images, is_image
+from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, is_image
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError
@@ -154,15 +154,17 @@ def open_kaggle_folder(root: Path) -> KaggleCopy:
         for split in ("train", "val", "test"):
             folder = root / IMAGES / split
             if split == "train":
-                paths = (path for each in sorted(find_class_folders(folder).values()) for path in find_images(each))
+                paths = (
+                    path for each in sorted(find_class_folders(folder).values()) for path in find_image_files(each)
+                )
             else:  # flat, or sorted into class folders by the user
                 paths = filter(is_image, sorted(walk_files(folder) if folder.is_dir() else ()))
             yield from (KaggleImage(split, path.parent.name, path.name, ByteLocation(path)) for path in paths)
 
     lists = {split: root / "ILSVRC/ImageSets/CLS-LOC" / name for split, name in LISTS.items()}
     expected = {split: count_lines(path.read_bytes()) for split, path in lists.items() if path.is_file()}
-    solution = read_table(root / SOLUTION) or table_of_annotations(root / ANNOTATIONS / "val")
-    return KaggleCopy(root, read_table(root / MAPPING), require_solution(solution, root), list_tree, expected)
+    solution = read_text_if_there(root / SOLUTION) or table_of_annotations(root / ANNOTATIONS / "val")
+    return KaggleCopy(root, read_text_if_there(root / MAPPING), require_solution(solution, root), list_tree, expected)
 
 
 def table_of_annotations(folder: Path) -> str | None:
@@ -214,13 +216,15 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
     }
 
     def table(name: str) -> str | None:
-        return decode_text(tables[name], f"{path}: {name}") if name in tables else read_table(path.with_name(name))
+        return (
+            decode_text(tables[name], f"{path}: {name}") if name in tables else read_text_if_there(path.with_name(name))
+        )
 
     expected = {split: count_lines(tables[name]) for split, name in LISTS.items() if name in tables}
     return KaggleCopy(path, table(MAPPING), require_solution(table(SOLUTION), path), list_archive, expected)
 
 
-def read_table(path: Path) -> str | None:
+def read_text_if_there(path: Path) -> str | None:
     return read_text(path) if path.is_file() else None
 
 

@@ -14,7 +14,7 @@ from alexnet_pl.data.archives.parquet import read_labels
 from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
 from alexnet_pl.errors import UserError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class SourceRow(NamedTuple):
@@ -64,7 +64,7 @@ def find_wnid(name: str) -> str | None:
 
 def read_archive_rows(path: Path) -> Iterator[SourceRow]:
     for member in list_members(whole_archive(path)):
-        if member.name.lower().endswith(IMAGES):
+        if member.name.lower().endswith(IMAGE_SUFFIXES):
             yield SourceRow(member.path, find_wnid(member.name), None, member.location)
 
 
@@ -84,7 +84,7 @@ def read_shard_rows(path: Path) -> Iterator[SourceRow]:
 
 
 def read_sample(path: Path, key: str, sample: Mapping[str, Member]) -> Iterator[SourceRow]:
-    image = next((sample[kind] for kind in IMAGES if kind in sample), None)
+    image = next((sample[kind] for kind in IMAGE_SUFFIXES if kind in sample), None)
     if image is None:
         return
     metadata = parse_json(path, key, sample[".json"].location.read()) if ".json" in sample else {}

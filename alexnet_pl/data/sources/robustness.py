@@ -22,7 +22,7 @@ from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.errors import UserError
 
-IMAGES = {  # by data.name
+COUNTS = {  # by data.name
     "imagenet_v2_matched_frequency": 10_000,
     "imagenet_v2_threshold0.7": 10_000,
     "imagenet_v2_top_images": 10_000,
@@ -34,7 +34,7 @@ NUMBER = re.compile(r"\d{1,3}")
 
 
 def is_robustness_set(name: str) -> bool:
-    return name in IMAGES
+    return name in COUNTS
 
 
 def read_robustness(source: Path, name: str) -> DatasetListing:
@@ -55,7 +55,7 @@ def read_robustness(source: Path, name: str) -> DatasetListing:
     ]
     records.sort(key=lambda record: (record.label, record.name))
     classes = [(class_key(folder), folder) for folder in folders]
-    return DatasetListing(classes, {"test": records}, expected={"test": IMAGES[name]})
+    return DatasetListing(classes, {"test": records}, expected={"test": COUNTS[name]})
 
 
 def class_key(folder: str) -> str:

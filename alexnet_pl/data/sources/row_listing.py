@@ -8,7 +8,7 @@ from typing import Any
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
+from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.packed_rows import SourceRow, find_naming
@@ -20,24 +20,23 @@ def read_files(
     files: Mapping[str, list[Path]],
     rows: Callable[[Path], Iterable[SourceRow]],
     find_missing: Callable[[Mapping[str, list[Path]]], list[str]],
-    allow_incomplete: bool,
-    val_share: float | None,
-    class_names: Callable[[Path], list[str]] = lambda first: [],
+    class_names: Callable[[Path], list[str]],
+    options: CopyOptions,
 ) -> DatasetListing:
     """List the rows of all files of a copy.
 
     find_missing: function from the files to the names of those that are missing.
     class_names: function from the first file to the class names in it.
 
-    Raises UserError if files are missing, unless `allow_incomplete`.
+    Raises UserError if files are missing, unless `options.allow_incomplete`.
     """
     first = next(iter(files.values()))[0]
-    missing = find_missing_validation(files, val_share) + find_missing(files)
-    missing = check_complete(first.parent, missing, allow_incomplete)
-    return replace(read_rows(first.parent, files, rows, class_names(first), val_share), missing=missing)
+    missing = find_missing_validation(files, options.val_share) + find_missing(files)
+    missing = check_complete(first.parent, missing, options.allow_incomplete)
+    return replace(list_rows(first.parent, files, rows, class_names(first), options.val_share), missing=missing)
 
 
-def read_rows(
+def list_rows(
     folder: Path,
     files: Mapping[str, list[Path]],
     rows: Callable[[Path], Iterable[SourceRow]],

@@ -62,9 +62,9 @@ def draw_scene(index: int, size: int = 160, objects: tuple[int, int] = OBJECTS, 
     return Scene(np.clip(255 * image, 0, 255).astype(np.uint8), boxes, label_of(boxes))
 
 
-def annotate_scene(index: int, size: int, objects: tuple[int, int] = OBJECTS, seed: int = 0) -> tuple[Annotation, int]:
+def annotate_scene(index: int, size: int, objects: tuple[int, int] = OBJECTS) -> tuple[Annotation, int]:
     """Boxes and class of a scene without drawing it."""
-    boxes = [each.box for each in lay_out(index, size, objects, seed)[3]]
+    boxes = [each.box for each in lay_out(index, size, objects, 0)[3]]
     return Annotation(boxes, Coverage.ALL), label_of(boxes)
 
 

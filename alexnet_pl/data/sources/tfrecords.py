@@ -8,17 +8,14 @@
 numbers the sorted wnids from 0. Some of these scripts wrote images that were not RGB JPEGs as new JPEGs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.protobuf import Span
 from alexnet_pl.data.archives.tfrecord import Features, TFRecord, read_examples
-from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.packed_rows import SourceRow, find_wnid
-from alexnet_pl.data.sources.row_listing import read_files
 from alexnet_pl.data.sources.split_files import (
-    find_missing_parts,
     group_by_folder,
     group_by_split,
 )
@@ -39,13 +36,6 @@ def find_tfrecords(source: Path) -> dict[str, list[Path]]:
         if found := {split: paths for split, paths in files.items() if paths}:
             return found
     return {}
-
-
-def read_tfrecords(
-    files: Mapping[str, list[Path]], allow_incomplete: bool = False, val_share: float | None = None
-) -> DatasetListing:
-    """List a copy. Raises UserError, naming the file, if one is missing, corrupt, or has no images."""
-    return read_files(files, read_record_rows, find_missing_parts, allow_incomplete, val_share)
 
 
 def read_record_rows(path: Path) -> Iterator[SourceRow]:

@@ -19,7 +19,7 @@ from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import read_boxes
-from alexnet_pl.data.sources.image_folder import find_images
+from alexnet_pl.data.sources.image_folder import find_image_files
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.sources.text_files import read_text
 from alexnet_pl.errors import UserError
@@ -68,7 +68,7 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
 
 def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Path]]:
     """Yield (split, image path) of one year."""
-    there = {path.stem: path for path in find_images(folder.images)}
+    there = {path.stem: path for path in find_image_files(folder.images)}
     lists = {name: folder.root / LISTS / f"{name}.txt" for name in ("train", "val", "trainval", "test")}
     listed = {name: read_text(path).split() for name, path in lists.items() if path.is_file()}
     if not listed:

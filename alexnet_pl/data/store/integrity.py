@@ -40,14 +40,11 @@ def compute_fingerprint(description: JsonObject, root: Path) -> str:
 
 
 def corrupt_files(description: JsonObject, root: Path) -> list[str]:
-    """Names of small files of a store that are missing or corrupt; store.json itself if its fingerprint differs.
-
-    In stores without checksums of small files, a changed file cannot be distinguished from a changed store.json.
-    """
+    """Names of small files of a store that are missing or corrupt; store.json itself if its fingerprint differs."""
     names = list_small_files(description)
     missing = [name for name in names if not (root / name).is_file()]
     if not missing and compute_fingerprint(description, root) == description["fingerprint"]:
         return []
-    hashes = description.get("files") or {}
+    hashes = description["files"]
     there = [name for name in names if name in hashes and name not in missing]
     return missing + [name for name in there if checksum(root / name) != hashes[name]] or [DESCRIPTION]

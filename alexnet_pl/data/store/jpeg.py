@@ -28,7 +28,6 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
 NAME, SUFFIX = "jpeg", "tar"
-SUBSAMPLINGS = {420: "4:2:0", 422: "4:2:2", 444: "4:4:4"}
 HEADER = tarfile.BLOCKSIZE
 IMAGES_PER_TASK = 8  # images per task of a thread; one per task costs a quarter of the throughput
 
@@ -36,8 +35,8 @@ IMAGES_PER_TASK = 8  # images per task of a thread; one per task costs a quarter
 class JpegWriter:
     """Writer of one shard. Unreadable images are left out."""
 
-    def __init__(self, file: IO[bytes], quality: int, subsampling: int) -> None:
-        self.file, self.quality, self.subsampling = file, quality, SUBSAMPLINGS[subsampling]
+    def __init__(self, file: IO[bytes], quality: int) -> None:
+        self.file, self.quality = file, quality
 
     def add(self, number: int, label: int, image: np.ndarray | None) -> int:
         """Write image `number` of the split; return the size of its JPEG in bytes, 0 for None.
@@ -49,7 +48,7 @@ class JpegWriter:
             return 0
         buffer = io.BytesIO()  # by Pillow, since simplejpeg has only the fast DCT, which loses 0.3 dB
         pixels = Image.merge("RGB", [Image.fromarray(plane) for plane in image])
-        pixels.save(buffer, "JPEG", quality=self.quality, subsampling=self.subsampling)
+        pixels.save(buffer, "JPEG", quality=self.quality, subsampling="4:2:0")
         data = buffer.getvalue()
         self.write_member(f"{number:08d}.jpg", data)
         self.write_member(f"{number:08d}.cls", str(label).encode())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pl.config.run_config import RUN_CONFIG
-from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.encoding import parse_encoding
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, parse_record, read_checked
@@ -21,13 +21,13 @@ class StoreFormat:
 
 @dataclass(frozen=True)
 class SplitManifest:
-    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard, None in old stores;
-    number of `boxes`, for whole images."""
+    """Split in store.json: readable `images` among `records`; `blake3`, a checksum per shard; number of `boxes`, for
+    whole images."""
 
     images: Count
     records: Count
     bytes: Count
-    blake3: list[str | None]
+    blake3: list[str]
     boxes: Count = 0
 
 
@@ -44,11 +44,11 @@ class StoreManifest(StoreFormat):
     fingerprint: str
     encoding: JsonObject
     shard: Count
+    files: dict[str, str]
     settings: JsonObject | None = None
     ilsvrc_ids: list[int] | None = None
     unreadable: Count = 0
     odd: Count = 0
-    files: dict[str, str] | None = None
 
     def num_images(self, split: str) -> int:
         """Readable images of a split; 0 if there is no such split."""
@@ -86,7 +86,7 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
         if "name" not in manifest.encoding:
             raise ValueError("encoding.name: missing")
         check_name(manifest.name)
-        StoreEncoding(**manifest.encoding).check()
+        parse_encoding(manifest.encoding).check()
         if not manifest.splits or not manifest.size or not manifest.shard:
             raise ValueError("splits, size and shard: at least one of each")
         for name in manifest.splits:

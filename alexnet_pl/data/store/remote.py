@@ -56,7 +56,7 @@ class Mirror:
                 f"data.root: {self.url}: checksum mismatch after download: labels, names or statistics are corrupt"
             )
 
-    def fetch(self, names: Collection[str], hashes: Mapping[str, str | None], label: str = "") -> None:
+    def fetch(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
         """Download the files that are not cached, and check those with a checksum in `hashes`.
 
         Only one process at a time downloads, even if several machines share the cache; the others wait and find the

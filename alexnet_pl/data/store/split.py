@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data.store import jpeg
-from alexnet_pl.data.store.encoding import StoreEncoding
+from alexnet_pl.data.store.encoding import parse_encoding
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 
@@ -26,7 +26,7 @@ class Split:
     constant = True
 
     def __init__(self, root: Path, name: str, manifest: StoreManifest) -> None:
-        encoding, size = StoreEncoding(**manifest.encoding), manifest.size
+        encoding, size = parse_encoding(manifest.encoding), manifest.size
         labels = load_array(root / f"{name}.labels.npy")
         records, shard = manifest.splits[name].records, manifest.shard
         if len(labels) != records:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.data.archives.remote import is_remote
-from alexnet_pl.data.store.encoding import WHOLE, StoreEncoding, shard_name
+from alexnet_pl.data.store.encoding import WHOLE, parse_encoding, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, corrupt_files
 from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.raw import REPAIR
@@ -42,7 +42,7 @@ class Store:
         self.root = self.mirror.root if self.mirror else Path(root)
         self.manifest, self.description = read_manifest(self.root)
         self.name, self.size, self.classes = self.manifest.name, self.manifest.size, self.manifest.classes
-        self.fingerprint, self.encoding = self.manifest.fingerprint, StoreEncoding(**self.manifest.encoding)
+        self.fingerprint, self.encoding = self.manifest.fingerprint, parse_encoding(self.manifest.encoding)
         if self.mirror:
             self.mirror.fetch_small(self.description)
         if check and (corrupt := corrupt_files(self.description, self.root)):

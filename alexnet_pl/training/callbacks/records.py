@@ -46,11 +46,8 @@ class FitRecord(L.Callback):
 
     @property
     def joules(self) -> dict[str, float]:
-        """Energy over all sessions by counter: `GPU`, the one in use, and `processor`, all of this machine.
-
-        A counter that an earlier session lacked is left out. With several processes there are none, because each
-        process sees only its own GPU.
-        """
+        """Energy over all sessions by counter, `GPU`: the one in use. Empty if a session lacked the counter, and with
+        several processes, because each sees only its own GPU."""
         if self.processes > 1 or self.meter is None:
             return {}
         used, earlier = self.meter.joules(), self.earlier_joules
@@ -83,16 +80,6 @@ class FitRecord(L.Callback):
         """Start the clock and the meter: preparing the store before this is not training."""
         self.start_time, self.meter = time.perf_counter(), EnergyMeter()
         self.write_start(trainer)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.update_meter()
-
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self.update_meter()
-
-    def update_meter(self) -> None:
-        if self.meter is not None:
-            self.meter.update_if_due()
 
     @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:

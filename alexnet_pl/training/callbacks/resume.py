@@ -90,13 +90,14 @@ class GracefulInterrupt(L.Callback):
     exits with code 128 + signal.
 
     During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
-    Processes that train together agree every `every` batches, so that all stop after the same step.
+    Processes that train together agree every `VOTE` batches, so that all stop after the same step.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    VOTE = 20  # batches
 
-    def __init__(self, path: Path, every: int = 20) -> None:
-        self.path, self.every, self.caught, self.batches = path, every, 0, 0
+    def __init__(self, path: Path) -> None:
+        self.path, self.caught, self.batches = path, 0, 0
         self.previous_handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -121,7 +122,7 @@ class GracefulInterrupt(L.Callback):
         self.batches += 1
         if trainer.is_last_batch:
             return
-        if trainer.world_size == 1 or self.batches % self.every == 0:
+        if trainer.world_size == 1 or self.batches % self.VOTE == 0:
             self.stop_if_caught(trainer)
         if trainer.global_step == trainer.max_steps:
             trainer.save_checkpoint(self.path)

@@ -58,8 +58,7 @@ class DataParallelStrategy(DDPStrategy):
     kind = "ddp"  # name in trainer.strategy
 
     def __init__(self, run: Path, command: str, options: DistributedOptions, **kwargs: Any) -> None:
-        buckets = {"bucket_cap_mb": options.bucket_mb, "static_graph": options.static_graph}
-        super().__init__(timeout=START, **buckets, **kwargs)
+        super().__init__(timeout=START, **kwargs)
         self.options, self.watch = options, peers.join(run, command)
 
     def _configure_launcher(self) -> None:

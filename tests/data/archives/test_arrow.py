@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from copies import arrow, photo, rows
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 pa = pytest.importorskip("pyarrow")
@@ -31,7 +31,7 @@ def saved(root: Path, binary: Any, write: Any) -> None:
 @pytest.mark.parametrize("write", [pa.ipc.new_stream, pa.ipc.new_file], ids=["stream", "file"])
 def test_bytes_are_found_in_every_batch(write: Any, binary: Any, tmp_path: Path) -> None:
     saved(tmp_path / "copy", binary, write)
-    form, source = read_source(tmp_path / "copy", {})
+    form, source = read_source(tmp_path / "copy")
     assert form == "Hugging Face's Arrow files"
     for split in ("train", "val"):
         found = [(record.location.read(), record.label) for record in source.splits[split]]
@@ -41,7 +41,7 @@ def test_bytes_are_found_in_every_batch(write: Any, binary: Any, tmp_path: Path)
 def test_cache_files_of_map_are_left_out(tmp_path: Path) -> None:
     copy = arrow(tmp_path / "copy")
     shutil.copy(copy / "imagenet-1k-train-00000-of-00002.arrow", copy / "cache-0123-train-00000-of-00002.arrow")
-    assert len(list(read_source(copy, {})[1].splits["train"])) == 6
+    assert len(list(read_source(copy)[1].splits["train"])) == 6
 
 
 def test_image_without_its_bytes_and_other_files_are_one_line(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_image_without_its_bytes_and_other_files_are_one_line(tmp_path: Path) ->
         with pa.ipc.new_stream(path, table.schema) as writer:
             writer.write_table(table)
         with pytest.raises(UserError, match=rf"^prepare.source: {path}{says}"):
-            read_source(copy, {})
+            read_source(copy)
 
 
 def test_truncated_and_compressed_files_are_one_line(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ def test_truncated_and_compressed_files_are_one_line(tmp_path: Path) -> None:
     for content in (data[: len(data) * 2 // 3], data[:10], b""):
         path.write_bytes(content)
         with pytest.raises(UserError, match=rf"^prepare.source: {path}: corrupt or incomplete \(.*\); download it"):
-            read_source(copy, {})
+            read_source(copy)
     table = pa.ipc.open_stream(data).read_all()
     with pa.ipc.new_stream(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(pa.Table.from_pylist([{"image": {"bytes": photo(3) * 100, "path": "a"}}], table.schema))
     with pytest.raises(UserError, match=rf"^prepare.source: {path} is compressed"):
-        read_source(copy, {})
+        read_source(copy)

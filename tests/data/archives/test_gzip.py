@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from copies import Files, kaggle_tar, numbered, packed, tar, write
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 
@@ -24,7 +24,7 @@ def test_flipped_bit_in_kaggles_archive_is_detected(tmp_path: Path) -> None:
     (path,) = copy.glob("*.tar.gz")
     flip_stored_byte(path, numbered(2012, "val", 5)["ILSVRC2012_val_00000003.JPEG"])
     with pytest.raises(UserError, match=rf"{path.name}: .*its content does not match its checksum.*download it again"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_flipped_bit_in_hugging_faces_archive_is_detected(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_flipped_bit_in_hugging_faces_archive_is_detected(tmp_path: Path) -> Non
     data[-6] ^= 1  # flips a bit of the checksum itself
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"train_images_1.tar.gz: .*does not match its checksum"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_large_archive_of_several_streams_is_read(tmp_path: Path) -> None:
@@ -46,6 +46,6 @@ def test_large_archive_of_several_streams_is_read(tmp_path: Path) -> None:
         tmp_path / "copy", {"train_images_0.tar.gz": gzip.compress(data[:2_000_000]) + gzip.compress(data[2_000_000:])}
     )
     write(tmp_path / "copy", {"val_images.tar.gz": gzip.compress(tar({"x_1_n01000000.JPEG": b"x"}))})
-    listed = read_source(tmp_path / "copy", {})[1].splits["train"]
+    listed = read_source(tmp_path / "copy")[1].splits["train"]
     found = {record.name.removeprefix("train/"): record.location.read() for record in listed}
     assert found == files

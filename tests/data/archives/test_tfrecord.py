@@ -8,7 +8,7 @@ from tf_examples import write_records
 
 from alexnet_pl.data.archives.protobuf import Span
 from alexnet_pl.data.archives.tfrecord import masked_checksum, read_examples
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 
@@ -44,23 +44,23 @@ def test_corrupt_file_is_one_line(damage: object, says: str, tmp_path: Path) -> 
     path = copy / "validation/validation-00001-of-00002"
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
     with pytest.raises(UserError, match=rf"^prepare.source: {path}: corrupt or incomplete \({says}.*\); download it"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_missing_file_and_record_without_an_image(tmp_path: Path) -> None:
     copy = tfrecords(tmp_path / "copy")
     write_records(copy / "train/train-00001-of-00002", [{"image/width": 3}])
     with pytest.raises(UserError, match=r"train-00001-of-00002: record 0 has no image: image/encoded or image \(its"):
-        read_source(copy, {})
+        read_source(copy)
     (copy / "train/train-00001-of-00002").unlink()
     with pytest.raises(UserError, match=r"train-00001-of-00002 missing; download it again"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_labels_of_images_without_wnids(tmp_path: Path) -> None:
     for split in ("train", "validation"):
         examples = [{"image": photo(40 * label), "label": label} for label in range(2)]
         write_records(tmp_path / f"x-{split}.tfrecord", examples)
-    form, source = read_source(tmp_path, {})
+    form, source = read_source(tmp_path)
     assert (form, source.classes) == ("TFRecord files", [("00000", "00000"), ("00001", "00001")])
     assert [(r.label, r.location.read()) for r in source.splits["train"]] == [(0, photo(0)), (1, photo(40))]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from copies import Files, folder_files, folder_tgz, photo, shades, store, tar, write
 
-from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 
@@ -20,20 +20,20 @@ def test_same_names_as_of_the_unpacked_tree(tmp_path: Path) -> None:
     copy = folder_tgz(tmp_path / "packed")
     with tarfile.open(copy / "imagenette2.tgz") as archive:
         archive.extractall(tmp_path / "tree", filter="data")
-    unpacked = read_source(tmp_path / "tree/imagenette2", {})[1]
+    unpacked = read_source(tmp_path / "tree/imagenette2")[1]
     for place in (copy, copy / "imagenette2.tgz"):
-        assert names_and_labels(read_source(place, {})[1]) == names_and_labels(unpacked)
+        assert names_and_labels(read_source(place)[1]) == names_and_labels(unpacked)
 
 
 def test_class_folders_without_splits_are_split_by_name(tmp_path: Path) -> None:
     files: Files = {f"101_ObjectCategories/{c}/image_{i:04d}.jpg": photo(i) for c in "ab" for i in range(40)}
     path = write(tmp_path / "packed", {"101_ObjectCategories.tar": tar(files)}) / "101_ObjectCategories.tar"
     write(tmp_path / "tree", {name.partition("/")[2]: data for name, data in files.items()})
-    assert names_and_labels(read_source(path, {}, val_share=0.3)[1]) == names_and_labels(
-        read_source(tmp_path / "tree", {}, val_share=0.3)[1]
+    assert names_and_labels(read_source(path, CopyOptions(val_share=0.3))[1]) == names_and_labels(
+        read_source(tmp_path / "tree", CopyOptions(val_share=0.3))[1]
     )
     with pytest.raises(UserError, match=r"no validation images; prepare.val_share=0.1 holds out a tenth of each class"):
-        read_source(path, {})
+        read_source(path)
 
 
 def test_images_folders_and_unlabelled_test_images(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_images_folders_and_unlabelled_test_images(tmp_path: Path) -> None:
 
 def refused(tmp_path: Path, files: Files) -> str:
     with pytest.raises(UserError) as error:
-        read_source(write(tmp_path, {"x.tar": tar(files)}) / "x.tar", {})
+        read_source(write(tmp_path, {"x.tar": tar(files)}) / "x.tar")
     return str(error.value)
 
 

@@ -19,7 +19,7 @@ from running import Compose
 from alexnet_pl.commands import prepare
 from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import cifar10
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -66,7 +66,7 @@ def pack(folder: Path, archive: Path) -> Path:
 
 def test_batches_are_assigned_to_splits(fake_batches: Path) -> None:
     for source in (fake_batches, fake_batches.parent):
-        what, found = read_source(source, {})
+        what, found = read_source(source)
         assert what == "CIFAR-10"
         assert {split: len([*items]) for split, items in found.splits.items()} == {"train": 80, "val": 20, "test": 20}
     assert [name for _, name in found.classes] == [name.decode() for name in NAMES]
@@ -107,7 +107,7 @@ def test_archive_beside_class_folders_is_not_taken(fake_batches: Path, tmp_path:
     for split in ("train", "val"):
         (tmp_path / "photos" / split / "cats").mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / "photos" / split / "cats/one.png")
-    assert read_source(tmp_path / "photos", {})[0] == "class folders"
+    assert read_source(tmp_path / "photos")[0] == "class folders"
 
 
 def test_damaged_archive_is_refused_in_one_line(fake_batches: Path, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_damaged_archive_is_refused_in_one_line(fake_batches: Path, tmp_path: Pa
     for corrupt in (whole[: len(whole) // 2], whole[:-20], checksum_flipped, b"", b"<html>not found</html>"):
         archive.write_bytes(corrupt)
         with pytest.raises(UserError, match=r"^[^\n]*cifar-10-python.tar.gz: corrupt or incomplete archive \([^\n]+$"):
-            read_source(archive, {})
+            read_source(archive)
 
 
 def test_archive_of_other_files_is_refused_in_one_line(fake_batches: Path, tmp_path: Path) -> None:
@@ -126,11 +126,11 @@ def test_archive_of_other_files_is_refused_in_one_line(fake_batches: Path, tmp_p
     (fake_batches / "data_batch_4").write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3))
     changed = pack(fake_batches, tmp_path / "archive/cifar-10-python.tar.gz")
     with pytest.raises(UserError, match=r"cifar-10-python.tar.gz: data_batch_4 is not the official file \(md5 "):
-        read_source(changed, {})
+        read_source(changed)
     (fake_batches / "data_batch_4").unlink()
     short = pack(fake_batches, tmp_path / "short/cifar-10-python.tar")
     with pytest.raises(UserError, match=r"cifar-10-python.tar has no data_batch_4; get cifar-10-python.tar.gz again"):
-        read_source(short, {})
+        read_source(short)
 
 
 def test_other_images_do_not_become_a_store_named_cifar10(config: Compose, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_malicious_pickle_is_refused_before_it_runs(fake_batches: Path, bomb: An
     content = {**batch("data_batch_2"), b"labels": Bomb()}
     (fake_batches / "data_batch_2").write_bytes(pickle.dumps(content, protocol=3))
     with pytest.raises(UserError, match=r"data_batch_2 is not a CIFAR-10 batch \(refusing to unpickle "):
-        read_source(fake_batches, {})
+        read_source(fake_batches)
     assert not (tmp_path / "boom").exists()
 
 
@@ -162,18 +162,18 @@ def test_corrupt_or_wrong_file_is_named(fake_batches: Path, damage: bytes | None
     path = fake_batches / "data_batch_4"
     path.write_bytes(pickle.dumps(batch("data_batch_7"), protocol=3) if damage is None else damage)
     with pytest.raises(UserError, match=r"data_batch_4 is (not a CIFAR-10 batch|not the official file \(md5 )"):
-        read_source(fake_batches, {})
+        read_source(fake_batches)
 
 
 def test_missing_batch_is_named(fake_batches: Path) -> None:
     (fake_batches / "test_batch").unlink()
     with pytest.raises(UserError, match=r"cifar-10-batches-py has no test_batch; get cifar-10-python.tar.gz again"):
-        read_source(fake_batches, {})
+        read_source(fake_batches)
 
 
 def test_official_batches_match_pickle(official_cifar: Path, tmp_path: Path) -> None:
     """The files contain 60,000 images, of which some are compared."""
-    _, source = read_source(official_cifar, {})
+    _, source = read_source(official_cifar)
     items = {split: [*listed] for split, listed in source.splits.items()}
     assert {split: len(listed) for split, listed in items.items()} == {
         "train": 40_000,
@@ -193,4 +193,4 @@ def test_official_batches_match_pickle(official_cifar: Path, tmp_path: Path) -> 
         file.seek(15_000_000)
         file.write(b"\x00\x01\x02")
     with pytest.raises(UserError, match="data_batch_3 is not the official file"):
-        read_source(tmp_path / "copy", {})
+        read_source(tmp_path / "copy")

@@ -7,8 +7,8 @@ from copies import SYNSETS, WNIDS, folder_files, sorted_tree, write
 
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.class_names import add_class_names, ilsvrc_names
-from alexnet_pl.data.sources.detect import read_source
 from alexnet_pl.data.sources.devkit import read_devkit
+from alexnet_pl.data.sources.forms import read_source
 
 DEVKIT = Path(__file__).parents[4] / "shared/data/devkit/ILSVRC2012_devkit_t12"
 
@@ -33,12 +33,12 @@ def test_names_of_a_list_beside_the_class_folders(name: str, separator: str, tmp
     copy = write(
         tmp_path / "copy", {f"train/{n}": d for n, d in train.items()} | {f"val/{n}": d for n, d in val.items()}
     )
-    assert read_source(copy, {})[1].classes == [(wnid, wnid) for wnid in WNIDS]
+    assert read_source(copy)[1].classes == [(wnid, wnid) for wnid in WNIDS]
     (copy / name).write_text("".join(f"{wnid}{separator}{words}\n" for wnid, words in SYNSETS.values()) + "\n")
-    assert dict(read_source(copy, {})[1].classes) == dict(SYNSETS.values())
+    assert dict(read_source(copy)[1].classes) == dict(SYNSETS.values())
 
 
 def test_names_of_the_copy_itself_come_first(tmp_path: Path) -> None:
     copy = sorted_tree(tmp_path / "copy")
     (copy / "words.txt").write_text("".join(f"{wnid}\tother\n" for wnid in WNIDS))
-    assert dict(read_source(copy, {})[1].classes) == dict(SYNSETS.values())
+    assert dict(read_source(copy)[1].classes) == dict(SYNSETS.values())

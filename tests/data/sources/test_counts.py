@@ -31,7 +31,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.sources.base import DatasetListing
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -101,10 +101,10 @@ def test_missing_last_shards_are_found_by_info_json(tmp_path: Path) -> None:
     about["splits"]["train"]["filenames"] = [f"imagenet22k-train-{number:04d}.tar" for number in range(2)]
     (copy / "_info.json").write_text(json.dumps(about))
     with pytest.raises(UserError, match=r"imagenet22k-train-0001.tar missing"):
-        read_source(copy, {})
+        read_source(copy)
     (copy / "_info.json").write_text('{"splits": {"train": {}}}')
     with pytest.raises(UserError, match=r"_info.json has no sample counts of its splits"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 @pytest.mark.parametrize("form", [packed, parquet, shards])

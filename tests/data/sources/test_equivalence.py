@@ -28,7 +28,8 @@ from copies import (
     write,
 )
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.base import CopyOptions
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 NAMELESS = (packed, shards, tfrecords, tensorflow_datasets, folder_tgz, folder_archives)
@@ -75,12 +76,12 @@ def test_synset_archives_are_split_in_halves_by_name(tmp_path: Path) -> None:
     inside = {f"winter21_whole/{name}": data for name, data in files.items()}
     winter = write(tmp_path / "winter", {"winter21_whole.tar.gz": gzip.compress(tar(inside))})
     places = (whole, loose, whole / "fall11_whole.tar", winter)
-    splits = [read_source(path, {})[1].splits for path in places]
+    splits = [read_source(path)[1].splits for path in places]
     names = [{split: [item.name for item in items] for split, items in found.items()} for found in splits]
     assert names[0] == names[1] == names[2] == names[3]
-    listed = [(split, item.name) for split, item in read_source(whole, {})[1].items()]
+    listed = [(split, item.name) for split, item in read_source(whole)[1].items()]
     assert sorted(listed) == sorted((split, name) for split, own in names[0].items() for name in own)
-    for item in read_source(winter, {})[1].splits["val"]:
+    for item in read_source(winter)[1].splits["val"]:
         assert item.location.read() == photo(int(item.name[:-5].split("_")[1]))
     assert len(names[0]["train"]) + len(names[0]["val"]) == 180
     assert 60 < len(names[0]["train"]) < 120
@@ -90,7 +91,7 @@ def test_synset_archives_are_split_in_halves_by_name(tmp_path: Path) -> None:
 def test_fall_2009_is_selected_by_a_list_of_synsets(tmp_path: Path) -> None:
     files = {f"{w}.tar": tar({f"{w}_{i}.JPEG": photo(i) for i in range(20)}) for w in WNIDS}
     copy = write(tmp_path / "copy", {"fall11_whole.tar": tar(files), "list.txt": f"{WNIDS[2]}\n{WNIDS[0]}\n".encode()})
-    source = read_source(copy, {}, copy / "list.txt")[1]
+    source = read_source(copy, CopyOptions(synsets=copy / "list.txt"))[1]
     assert [wnid for wnid, _ in source.classes] == [WNIDS[0], WNIDS[2]]
     items = [item for _, item in source.items()]
     assert {(item.label, item.name[:9]) for item in items} == {(0, WNIDS[0]), (1, WNIDS[2])}
@@ -101,9 +102,9 @@ def test_fall_2009_is_selected_by_a_list_of_synsets(tmp_path: Path) -> None:
     ):
         (copy / "list.txt").write_text(text)
         with pytest.raises(UserError, match=rf"^prepare.synsets: .*{says}"):
-            read_source(copy, {}, copy / "list.txt")
+            read_source(copy, CopyOptions(synsets=copy / "list.txt"))
     with pytest.raises(UserError, match=r"^prepare.synsets: .*away.txt: cannot be read"):
-        read_source(copy, {}, copy / "away.txt")
+        read_source(copy, CopyOptions(synsets=copy / "away.txt"))
 
 
 def test_shards_in_a_folder_of_their_split_are_found(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_shards_in_a_folder_of_their_split_are_found(tmp_path: Path) -> None:
     assert shades(store(copy, tmp_path / "two"), "train") == expected
     (copy / "train/000000.tar").unlink()
     with pytest.raises(UserError, match=r"train: 000000\.tar missing"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
     files: Files = {"0.jpg": photo(5), "0.cls": b"0", "0.json": json.dumps({"filename": f"{WNIDS[2]}_1.JPEG"}).encode()}
     (copy / "imagenet22k-train-0002.tar").write_bytes(tar(files))
     with pytest.raises(UserError, match=rf"{WNIDS[2]}_1.JPEG is of {WNIDS[2]}, class 2 of 3 .*but labeled 0"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_images_directly_in_test_have_no_labels(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_square
-from alexnet_pl.data.sources.base import ImageRecord
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.base import CopyOptions, ImageRecord
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import describe_dataset
@@ -66,12 +66,12 @@ def test_incomplete_download_is_reported_by_file(files: Files, says: str, tmp_pa
         pytest.importorskip("pyarrow", reason="pyarrow is not here")
     copy = write(tmp_path / "copy", files)
     with pytest.raises(UserError, match=says):
-        read_source(copy, {}, allow_incomplete=True)
+        read_source(copy, CopyOptions(allow_incomplete=True))
 
 
 def test_source_that_changes_while_read_makes_no_store(tmp_path: Path) -> None:
     copy = archives(tmp_path / "copy")
-    source = read_source(copy, {})[1]
+    source = read_source(copy)[1]
 
     def growing(item: ImageRecord) -> tuple[np.ndarray, str]:
         with (copy / "ILSVRC2012_img_train.tar").open("ab") as file:
@@ -190,7 +190,7 @@ def test_incomplete_copy_is_reported_by_file(spoil: Callable[[Path], object], sa
     copy = archives(tmp_path / "copy")
     spoil(copy)
     with pytest.raises(UserError, match=says):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_class_of_the_other_years_devkit_is_reported(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_class_of_the_other_years_devkit_is_reported(tmp_path: Path) -> None:
     copy = tree(tmp_path / "copy")
     (copy / "train/n09000009").rename(copy / "train/n09000010")
     with pytest.raises(UserError, match=r"training class n09000010 is not in .*of the other year"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_validation_image_in_the_wrong_class_folder_is_reported(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_validation_image_in_the_wrong_class_folder_is_reported(tmp_path: Path) 
     name = "ILSVRC2012_val_00000001.JPEG"
     (copy / "val" / SYNSETS[3][0] / name).rename(copy / "val" / SYNSETS[1][0] / name)
     with pytest.raises(UserError, match=r"is in n02000003, but .* says n09000009"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def remove(root: Path, *names: str) -> Path:
@@ -237,12 +237,12 @@ INCOMPLETE = {
 def test_missing_files_are_named(what: str, tmp_path: Path) -> None:
     make, names, says = INCOMPLETE[what]
     with pytest.raises(UserError, match=rf"{says}; download it again, or .*prepare.allow_incomplete=true"):
-        read_source(remove(make(tmp_path / "copy"), *names), {})
+        read_source(remove(make(tmp_path / "copy"), *names))
 
 
 def test_incomplete_copy_may_be_accepted_and_is_recorded(tmp_path: Path) -> None:
     copy = remove(shards(tmp_path / "copy"), "imagenet22k-train-0000.tar")
-    _, source = read_source(copy, {}, allow_incomplete=True)
+    _, source = read_source(copy, CopyOptions(allow_incomplete=True))
     assert source.missing == ["imagenet22k-train-0000.tar"]
     options = PrepareOptions(str(tmp_path / "store"), "part", 16, source=str(copy), allow_incomplete=True)
     make_store(options)
@@ -269,7 +269,7 @@ def test_archive_of_another_task_is_skipped_by_name(tmp_path: Path, capsys: pyte
     wnid, files = next(iter(train_images().items()))
     dogs = {f"dog_{name}": content for name, content in files.items()}
     (copy / "ILSVRC2012_img_train_t3.tar").write_bytes(tar({f"{wnid}.tar": tar(dogs)}))
-    _, source = read_source(copy, {})
+    _, source = read_source(copy)
     assert not [item for item in source.splits["train"] if "dog_" in item.name]
     assert "ignored: " in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from copies import SYNSETS, TRUTH, WNIDS, kaggle, kaggle_tar, kaggle_zip, shades, store, write, zipped
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 
@@ -26,7 +26,7 @@ def test_missing_solution_table_is_named(form: Callable[[Path], Path], tmp_path:
     copy = form(tmp_path / "copy")
     (copy / "LOC_val_solution.csv").unlink()
     with pytest.raises(UserError, match=r"has no LOC_val_solution.csv, which labels .* Kaggle competition$"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_class_only_in_the_solution_is_named(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_class_only_in_the_solution_is_named(tmp_path: Path) -> None:
     (copy / "LOC_synset_mapping.txt").unlink()
     (copy / f"ILSVRC/Data/CLS-LOC/train/{WNIDS[1]}").rename(tmp_path / "away")
     with pytest.raises(UserError, match=rf"train and LOC_val_solution.csv do not agree on class {WNIDS[1]}"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_sorted_validation_images_are_checked_against_the_solution(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_sorted_validation_images_are_checked_against_the_solution(tmp_path: Pat
     name = "ILSVRC2012_val_00000001.JPEG"
     (val / SYNSETS[TRUTH[0]][0] / name).rename(val / SYNSETS[TRUTH[1]][0] / name)
     with pytest.raises(UserError, match=rf"{name} is in n02000003, but LOC_val_solution.csv says n09000009"):
-        read_source(copy, {})
+        read_source(copy)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_corrupt_table_is_named(name: str, content: bytes, says: str, tmp_path: 
     copy = kaggle(tmp_path / "copy")
     (copy / name).write_bytes(content)
     with pytest.raises(UserError, match=says):
-        read_source(copy, {})
+        read_source(copy)
 
 
 def test_zip_needs_no_mapping(tmp_path: Path) -> None:
     tree = kaggle(tmp_path / "copy/tree")
     (tree / "LOC_synset_mapping.txt").unlink()
-    assert read_source(zipped(tree, tmp_path / "copy"), {})[1].classes == [(wnid, wnid) for wnid in WNIDS]
-    assert read_source(kaggle_zip(tmp_path / "whole"), {})[1].classes[1] == ("n02000003", "crane")
+    assert read_source(zipped(tree, tmp_path / "copy"))[1].classes == [(wnid, wnid) for wnid in WNIDS]
+    assert read_source(kaggle_zip(tmp_path / "whole"))[1].classes[1] == ("n02000003", "crane")
 
 
 def annotation(wnid: str) -> bytes:
@@ -83,14 +83,14 @@ def annotation(wnid: str) -> bytes:
 def test_annotations_replace_a_missing_solution(tmp_path: Path) -> None:
     """Labels compared with those of the table."""
     copy = kaggle(tmp_path / "copy")
-    wanted = [(record.name, record.label) for record in read_source(copy, {})[1].splits["val"]]
+    wanted = [(record.name, record.label) for record in read_source(copy)[1].splits["val"]]
     (copy / "LOC_val_solution.csv").unlink()
     files = {f"ILSVRC2012_val_{i:08d}.xml": annotation(SYNSETS[truth][0]) for i, truth in enumerate(TRUTH, 1)}
     write(copy / "ILSVRC/Annotations/CLS-LOC/val", files)
-    assert [(record.name, record.label) for record in read_source(copy, {})[1].splits["val"]] == wanted
+    assert [(record.name, record.label) for record in read_source(copy)[1].splits["val"]] == wanted
 
 
 def test_kits_of_other_tasks_in_the_tree_are_passed_over(tmp_path: Path) -> None:
     copy = kaggle(tmp_path / "copy")
     write(copy / "ILSVRC/devkit/data", {"meta_det.mat": b"", "map_det.txt": b""})
-    assert read_source(copy, {})[0].startswith("Kaggle")
+    assert read_source(copy)[0].startswith("Kaggle")

@@ -8,7 +8,7 @@ import pytest
 from copies import kaggle, sorted_tree, tiny_imagenet, write
 
 from alexnet_pl.data.archives.remote import walk_files
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 
 
 def test_files_below_links_are_those_of_find(tmp_path: Path) -> None:
@@ -30,8 +30,8 @@ def test_files_below_links_are_those_of_find(tmp_path: Path) -> None:
 )
 def test_linked_class_folders_are_read(form: Callable[[Path], Path], inside: str, tmp_path: Path) -> None:
     copy = form(tmp_path / "copy")
-    wanted = [(split, record.name, record.label) for split, record in read_source(copy, {})[1].items()]
+    wanted = [(split, record.name, record.label) for split, record in read_source(copy)[1].items()]
     for number, folder in enumerate([each for each in (copy / inside).iterdir() if each.is_dir()] or [copy / inside]):
         folder.rename(tmp_path / f"moved{number}")
         folder.symlink_to(tmp_path / f"moved{number}")
-    assert [(split, record.name, record.label) for split, record in read_source(copy, {})[1].items()] == wanted
+    assert [(split, record.name, record.label) for split, record in read_source(copy)[1].items()] == wanted

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from copies import photo, tar
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 
@@ -21,7 +21,7 @@ def sample(label: int) -> dict[str, bytes]:
 
 
 def listed(copy: Path) -> dict[str, tuple[int, bytes]]:
-    return {record.name: (record.label, record.location.read()) for record in read_source(copy, {})[1].splits["train"]}
+    return {record.name: (record.label, record.location.read()) for record in read_source(copy)[1].splits["train"]}
 
 
 def test_samples_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def table(path: Path, names: list[str], labels: list[Any]) -> None:
 def test_parquet_rows_of_one_name(tmp_path: Path) -> None:
     table(tmp_path / "train-00000-of-00001.parquet", ["a/0.jpg", "b/0.jpg"], [0, 1])
     table(tmp_path / "validation-00000-of-00001.parquet", ["image.jpg", "image.jpg"], [0, 1])
-    splits = read_source(tmp_path, {})[1].splits
+    splits = read_source(tmp_path)[1].splits
     assert [record.name for record in splits["train"]] == ["train/a/0.jpg", "train/b/0.jpg"]
     assert len({record.name for record in splits["val"]}) == 2
 
@@ -59,8 +59,8 @@ def test_labels_that_are_no_numbers_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"train-00000-of-00001.parquet: label of row 0 is not a class number \('ant'\)"
     ):
-        read_source(tmp_path / "tables", {})
+        read_source(tmp_path / "tables")
     for split in ("train", "val"):
         shard(tmp_path / f"shards/x-{split}-0000.tar", {"0": sample(0) | {".json": json.dumps([1]).encode()}})
     with pytest.raises(UserError, match=r"x-train-0000.tar: 0.json is not an object"):
-        read_source(tmp_path / "shards", {})
+        read_source(tmp_path / "shards")

@@ -12,7 +12,7 @@ from alexnet_pl.data.archives.open_files import THREAD_STATE
 from alexnet_pl.data.archives.remote import open_source
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import list_source, make_store
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -32,7 +32,7 @@ def test_every_form_is_listed_and_read_in_place(form: Callable[[Path], Path], bu
     here = form(tmp_path / "copy")
     bucket.put(f"{tmp_path}/copy/", "/bucket/copy/", recursive=True)
     there = open_source(f"memory://bucket/{here.relative_to(tmp_path).as_posix()}", "prepare.source")
-    (_, one), (_, other) = read_source(here, {}), read_source(there, {})
+    (_, one), (_, other) = read_source(here), read_source(there)
     assert one.classes == other.classes
     for (split, a), (there_split, b) in zip(one.items(), other.items(), strict=True):
         assert (split, a.name, a.label) == (there_split, b.name, b.label)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.data.sources import synset_archives
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.base import CopyOptions
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.synset_archives import read_synset_archives
 from alexnet_pl.errors import UserError
 
@@ -27,7 +28,7 @@ def test_held_out_shares_of_fall_2009_and_fall_2011(archives: Path) -> None:
     """§7; an image held out with a small share is also held out with a larger one."""
     held = {}
     for share in (0.0, 0.004, 0.1, 0.5):
-        what, source = read_source(archives, {}, val_share=share)
+        what, source = read_source(archives, CopyOptions(val_share=share))
         train, val = ({item.name for item in source.splits[split]} for split in ("train", "val"))
         assert what == "archives of synsets"
         assert len(train) + len(val) == 1000
@@ -49,5 +50,5 @@ def test_archive_of_other_files_is_refused_by_its_first_members(
     whole = synset_archives.list_members
     monkeypatch.setattr(synset_archives, "list_members", lambda place: (seen.append(m) or m for m in whole(place)))
     with pytest.raises(UserError, match=rf"^prepare.source: {path} begins with 0.JPEG, .*; unpack it, and give the"):
-        read_source(path, {})
+        read_source(path)
     assert len(seen) < 10

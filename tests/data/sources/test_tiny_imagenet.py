@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from copies import SYNSETS, TRUTH, WNIDS, photo, shades, store, tiny_imagenet, tiny_imagenet_zip
 
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 FOLDER = "tiny-imagenet-200"
@@ -15,7 +15,7 @@ FOLDER = "tiny-imagenet-200"
 @pytest.mark.parametrize("inside", ["", FOLDER, f"{FOLDER}.zip"])
 def test_folder_or_zip_may_be_the_source(inside: str, tmp_path: Path) -> None:
     copy = (tiny_imagenet_zip if inside.endswith(".zip") else tiny_imagenet)(tmp_path / "copy")
-    form, source = read_source(copy / inside, {})
+    form, source = read_source(copy / inside)
     assert form == "tiny-ImageNet"
     assert source.classes == sorted(SYNSETS.values())
     assert source.class_counts == [2, 2, 2]
@@ -69,9 +69,9 @@ def test_truncated_zip_is_named_and_a_renamed_folder_is_read(form: Callable[[Pat
     copy = form(tmp_path / "copy")
     if form is tiny_imagenet:
         (copy / FOLDER).rename(tmp_path / "tiny")
-        assert read_source(tmp_path / "tiny", {})[0] == "tiny-ImageNet"
+        assert read_source(tmp_path / "tiny")[0] == "tiny-ImageNet"
         return
     path = copy / f"{FOLDER}.zip"
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(UserError, match=r"tiny-imagenet-200.zip: corrupt or incomplete"):
-        read_source(copy, {})
+        read_source(copy)

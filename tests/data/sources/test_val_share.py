@@ -8,7 +8,8 @@ from copies import WNIDS, packed, parquet, photo, shards, train_images, write
 
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.base import CopyOptions
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -22,7 +23,7 @@ def caltech(tmp_path: Path) -> Path:
 
 
 def split_of(copy: Path, share: float) -> dict[str, set[str]]:
-    source = read_source(copy, {}, val_share=share)[1]
+    source = read_source(copy, CopyOptions(val_share=share))[1]
     return {split: {record.name for record in records} for split, records in source.splits.items()}
 
 
@@ -30,7 +31,7 @@ def test_message_suggests_val_share(caltech: Path) -> None:
     with pytest.raises(
         UserError, match=r"ant, beaver, crab, …\), not train/ and val/; prepare.val_share=0.1 holds out"
     ):
-        read_source(caltech, {})
+        read_source(caltech)
 
 
 def test_share_is_held_out_by_name_and_a_larger_share_only_adds(caltech: Path) -> None:
@@ -61,7 +62,7 @@ def test_train_folder_without_val_is_split_and_test_is_unchanged(caltech: Path, 
     with pytest.raises(
         UserError, match=r"copy/val has no class folders .*; prepare.val_share=0.1 holds out a tenth of"
     ):
-        read_source(copy, {})
+        read_source(copy)
     found = split_of(copy, 0.1)
     assert len(found["test"]) == 3
     assert len(found["train"] | found["val"]) == 180
@@ -81,15 +82,15 @@ def test_alternative_validation_folder_names_make_the_share_unused(
 @pytest.mark.parametrize("form", [parquet, packed, shards])
 def test_packed_copies_without_validation_files_are_split(form: Callable[[Path], Path], tmp_path: Path) -> None:
     copy = form(tmp_path / "copy")
-    whole = {record.name for record in read_source(copy, {})[1].splits["train"]}
+    whole = {record.name for record in read_source(copy)[1].splits["train"]}
     for path in [*copy.rglob("*val*"), *copy.glob("_info.json")]:
         path.unlink()
     with pytest.raises(UserError, match=r"all files of the validation split.* missing"):
-        read_source(copy, {})
+        read_source(copy)
     found = split_of(copy, 0.5)
     assert found["train"] | found["val"] == whole
     assert found["val"] == {name for name in whole if is_held_out(name, 0.5)}
-    assert read_source(copy, {}, val_share=0.5)[1].held_out == 0.5
+    assert read_source(copy, CopyOptions(val_share=0.5))[1].held_out == 0.5
 
 
 def test_validation_shards_that_a_list_names_are_missing_all_the_same(tmp_path: Path) -> None:
@@ -97,13 +98,13 @@ def test_validation_shards_that_a_list_names_are_missing_all_the_same(tmp_path: 
     for path in copy.glob("*validation*"):
         path.unlink()
     with pytest.raises(UserError, match=r"all files of the validation split.* missing"):
-        read_source(copy, {}, val_share=0.5)
+        read_source(copy, CopyOptions(val_share=0.5))
 
 
 def test_image_beside_the_class_folders_is_named(tmp_path: Path) -> None:
     files = {f"{split}/a/1.jpg": photo(1) for split in ("train", "val")} | {"train/lost.jpg": photo(2)}
     with pytest.raises(UserError, match=r"copy/train/lost.jpg is in no class folder"):
-        read_source(write(tmp_path / "copy", files), {})
+        read_source(write(tmp_path / "copy", files))
 
 
 def test_official_data_set_refuses_a_share(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torchvision.datasets import VOCDetection
 from alexnet_pl.data.boxes.annotation import Coverage, has_background
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
-from alexnet_pl.data.sources.detect import read_source
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -285,4 +285,4 @@ def test_list_that_is_no_text_is_named(tmp_path: Path, name: str) -> None:
     file = next(copy.rglob(name))
     file.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match=rf"^prepare.source: {file}: cannot be read"):
-        read_source(copy, {})
+        read_source(copy)

@@ -1,8 +1,9 @@
 """Summary of the effects of the text's settings, from made-up effects."""
 
+from pages.effects import summarize_effects
+
 from alexnet_pl.evaluation.intervals import PAIRED, Difference
 from alexnet_pl.paper.deviations import DeviationEffect, deviations
-from alexnet_pl.reporting.deviation_tables import summarize_effects
 
 BY_KEY = {one.key: one for one in deviations()}
 

@@ -1,0 +1,115 @@
+"""Detection of the form of a copy of ImageNet, from its files."""
+
+from pathlib import Path
+
+from alexnet_pl.data.archives.arrow import read_arrow_class_names
+from alexnet_pl.data.archives.members import SUFFIXES
+from alexnet_pl.data.archives.parquet import read_class_names
+from alexnet_pl.data.sources.archived_folders import find_folder_archives, read_archived_folders
+from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
+from alexnet_pl.data.sources.cifar10 import find_batches, find_batches_archive, read_cifar
+from alexnet_pl.data.sources.class_names import add_class_names
+from alexnet_pl.data.sources.huggingface import find_arrow_files, find_packed, find_shards, find_tables, read_shards
+from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
+from alexnet_pl.data.sources.ilsvrc_det import find_det, read_det
+from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
+from alexnet_pl.data.sources.kaggle import IMAGES as KAGGLE_IMAGES
+from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
+from alexnet_pl.data.sources.packed_rows import read_archive_rows, read_arrow_rows, read_table_rows
+from alexnet_pl.data.sources.row_listing import read_files
+from alexnet_pl.data.sources.split_files import find_missing_numbers, find_missing_parts
+from alexnet_pl.data.sources.split_lists import find_lists, read_lists
+from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
+from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
+from alexnet_pl.data.sources.tfrecords import find_tfrecords, read_record_rows
+from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_imagenet
+from alexnet_pl.data.sources.voc import find_voc, read_voc
+from alexnet_pl.errors import UserError
+
+ARCHIVES, CIFAR10 = "archives of synsets", "CIFAR-10"
+DETECTION, VOC, TABLED = "ILSVRC's detection images", "PASCAL VOC's layout", "validation images with Kaggle's table"
+UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of their largest box
+NO_OPTIONS = CopyOptions()
+
+
+def no_names(first: Path) -> list[str]:
+    return []
+
+
+FORMS_OF_ROWS = (
+    ("Hugging Face's Parquet files", find_tables, read_table_rows, find_missing_parts, read_class_names),
+    ("Hugging Face's archives", find_packed, read_archive_rows, find_missing_numbers, no_names),
+    ("Hugging Face's Arrow files", find_arrow_files, read_arrow_rows, find_missing_parts, read_arrow_class_names),
+    ("TFRecord files", find_tfrecords, read_record_rows, find_missing_parts, no_names),
+)
+"""Name of the form, and what finds its files, reads rows of a file, finds what is missing, and reads class names."""
+
+
+def read_source(source: Path, options: CopyOptions = NO_OPTIONS) -> tuple[str, DatasetListing]:
+    """Detect the form of a copy and list it: (name of the form, listing).
+
+    Raises UserError if the form is unknown, or if its files are missing or wrong.
+    """
+    if not source.exists():
+        raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
+    form, listing = read_boxed(source, options) or read_published(source, options) or read_other(source, options)
+    return form, add_class_names(source, listing)
+
+
+def read_boxed(source: Path, options: CopyOptions) -> tuple[str, DatasetListing] | None:
+    """Detect and list a copy whose form includes boxes; None for any other."""
+    share = HELD_OUT if options.val_share is None else options.val_share
+    if not source.is_dir():
+        return None
+    if find_det(source):
+        return DETECTION, read_det(source)
+    if years := find_voc(source):
+        return VOC, read_voc(years, options.first_pixel, share)
+    if (table := find_table(source)) and find_kaggle(source) is None:
+        return TABLED, read_tabled(table, share)
+    return None
+
+
+def read_published(source: Path, options: CopyOptions) -> tuple[str, DatasetListing] | None:
+    """Detect and list a copy in its publisher's form; None for any other."""
+    is_kaggle_tree = (source / KAGGLE_IMAGES).is_dir()  # some have a kit of other tasks in it
+    if source.is_dir() and not is_kaggle_tree and find_devkit(source):
+        return "ILSVRC with its development kit", read_ilsvrc(source)
+    if kaggle := find_kaggle(source):
+        return f"Kaggle's ILSVRC-2012 ({kaggle.name})", read_kaggle(kaggle)
+    if batches := find_batches(source):
+        return CIFAR10, read_cifar(batches)
+    if tiny := find_tiny_imagenet(source):
+        return "tiny-ImageNet", read_tiny_imagenet(tiny)
+    for form, find, rows, find_missing, class_names in FORMS_OF_ROWS:
+        if files := find(source):
+            return form, read_files(files, rows, find_missing, class_names, options)
+    return None
+
+
+def read_other(source: Path, options: CopyOptions) -> tuple[str, DatasetListing]:
+    """Detect and list archives and folders of any set of images."""
+    check_devkit_present(source)
+    share = options.val_share
+    is_packed = source.is_file() or not (source / "train").is_dir()  # archives beside class folders are of other images
+    if is_packed and (archive := find_batches_archive(source)):
+        return CIFAR10, read_cifar(archive)
+    if source.is_file() and (archives := find_folder_archives(source)):
+        return "class folders in an archive", read_archived_folders(source, archives, share)
+    if source.is_file() or (is_packed and find_archives(source)):
+        return ARCHIVES, read_synset_archives(source, options.synsets, HELD_OUT if share is None else share)
+    if shards := find_shards(source):
+        return "WebDataset shards", read_shards(shards, options)
+    if is_packed and (archives := find_folder_archives(source)):
+        return "class folders in archives", read_archived_folders(source, archives, share)
+    if not has_class_folders(source) and (lists := find_lists(source)):
+        return "images with split lists", read_lists(source, lists, options.names, share)
+    return "class folders", read_folders(source, options.names, share)
+
+
+def check_devkit_present(source: Path) -> None:
+    """Raise UserError for ILSVRC archives without their devkit, and for a file that is no archive."""
+    if archives := sorted(source.glob("ILSVRC20*.tar")):
+        raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+    if source.is_file() and not source.name.endswith(SUFFIXES):
+        raise UserError(f"prepare.source: {source} is not a known archive; give the folder that holds the images")
