@@ -71,6 +71,7 @@ def print_test_result(result: TestResult, path: Path) -> None:
         f"top-1 error {result.top1_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
         + append_top5(dataset.classes, result.top5_error)
         + (f"; reproduces {result.claim}" if result.claim else "")
-        + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else ""),
+        + (f"; weights of {result.imported.file} ({result.imported.format})" if result.imported else "")
+        + ("" if result.finished or result.imported else "; not the last weights of a finished fit"),
         path,
     )

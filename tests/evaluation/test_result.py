@@ -109,9 +109,12 @@ def test_top_5_error_is_printed_for_more_than_five_classes(
 ) -> None:
     """0 classes: an older record, which does not say."""
     result, _ = written(tmp_path, errors_of(30, 20, 100))
-    print_test_result(replace(result, dataset=replace(result.dataset, classes=classes)), tmp_path)
+    result = replace(result, dataset=replace(result.dataset, classes=classes), finished=True)
+    print_test_result(result, tmp_path)
     end = ", top-5 error 20.00 %" if shown else ""
     assert f"top-1 error 30.00 % (95 %: 21.89 to 39.58){end}\n" in capsys.readouterr().out
+    print_test_result(replace(result, finished=False), tmp_path)
+    assert f"{end}; not the last weights of a finished fit\n" in capsys.readouterr().out
 
 
 def test_result_of_a_diverged_network_is_valid_json(tmp_path: Path) -> None:
