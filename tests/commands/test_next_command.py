@@ -8,6 +8,7 @@ import pytest
 from running import Compose
 
 from alexnet_pl.commands import next_command, registry
+from alexnet_pl.data.store import manifest
 
 
 @pytest.mark.parametrize(
@@ -61,10 +62,14 @@ def test_dashboard_is_suggested_to_users_of_wandb_alone(
     assert capsys.readouterr().out == line
 
 
+@pytest.mark.parametrize(("classes", "more"), [(10, ""), (4, " model.num_classes=4")])
 def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
-    config: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: Compose, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], classes: int, more: str
 ) -> None:
-    """Without data.size the fit would refuse a store of another size than the recipe's, and 224-pixel crops of it."""
+    """Without data.size the fit would refuse a store of another size than the recipe's, and 224-pixel crops of it; it
+    would also refuse another number of classes."""
+    made = SimpleNamespace(classes=[["n", "a class"]] * classes)
+    monkeypatch.setattr(manifest, "read_manifest", lambda root: (made, {}))
     typed = ["prepare.source=in", "data.root='my store'", "data.size=128"]
     job = SimpleNamespace(overrides=SimpleNamespace(task=typed))
     monkeypatch.setattr(next_command.HydraConfig, "get", lambda: job)
@@ -72,4 +77,7 @@ def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
     monkeypatch.setattr(next_command, "recipe_words", lambda: ["imagenette"])
     next_command.suggest_next(registry.find("prepare"), Path("runs/x"), config("imagenette", "command=prepare", *typed))
     said = capsys.readouterr().out
-    assert said == "next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128 augment.crop=112\n"
+    assert (
+        said
+        == f"next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128 augment.crop=112{more}\n"
+    )
