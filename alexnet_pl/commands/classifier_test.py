@@ -6,7 +6,7 @@ from pathlib import Path
 import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.sections import describe_views
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.evaluation import predictions

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.config.sections import check_choice, check_scales
+from alexnet_pl.config.views import check_choice, check_scales
 
 TASKS = ("localise", "detect")
 

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.config.sections import TestSection
+from alexnet_pl.config.views import TestSection
 
 
 @dataclass(frozen=True)

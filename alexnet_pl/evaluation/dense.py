@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet_pl.config.sections import DenseViews
+from alexnet_pl.config.views import DenseViews
 from alexnet_pl.evaluation.image_scales import group_by_sides, resize_to_sides, stack_resized, target_sides
 from alexnet_pl.models.sliding_window import SlidingNetwork
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.config.options import EnsembleOptions
-from alexnet_pl.config.sections import describe_views
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, results_dir
 from alexnet_pl.evaluation.result import EnsembleMember, TestDescription

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from alexnet_pl.config.sections import DenseViews, describe_views
+from alexnet_pl.config.views import DenseViews, describe_views
 from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError

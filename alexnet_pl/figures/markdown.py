@@ -2,7 +2,7 @@
 
 from html import escape
 
-from alexnet_pl.config.sections import describe_views
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.config.sections import describe_views
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.evaluation.result import TestResult, has_top5
 from alexnet_pl.inference.training_commands import training_commands

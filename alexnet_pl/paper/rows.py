@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from alexnet_pl.config.sections import SCHEDULES, view_overrides
+from alexnet_pl.config.sections import SCHEDULES
+from alexnet_pl.config.views import view_overrides
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.dense import dense_logits
 from alexnet_pl.evaluation.image_scales import scale_sides

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from alexnet_pl.config.box_options import DetectOptions
-from alexnet_pl.config.sections import describe_scales
+from alexnet_pl.config.views import describe_scales
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.box_result import OUTCOMES, BoxResult, DetectionResult, LocalisationResult, read_box_result
 from alexnet_pl.evaluation.intervals import Sample

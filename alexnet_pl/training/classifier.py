@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.config.sections import DenseViews
+from alexnet_pl.config.views import DenseViews
 from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment, Batch
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.loading.loaders import EvalLoader

@@ -6,7 +6,7 @@ from networks import map_side
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet_pl.config.sections import DenseViews
+from alexnet_pl.config.views import DenseViews
 from alexnet_pl.evaluation import dense
 from alexnet_pl.evaluation.dense import dense_logits, dense_scores, slide_classifier
 from alexnet_pl.models.alexnet import AlexNet

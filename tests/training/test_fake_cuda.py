@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
-from alexnet_pl.config.sections import DenseViews
+from alexnet_pl.config.views import DenseViews
 from alexnet_pl.data.loading.augment import Augment, Draws, gather_pixels
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet
