@@ -1,4 +1,4 @@
-"""Heading of the demo app: the run in words, such as "demo, 2026-11-29 17:01" or "overlap/seed5"."""
+"""Heading of the demo app: the run in words, such as "demo, 2026-11-29 17:01", "demo, as-shipped" or "overlap/seed5"."""
 
 import re
 from pathlib import Path
@@ -16,4 +16,6 @@ def name_run(run: Path) -> str:
         return folder.name
     if time := STARTED.fullmatch(folder.name):
         return f"{parent}, {time[1]} {time[2]}:{time[3]}"
+    if parent == "reproduce":  # runs/RECIPE/reproduce/OVERRIDES
+        return f"{folder.parents[1].name}, {folder.name}"
     return f"{parent}/{folder.name}"

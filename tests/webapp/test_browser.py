@@ -238,6 +238,7 @@ def test_heading_fits_a_narrow_screen(browser: Any, title: str) -> None:
         ("runs/demo/2026-11-29_17-01-29", "demo, 2026-11-29 17:01"),
         ("multirun/overlap/seed5", "overlap/seed5"),
         ("runs/caffe", "caffe"),
+        ("runs/demo/reproduce/as-shipped", "demo, as-shipped"),
     ],
 )
 def test_heading_names_recipe_and_run(run: str, title: str, tmp_path: Path) -> None:
