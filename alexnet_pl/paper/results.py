@@ -27,7 +27,8 @@ from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES, read_each
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
-BIAS_KEYS = ("bias_lr_scale", "decay_biases")  # settings of the optimizer in which the text differs from the program
+# settings of the optimizer in which the text differs from the program, or the program's networks from each other
+VARIED_OPTIM_KEYS = ("bias_lr_scale", "decay_biases", "layer_decay")
 ORDER_KEY = "shuffle"  # of section data: our order of images differs from the program's
 Variant = tuple[str, frozenset[tuple[str, int]], str]
 """Views, number of networks with each `variant_key`, and the images on which an ensemble's weights were tuned."""
@@ -187,10 +188,10 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
 
 def variant_key(training: Settings, pretrained: bool) -> str:
     """Settings in which compared networks differ, as text: network (without width and initial weights), augmentation,
-    the rule for biases, the order of images."""
-    biases = {key: training["optim"].get(key) for key in BIAS_KEYS}
+    the rules for biases and layers, the order of images."""
+    rules = {key: training["optim"].get(key) for key in VARIED_OPTIM_KEYS}
     order = {ORDER_KEY: training["data"].get(ORDER_KEY)}
-    sections = {"model": training["model"], "augment": training["augment"], "optim": biases, "data": order}
+    sections = {"model": training["model"], "augment": training["augment"], "optim": rules, "data": order}
     parts = {".".join(map(str, path)): value for path, value in leaves(sections)}
     compared = {key: value for key, value in parts.items() if key not in PROXY_KEYS}
     return json.dumps([compared, pretrained], sort_keys=True)
@@ -198,7 +199,7 @@ def variant_key(training: Settings, pretrained: bool) -> str:
 
 def comparable_settings(training: Settings) -> Settings:
     """Training settings that must be equal for two runs to be compared: not the learning rate, nor a `variant_key`."""
-    free = ("lr", *BIAS_KEYS)
+    free = ("lr", *VARIED_OPTIM_KEYS)
     return {
         "crop": training["augment"]["crop"],
         "optim": {key: value for key, value in training["optim"].items() if key not in free},

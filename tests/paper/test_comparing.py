@@ -9,6 +9,8 @@ import pytest
 from made_results import proxy_test, write_test
 from scipy import stats
 
+from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper import results
 from alexnet_pl.paper.comparing import compare_errors, measure_spreads
@@ -104,3 +106,11 @@ def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> 
     one = results.collect_tests([tmp_path / "one"])
     bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
     assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]
+
+
+def test_networks_of_section_4_3_are_compared() -> None:
+    """Their files also differ in the decay of the last layer, which belongs to the network."""
+    normalized, plain = (training_signature(compose(f"cifar10_{name}")) for name in ("11pct", "13pct"))
+    assert normalized["optim"] != plain["optim"]
+    assert results.comparable_settings(normalized) == results.comparable_settings(plain)
+    assert results.variant_key(normalized, False) != results.variant_key(plain, False)
