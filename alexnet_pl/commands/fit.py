@@ -15,7 +15,7 @@ from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_literal
 from alexnet_pl.config.schema import store_root
-from alexnet_pl.console import is_first_process, pluralize, print_message, shorten_path
+from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -23,6 +23,7 @@ from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
+from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
@@ -128,6 +129,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     first_step = read_checkpoint(cfg.ckpt_path)["global_step"] if cfg.ckpt_path else None
     transfer_layers(cfg, module)
     record = FitRecord(folder, identity.training_signature(cfg), lambda: describe_dataset(data.store, "train"))
+    announce_compilation(module, trainer.strategy.root_device)
     errors = fit_to_end(cfg, trainer, module, data, record)
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
@@ -140,6 +142,13 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         validated = describe_validation(errors, len(data.store.classes), cfg.trainer.get("limit_val_batches"))
         print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
     return errors.get(cfg.objective)
+
+
+def announce_compilation(module: Classifier, device: torch.device) -> None:
+    """Say why the first step of a new network takes long: up to a minute, without another sign of life."""
+    has_norms = any(isinstance(layer, NormLayer) for layer in module.net.modules())
+    if is_first_process() and has_norms and module.performance.uses_compile(device):
+        progress("compiling response normalization; later fits find it in a cache")
 
 
 def describe_validation(errors: Mapping[str, float], classes: int, batches: int | float | None = None) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import Count, JsonObject, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
@@ -62,9 +63,9 @@ class Features:
             unfinished = folder.with_name(f"{folder.name}.partial").exists()
             state = "is unfinished" if unfinished else "does not exist"
             split, _, layer = folder.name.rpartition("-")
-            run = shlex.quote(str(folder.parent.parent))
+            run = shlex.quote(shorten_path(folder.parent.parent))
             how = f"python -m alexnet_pl features {run} features.split={split} features.layer={layer}"
-            raise UserError(f"{folder}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
+            raise UserError(f"{shorten_path(folder)}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
         try:
             self.info = read_record(folder / "about.json", FeaturesInfo, "make the features again")
             self.values = np.load(folder / "features.npy", mmap_mode="r")

@@ -197,7 +197,7 @@ def describe_progress(partial: Path) -> str:
 
 
 def os_error_message(error: OSError) -> str:
-    return "no space left on the disk" if error.errno == errno.ENOSPC else str(error)
+    return "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
 
 
 def make_progress_bar() -> Progress:

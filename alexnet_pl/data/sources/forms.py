@@ -1,7 +1,9 @@
 """Detection of the form of a copy of ImageNet, from its files."""
 
+import difflib
 from pathlib import Path
 
+from alexnet_pl.config.sections import SCENES
 from alexnet_pl.data.archives.arrow import read_arrow_class_names
 from alexnet_pl.data.archives.members import SUFFIXES
 from alexnet_pl.data.archives.parquet import read_class_names
@@ -51,7 +53,9 @@ def read_source(source: Path, options: CopyOptions = NO_OPTIONS) -> tuple[str, D
     Raises UserError if the form is unknown, or if its files are missing or wrong.
     """
     if not source.exists():
-        raise UserError(f"prepare.source: {source} does not exist; give the folder that holds the images")
+        near = difflib.get_close_matches(str(source), [SCENES])
+        advice = f"did you mean {SCENES}?" if near else "give the folder that holds the images"
+        raise UserError(f"prepare.source: {source} does not exist; {advice}")
     form, listing = read_boxed(source, options) or read_published(source, options) or read_other(source, options)
     return form, add_class_names(source, listing)
 
