@@ -71,8 +71,7 @@ def draw_panel(axis: Axes, title: str, lines: Sequence[ChartLine]) -> None:
     for height in missing:
         axis.get_yticklabels()[height].set_color("gray")
     axis.set_title(title + ("\n(gray: not yet measured)" if missing else ""), fontsize=9, loc="left")
-    axis.invert_yaxis()
-    axis.margins(y=0.15)
+    axis.set_ylim(len(lines) - 0.4, -0.6)  # not from the marks: a row without any has a label
     axis.grid(axis="x", alpha=0.3)
     axis.tick_params(axis="x", labelsize=8)
     axis.legend(fontsize=7, loc="best")

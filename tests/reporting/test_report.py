@@ -430,6 +430,17 @@ def test_chart_names_the_paper_of_a_table_and_only_what_it_shows(measured: bool,
     ]
 
 
+def test_chart_shows_the_label_of_every_row(tmp_path: Path) -> None:
+    """The last of the paper's parts, dropout, has no number: no mark in its row sets the limits of the axis."""
+    lines = chart.chart_lines(make_rows([]), relative=True)
+    assert math.isnan(lines[-1][1])
+    axis = Figure().subplots()
+    chart.draw_panel(axis, "errors", lines)
+    bottom, top = axis.get_ylim()
+    assert bottom > len(lines) - 1
+    assert top < 0, "rows from the top"
+
+
 class Cells(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
