@@ -82,9 +82,7 @@ def draw_confusions(
     figure.savefig(path, dpi=110)
 
 
-def describe_row(
-    classes: list[list[str]], labels: np.ndarray, true: int, predicted: int, images: np.ndarray
-) -> str:
+def describe_row(classes: list[list[str]], labels: np.ndarray, true: int, predicted: int, images: np.ndarray) -> str:
     """Text beside a pair's images: both names, and how many of the true class's images were taken for the other."""
     names = [short_name(classes[number][1]).replace("$", r"\$") for number in (true, predicted)]  # $: a formula
     names = [textwrap.fill(name, LINE) for name in names]
