@@ -18,14 +18,14 @@ ChartLine = tuple[str, float, Estimate | Difference | None]
 
 
 def draw_comparison_chart(rows: Sequence[ReportRow], proxies: Sequence[ProxyResults], theme: Theme) -> Figure:
-    """Draw error rates and differences on the paper's images, and below them a panel for each proxy dataset."""
+    """Draw error rates and differences on the paper's images, and below them a panel for each proxy data set."""
     panels = [
         ("Error rates on ImageNet, top-1, %", chart_lines([row for row in rows if row.claim.group != CIFAR], False)),
         ("Error rates on CIFAR-10, %", chart_lines([row for row in rows if row.claim.group == CIFAR], False)),
         ("Increase of the top-1 error without a part, ImageNet, points", chart_lines(rows, True)),
         *(
             (
-                f"Proxy dataset: top-1 error against the full network, points\n{short_description(proxy)}",
+                f"{proxy.kind}: top-1 error against the full network, points\n{short_description(proxy)}",
                 proxy_lines(proxy),
             )
             for proxy in proxies
@@ -57,7 +57,7 @@ def label_row(row: ReportRow) -> str:
 
 
 def proxy_lines(proxy: ProxyResults) -> list[ChartLine]:
-    """Comparisons on a proxy dataset, without networks that did not train, whose differences would set the scale."""
+    """Comparisons on a proxy data set, without networks that did not train, whose differences would set the scale."""
     return [(row.claim.label, row.paper[ERRORS[0]], row.ours[ERRORS[0]]) for row in proxy.comparisons if row.trained]
 
 

@@ -1,4 +1,4 @@
-"""Results page (docs/measured.md): all measurements on proxy datasets, with the provenance of each run."""
+"""Results page (docs/measured.md): all measurements on proxy data sets, with the provenance of each run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from alexnet_pl.table import Table, to_markdown
 
 HEAD = """# What we measured
 
-Written by `python -m alexnet_pl report` from run folders. They use proxy datasets: other and fewer images, smaller
+Written by `python -m alexnet_pl report` from run folders. They use proxy data sets: other and fewer images, smaller
 networks and shorter schedules than the paper's. Only the direction of a difference can be compared with the paper, not
 its size. No seed was chosen by its result. Each run's records are in `docs/data/evidence` of the repository;
 `make evidence` runs what is missing there, and repeats a run whose records are removed.

@@ -226,7 +226,7 @@ def paper_csv_rows(rows: Sequence[ReportRow]) -> Iterator[list[object]]:
 
 
 def proxy_csv_rows(proxies: Sequence[ProxyResults]) -> Iterator[list[object]]:
-    """Cells under `CSV_HEADER` of each network's errors on a proxy dataset, and of its differences."""
+    """Cells under `CSV_HEADER` of each network's errors on a proxy data set, and of its differences."""
     for proxy in proxies:
         for variant in proxy.errors:
             for metric, value in variant.values.items():

@@ -104,7 +104,7 @@ def boxes_page() -> str:
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
-    """Line for README: number of the paper's comparisons with each verdict on the proxy dataset."""
+    """Line for README: number of the paper's comparisons with each verdict on the proxy data set."""
     shown = [results for results in proxies if results.dataset == "tinyimagenet"]
     counts = Counter(comparison.verdict for results in shown for comparison in results.comparisons)
     parts = [f"{count} {verdict.replace(', by one run', ' (one run)')}" for verdict, count in counts.items()]

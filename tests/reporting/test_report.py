@@ -504,7 +504,8 @@ def test_page_begins_with_the_runs_of_the_user(config: Compose, tmp_path: Path) 
         "^## (.*)$", text, re.MULTILINE
     )
     first, rest = titles[: titles.index(report_page.CHART_TITLE)], titles[titles.index(report_page.CHART_TITLE) + 1 :]
-    assert {"Runs that fill no row of the paper"} < set(first)
+    assert {"Runs that fill no row of the paper", "Drawn images, no row of the paper: demo"} < set(first)
+    assert "Proxy data set, no row of the paper: imagenette" in first
     assert {"Table 1: ILSVRC-2010, test", "Missing results, and the commands for them"} < set(rest)
 
 
