@@ -12,7 +12,7 @@ from alexnet_pl.table import Table
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
-    """Tables of each network's errors on a proxy data set, and of the paper's comparisons if two or more were tested."""
+    """Tables of each network's errors on a proxy data set, and of the paper's comparisons if two or more are tested."""
     return [error_table(results), *([comparison_table(results)] if results.comparisons else [])]
 
 

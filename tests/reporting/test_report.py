@@ -484,6 +484,9 @@ def test_all_output_formats_agree(
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
     proxies = out["measured.md"].read_text()
+    assert proxies.startswith("# What these runs measured\n")
+    for said in ("docs/data/evidence", "No seed was chosen", "make evidence"):
+        assert said not in proxies, "true of the repository's kept runs alone"
     assert "imagenette" in proxies
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "| cnn0, val, ten" not in proxies, "nor among their sources"
