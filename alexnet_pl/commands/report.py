@@ -1,6 +1,7 @@
 """`report` and `dashboard`: the paper's tables beside what run folders have measured."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from alexnet_pl.commands.options import CurveOptions
 from alexnet_pl.console import pluralize, print_message, shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
+from alexnet_pl.figures.report_chart import draw_comparison_chart
+from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.files import write_json
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
-from alexnet_pl.paper.rows import make_rows
+from alexnet_pl.paper.rows import ReportRow, make_rows
 from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.paper.unmatched import collect_unmatched
 from alexnet_pl.reporting import (
@@ -22,11 +25,11 @@ from alexnet_pl.reporting import (
     measured_page,
     norms_comparison,
     paper_tables,
+    report_page,
     tables,
     wandb_panels,
     wandb_workspace,
 )
-from alexnet_pl.reporting.chart import draw_comparison_chart
 from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
 from alexnet_pl.reporting.terminal import print_outdated, print_report
 from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
@@ -49,11 +52,17 @@ def report(cfg: DictConfig, folder: Path) -> None:
     page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
     print_report(rows, box_tests, [*proxies, *codes, *box_proxies], reasons, page)
     print_outdated(tests)
-    all_tables = [*paper_tables.paper_tables(rows), paper_tables.missing_rows(rows, rate), *proxies, *codes]
-    all_tables += [*box_claims, *box_proxies, *([unmatched_table(unmatched, roots)] if unmatched else [])]
+    claimed, filled = [*paper_tables.paper_tables(rows), *box_claims], filled_tables(rows, box_tests)
+    measured = [*(table for table in claimed if table.title in filled), *proxies, *codes, *box_proxies]
+    measured += [unmatched_table(unmatched, roots)] if unmatched else []
+    others = [*(table for table in claimed if table.title not in filled), paper_tables.missing_rows(rows, rate)]
+    searched = ", ".join(map(shorten_path, roots))
+    about = f"{pluralize(len(tests), 'test')} in {searched}: first what these runs measured, then the paper's other "
+    whole = report_page.ReportPage(f"{about}numbers.", measured, others)
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, write in {"md": to_markdown, "tex": tables.to_latex, "html": tables.to_html}.items():
-        (folder / f"report.{suffix}").write_text(write(all_tables))
+    (folder / "report.md").write_text(report_page.to_page(whole))
+    (folder / "report.html").write_text(report_page.to_html(whole))
+    (folder / "report.tex").write_text(tables.to_latex(whole.tables))
     (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
     (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]))
     if code_tests:
@@ -61,8 +70,14 @@ def report(cfg: DictConfig, folder: Path) -> None:
         (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)))
     if box_tests:
         (folder / "boxes.md").write_text(box_tables.PAGE + to_markdown([*box_claims, *box_proxies]))
-    draw_comparison_chart(folder / "report.png", rows, proxy_results)
+    save_drawing(lambda theme: draw_comparison_chart(rows, proxy_results, theme), folder / "report")
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
+
+
+def filled_tables(rows: Sequence[ReportRow], box_tests: box_tables.BoxTests) -> set[str]:
+    """Titles of the paper's tables with a row that runs have measured."""
+    measured = {row.claim.group for row in rows if row.needs_run and row.measured}
+    return measured | {claim.group for claim in box_tables.measured_claims(box_tests)}
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:

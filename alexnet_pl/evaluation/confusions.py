@@ -1,6 +1,7 @@
 """Confusions: errors per class, and the pairs of classes that a tested network confuses most often."""
 
 import csv
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from alexnet_pl.runs.layout import PROBABILITIES
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
 PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each
+IMAGE, FONT, LINE = 1.3, 9, 26  # inches of an image; points, and most characters of a line, of the text beside it
 
 
 def write_confusions(folder: Path, store: Store, split: str) -> None:
@@ -65,20 +67,34 @@ def draw_confusions(
     """Draw one row per pair: the names, and the first images of the true class that were taken for the other."""
     from matplotlib.figure import Figure
 
-    names = [short_name(name) for _, name in store.classes]
-    figure = Figure(figsize=(1.3 * IMAGES_PER_PAIR + 2.6, 1.45 * len(pairs)), layout="constrained")
-    cells = figure.subplots(len(pairs), IMAGES_PER_PAIR + 1, squeeze=False, width_ratios=[2] + [1] * IMAGES_PER_PAIR)
+    texts = [describe_row(store.classes, labels, *pair) for pair in pairs]
+    column = measure_width(texts) + 0.15
+    ratios = [column / IMAGE, *[1] * IMAGES_PER_PAIR]
+    figure = Figure(figsize=(sum(ratios) * IMAGE, 1.1 * IMAGE * len(pairs)), layout="constrained")
+    cells = figure.subplots(len(pairs), len(ratios), squeeze=False, width_ratios=ratios)
     for cell in cells.flat:
         cell.axis("off")
-    for row, (true, predicted, numbers) in zip(cells, pairs, strict=True):
-        share = f"{len(numbers):,} of {int((labels == true).sum()):,}"
-        row[0].text(
-            0, 0.5, f"{names[true]}\ntaken for\n{names[predicted]}\n{share}", va="center", fontsize=9, wrap=True
-        )
+    for row, text, (_, _, numbers) in zip(cells, texts, pairs, strict=True):
+        row[0].text(0, 0.5, text, va="center", fontsize=FONT)
         shown = numbers[:IMAGES_PER_PAIR]
         for cell, image in zip(row[1:], store.split(split).images(shown).numpy(), strict=False):
             cell.imshow(image.transpose(1, 2, 0))
     figure.savefig(path, dpi=110)
+
+
+def describe_row(classes: list[list[str]], labels: np.ndarray, true: int, predicted: int, images: np.ndarray) -> str:
+    """Text beside a pair's images: both names, and how many of the true class's images were taken for the other."""
+    names = [short_name(classes[number][1]).replace("$", r"\$") for number in (true, predicted)]  # $: a formula
+    names = [textwrap.fill(name, LINE) for name in names]
+    return f"{names[0]}\ntaken for\n{names[1]}\n{len(images):,} of {int((labels == true).sum()):,}"
+
+
+def measure_width(texts: list[str]) -> float:
+    """Width of the longest line in inches."""
+    from matplotlib.textpath import TextPath
+
+    lines = {line for text in texts for line in text.splitlines() if line}
+    return max(TextPath((0, 0), line, size=FONT).get_extents().width for line in lines) / 72
 
 
 def read_top_classes(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]
             right1, right5, count = right1 + int(hits[0]), right5 + int(hits.any()), count + 1
     if not count:
         raise UserError("test.labels: none of the images has a label")
-    return {"top1_error": 100 * (1 - right1 / count), "top5_error": 100 * (1 - right5 / count), "count": count}
+    return {"top1_error": 100 * (count - right1) / count, "top5_error": 100 * (count - right5) / count, "count": count}
 
 
 def image_index(name: str, images: int) -> int:

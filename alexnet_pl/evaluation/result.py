@@ -115,12 +115,14 @@ def append_top5(classes: int, error: float) -> str:
 
 
 def describe_errors(errors: Mapping[str, float]) -> JsonObject:
-    """Fields of `TestResult` from the exact counts of `ErrorRates`: errors and their 95 % intervals."""
+    """Fields of `TestResult` from the errors of `ErrorRates`, which are in float32: errors, exactly as the numbers of
+    wrong images give them, and their 95 % intervals."""
     count = int(errors["count"])
     fields: JsonObject = {"images": count}
     for name in ("top1_error", "top5_error"):
-        fields[name] = errors[name]
-        fields[f"{name}_interval"] = list(wilson_interval(round(errors[name] * count / 100), count))
+        wrong = round(errors[name] * count / 100)
+        fields[name] = 100 * wrong / count
+        fields[f"{name}_interval"] = list(wilson_interval(wrong, count))
     nll = errors["nll"] if math.isfinite(errors["nll"]) else None
     return {**fields, "nll": nll, "nonfinite": int(errors["nonfinite"])}
 

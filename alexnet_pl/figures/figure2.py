@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
+from matplotlib.text import Text
 
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.models.summary import Layer
@@ -20,6 +21,10 @@ SLANT = np.array([0.42, 0.30])  # direction of depth: up and to the right
 PIXEL, MAP, UNIT = 0.27, 0.085, 0.045  # drawing units per square root of pixels, maps and units
 GAP, INCH = 0.95, 0.68  # distance between layers; inches per drawing unit
 BAR, LINE = 0.22, 0.19  # thickness of a fully connected layer; height of a line of text
+KERNELS, CROSSING = ["dotted boxes:", "kernels of the", "next layer"], ["lines of this color:", "from the other GPU"]
+
+Place = tuple[np.ndarray, str, str]
+"""Position of a text, and its horizontal and vertical alignment."""
 
 
 class Solid(NamedTuple):
@@ -74,7 +79,7 @@ def draw_figure2(layers: list[Layer], image: tuple[int, ...], theme: Theme) -> F
     columns = arrange(image, layers)
     corners = np.array([point for column in columns for solid in column for face in solid.faces for point in face])
     (left, below), (right, top) = corners.min(0) - MARGIN - (0, 0.45), corners.max(0) + MARGIN
-    bottom = below - 0.25 - LINE * max(len(describe_layer(layer)) for layer in layers)
+    bottom = below - 0.25 - LINE * max(len(KERNELS + CROSSING), *(len(describe_layer(layer)) for layer in layers))
     figure = Figure(figsize=((right - left) * INCH, (top - bottom) * INCH))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(left, right), ylim=(bottom, top))
@@ -128,26 +133,39 @@ def draw_line(axes: Axes, start: np.ndarray, end: np.ndarray, color: str, order:
 
 
 def write_sizes(axes: Axes, shape: tuple[int, ...], towers: int, solid: Solid, theme: Theme) -> None:
-    """Write height, width and this tower's number of maps along the edges."""
-    labels = [(solid.point(0.5, 0, 0) - (0, 0.06), str(shape[0] // towers), "center", "top")]
+    """Write height, width and this tower's number of maps along the edges, where no line between layers passes."""
+    front = solid.point(0.5, 0, 0) - (0, 0.06)
+    sizes: list[tuple[int, list[Place]]] = [(shape[0] // towers, [(front, "center", "top")])]
     if len(shape) == 3:
-        labels.append((solid.point(0, 0, 0) - (0.06, -0.02), str(shape[1]), "right", "bottom"))
-        labels.append((solid.point(1, 0, 0.5) - (-0.06, 0.06), str(shape[2]), "left", "top"))
+        below_left, above_left = solid.point(0, 0, 0) - (0.06, -0.02), solid.point(0, 1, 0) - (0.06, -0.02)
+        right, above = solid.point(1, 0, 0.5) - (-0.06, 0.06), solid.point(0, 1, 0.7) - (0.04, 0)
+        sizes.append((shape[1], [(below_left, "right", "bottom"), (above_left, "right", "center")]))
+        sizes.append((shape[2], [(right, "left", "top"), (above, "right", "bottom")]))
     background = {"facecolor": theme.page, "edgecolor": "none", "pad": 0.4}  # hides lines behind the text
-    for position, label, across, down in labels:
-        axes.text(position[0], position[1], label, ha=across, va=down, fontsize=8, zorder=1000, bbox=background)
+    for size, places in sizes:
+        label = axes.text(0, 0, str(size), fontsize=8, zorder=1000, bbox=background)
+        for position, across, down in (*places, places[0]):
+            label.set(position=position, horizontalalignment=across, verticalalignment=down)
+            if not is_crossed(label, axes):
+                break
+
+
+def is_crossed(label: Text, axes: Axes) -> bool:
+    """Whether a line drawn so far passes through a text."""
+    box = label.get_window_extent()
+    lines = (axes.transData.transform_path(line.get_path()) for line in axes.lines)
+    return any(line.intersects_bbox(box, filled=False) for line in lines)
 
 
 def write_names(axes: Axes, layers: list[Layer], columns: list[list[Solid]], y: float, theme: Theme) -> None:
-    names = [("image", ["windows: kernels"]), *((layer.name, describe_layer(layer)) for layer in layers)]
+    names = [("image", KERNELS), *((layer.name, describe_layer(layer)) for layer in layers)]
     middles = [(column[0].point(0, 0, 0)[0] + column[0].point(1, 0, 1)[0]) / 2 for column in columns]
     for (name, lines), x in zip(names, middles, strict=True):
         axes.text(x, y, name, ha="center", va="bottom", weight="bold", fontsize=9)
         for number, line in enumerate(lines):
             axes.text(x, y - 0.08 - LINE * number, line, ha="center", va="top", fontsize=7)
     if len(columns[1]) == 2:
-        cross = ("lines of this color:", "from the other GPU")
-        for number, line in enumerate(cross, 1):
+        for number, line in enumerate(CROSSING, len(KERNELS)):
             axes.text(
                 middles[0], y - 0.08 - LINE * number, line, ha="center", va="top", fontsize=7, color=theme.series[1]
             )

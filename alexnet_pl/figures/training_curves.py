@@ -117,7 +117,7 @@ def describe_drop(before: dict[str, float], now: dict[str, float]) -> str:
 
 
 def draw_training_curves(curves: TrainingCurves, theme: Theme) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.9), layout="constrained")
     for axes, (title, lines) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
         for name, (label, color, style) in lines.items():
             if name in curves.columns:
@@ -127,7 +127,8 @@ def draw_training_curves(curves: TrainingCurves, theme: Theme) -> Figure:
                 axes.plot(curves.epochs(steps), values, style, label=label, **look)
         axes.set(ylabel=title, xlabel="Epochs" if len(curves.ends) > 1 else "Steps", ylim=(0, None), xlim=(0, None))
         axes.grid(axis="y", linewidth=0.5)
-        axes.legend(loc="upper right", frameon=True, facecolor=theme.page, edgecolor="none", framealpha=0.85)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}  # a drop's line may be anywhere in the panel
+        axes.legend(**below, ncols=len(lines), handlelength=1.6, columnspacing=1.2)
         mark_drops(axes, curves, theme)
     return figure
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_pl.config.sections import DEMO
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.evaluation.result import TestResult, has_top5
@@ -57,7 +58,7 @@ def model_card(
         f"## Use\n\n{example(info, source, file_format)}",
         f"## Training\n\n{origin(info.imported) if info.imported else training_section(run, store)}",
         LIMITATIONS,
-        f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(name)}",
+        f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(name, store)}",
     ]
     return "\n".join(parts)
 
@@ -188,10 +189,12 @@ options that it was made with, such as `prepare.val_share`, `prepare.filter`, `p
 IMPORTED_LICENSE = "The weights were imported: the terms of the file's publisher apply.\n"
 
 
-def license_section(name: str) -> str:
+def license_section(name: str, store: StoreManifest | None) -> str:
     if name.startswith(("ilsvrc", "fall")):
         return (
             "Trained on ImageNet, whose terms of access allow non-commercial research and education only; users of "
             "these weights should respect them. The code of `alexnet_pl` is under the MIT license.\n"
         )
+    if name == DEMO or (store and (store.settings or {}).get("drawn")):
+        return "The code of `alexnet_pl`, which also drew the images, is under the MIT license.\n"
     return f"The code of `alexnet_pl` is under the MIT license. The images ({name}) have terms of their own.\n"

@@ -1,4 +1,4 @@
-"""What distinguishes groups of tests on one proxy dataset: the store, the split, or training settings."""
+"""What distinguishes groups of tests on one proxy data set: the store, the split, or training settings."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Proxy datasets: whether the paper's comparisons (Tables 1 and 2, §4, §5) have the same sign on other images.
+"""Proxy data sets: whether the paper's comparisons (Tables 1 and 2, §4, §5) have the same sign on other images.
 
 These results never enter a column of the paper's own data sets. Groups of tests are compared only if they have the same
 images and the same training settings except for the difference in question.
@@ -91,6 +91,10 @@ class ProxyResults:
     @property
     def name(self) -> str:
         return name_group(self.dataset, self.distinction)
+
+    @property
+    def kind(self) -> str:
+        return "Drawn images" if self.dataset in DEMOS else "Proxy data set"
 
     @property
     def description(self) -> str:

@@ -1,4 +1,4 @@
-"""OverFeat §4 and §5: differences between ways to train and test boxes on a proxy dataset, paired by seed."""
+"""OverFeat §4 and §5: differences between ways to train and test boxes on a proxy data set, paired by seed."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""OverFeat §4.4 and §5: tables of localisation and detection, for the paper's rows and for proxy datasets."""
+"""OverFeat §4.4 and §5: tables of localisation and detection, for the paper's rows and for proxy data sets."""
 
 import json
 import math

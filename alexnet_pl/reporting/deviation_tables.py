@@ -27,7 +27,7 @@ NOTES = (
 
 
 def deviation_tables(effects: list[DeviationEffect]) -> list[Table]:
-    """One table for each proxy dataset; [] without effects."""
+    """One table for each proxy data set; [] without effects."""
     return tables_by_dataset("The paper's text beside the authors' program", HEAD, effects, effect_cells, NOTES)
 
 

@@ -1,4 +1,4 @@
-"""Results page (docs/measured.md): all measurements on proxy datasets, with the provenance of each run."""
+"""measured.md of a report, and docs/measured.md: all measurements on proxy data sets, with each run's provenance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +17,11 @@ from alexnet_pl.runs.metrics_log import images_per_second
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.table import Table, to_markdown
 
-HEAD = """# What we measured
+HEAD = """# What {who} measured
 
-Written by `python -m alexnet_pl report` from run folders. They use proxy datasets: other and fewer images, smaller
-networks and shorter schedules than the paper's. Only the direction of a difference can be compared with the paper, not
-its size. No seed was chosen by its result. Each run's records are in `docs/data/evidence` of the repository;
-`make evidence` runs what is missing there, and repeats a run whose records are removed.
-
+Written by `python -m alexnet_pl report` from the runs that fill no row of the paper: their images, networks or
+schedules are not the paper's. Only the direction of a difference can be compared with the paper, not its size.
+{about}
 | verdict | meaning |
 | --- | --- |
 | as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
@@ -43,10 +41,17 @@ def proxy_page_tables(
     return [*compared, *deviation_tables(effects), *specialization_tables(specialization)]
 
 
-def measured_page(tables: Sequence[Table], tests: Sequence[TestRun], root: Path) -> str:
-    """Write the page as Markdown: `proxy_page_tables`, and the provenance of every run below `root`."""
+def measured_page(
+    tables: Sequence[Table], tests: Sequence[TestRun], root: Path, who: str = "these runs", about: str = ""
+) -> str:
+    """Write the page as Markdown: `proxy_page_tables`, and the provenance of every run below `root`.
+
+    `who`, `about`: whose runs they are in the title, and a paragraph on them.
+    """
     proxies = [test for test in tests if not test.claim]
-    return HEAD + to_markdown([*tables, *([provenance_table(proxies, root)] if proxies else [])])
+    return HEAD.format(who=who, about=about) + to_markdown(
+        [*tables, *([provenance_table(proxies, root)] if proxies else [])]
+    )
 
 
 def provenance_table(tests: Sequence[TestRun], root: Path) -> Table:

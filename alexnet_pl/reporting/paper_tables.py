@@ -33,6 +33,7 @@ UNITS = {
     "conv3_share": "%", "conv4_share": "%", "epochs": "epochs", "epochs_to_25": "epochs", "days": "days",
     "subsampling": "pixels", "fine_subsampling": "pixels", "map_height": "rows", "map_width": "columns",
 }  # fmt: skip
+COUNTED = {"epochs", "pixels", "rows", "columns", "number"}  # units of values whose whole numbers have no decimals
 HEADER = ["row", "section", "metric", "paper", "ours (95 % interval)", "ours minus paper", "interval over"]
 MISSING = "not yet measured"
 
@@ -84,14 +85,14 @@ NOTES = {
 def value_cells(row: ReportRow, metric: str) -> list[str]:
     """Cells of a value under `HEADER`."""
     claim, paper, ours = row.claim, row.claim.values[metric], row.measured.get(metric)
-    words = (claim.bound, format_claimed(paper, claim), "" if claim.verified else UNVERIFIED)
+    words = (claim.bound, format_claimed(paper, claim, metric), "" if claim.verified else UNVERIFIED)
     cells = [claim.label, claim.section, name_metric(claim, metric), " ".join(filter(None, words))]
     if not row.is_measurable:
         return [*cells, TEST_SERVER if claim.recipe else REPORTED_BY_OTHERS, "", ""]
     if not ours:
         return [*cells, MISSING, "", ""]
-    difference = "" if math.isnan(paper) else format_signed(ours.mean - paper)
-    return [*cells, format_estimate(ours), difference, interval_source(ours)]
+    difference = "" if math.isnan(paper) else format_signed(ours.mean - paper, counted=is_count(claim, metric))
+    return [*cells, format_estimate(ours, counted=is_count(claim, metric)), difference, interval_source(ours)]
 
 
 def name_metric(claim: Claim, metric: str) -> str:
@@ -114,23 +115,33 @@ def interval_source(value: Estimate | Difference) -> str:
     return describe_basis(value.runs, "images" if value.runs == 1 else "runs")
 
 
-def format_claimed(value: float, claim: Claim) -> str:
+def is_count(claim: Claim, metric: str) -> bool:
+    return name_metric(claim, metric) in COUNTED
+
+
+def format_claimed(value: float, claim: Claim, metric: str) -> str:
     if math.isnan(value):
         return "no number"
-    if value >= 1000 or claim.key == "epochs":
+    if value >= 1000 or is_count(claim, metric):
         return f"{value:,.0f}"
     return f"{value:.2f}" if round(value, 1) != value else f"{value:.1f}"
 
 
-def format_estimate(value: Estimate | Difference) -> str:
-    mean = f"{value.mean:,.0f}" if value.mean >= 1000 else f"{value.mean:.2f}"
+def format_estimate(value: Estimate | Difference, counted: bool) -> str:
+    mean = f"{value.mean:,.0f}" if value.mean >= 1000 or is_whole(value.mean, counted) else f"{value.mean:.2f}"
     if math.isnan(value.low) or value.low == value.high:
         return mean
     return f"{mean} ({value.low:.2f} to {value.high:.2f})"
 
 
-def format_signed(value: float) -> str:
-    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.2f}"
+def format_signed(value: float, counted: bool) -> str:
+    """Difference with its sign; zero has none."""
+    text = f"{value:+,.0f}" if abs(value) >= 1000 or is_whole(value, counted) else f"{value:+.2f}"
+    return text if text.strip("+-0.") else text[1:]
+
+
+def is_whole(value: float, counted: bool) -> bool:
+    return counted and value == round(value)
 
 
 def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
@@ -147,16 +158,18 @@ def missing_rows(rows: Sequence[ReportRow], rate: float | None) -> Table:
         "report.images_per_second=NUMBER.",
         "Images and hours are upper bounds: the plateau schedule may end a run earlier.",
     )
-    return Table("Missing results, and the commands for them", ["rows", "command", "images", "hours"], body, notes)
+    header = ["rows", "command", "million images", *(["hours"] if rate else [])]
+    return Table("Missing results, and the commands for them", header, body, notes)
 
 
 def missing_cells(command: str, claims: Sequence[Claim], rate: float | None) -> list[str]:
-    """Cells of a command and the claims whose values it measures."""
+    """Cells of a command and the claims whose values it measures; the last, hours, only if `rate` is known."""
     images = count_training_images(claims[0])
-    known = rate and trains_alexnet(claims[0])  # with which the rate was measured
-    hours = f"{images / rate / 3600:,.0f} hours" if rate and known else "hours not known"
     labels = "; ".join(f"{claim.label} ({claim.section})" for claim in claims)
-    return [labels, command, f"{images / 1e6:,.0f} million images", hours]
+    cells = [labels, command, f"{images / 1e6:,.0f}"]
+    if rate:  # measured with the paper's network
+        cells.append(f"{images / rate / 3600:,.0f}" if trains_alexnet(claims[0]) else "not known")
+    return cells
 
 
 def trains_alexnet(claim: Claim) -> bool:
@@ -213,7 +226,7 @@ def paper_csv_rows(rows: Sequence[ReportRow]) -> Iterator[list[object]]:
 
 
 def proxy_csv_rows(proxies: Sequence[ProxyResults]) -> Iterator[list[object]]:
-    """Cells under `CSV_HEADER` of each network's errors on a proxy dataset, and of its differences."""
+    """Cells under `CSV_HEADER` of each network's errors on a proxy data set, and of its differences."""
     for proxy in proxies:
         for variant in proxy.errors:
             for metric, value in variant.values.items():

@@ -1,4 +1,4 @@
-"""Tables of the paper's comparisons made on a proxy dataset."""
+"""Tables of the paper's comparisons made on a proxy data set."""
 
 import math
 
@@ -12,7 +12,7 @@ from alexnet_pl.table import Table
 
 
 def proxy_tables(results: ProxyResults) -> list[Table]:
-    """Tables of each network's errors on a proxy dataset, and of the paper's comparisons if two or more were tested."""
+    """Tables of each network's errors on a proxy data set, and of the paper's comparisons if two or more are tested."""
     return [error_table(results), *([comparison_table(results)] if results.comparisons else [])]
 
 
@@ -32,7 +32,7 @@ def error_table(results: ProxyResults) -> Table:
     ]
     header = ["network", *(HEADS[metric] for metric in metrics), "runs"]
     notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", describe_intervals(results.spreads))
-    return Table(f"Proxy dataset, no row of the paper: {results.name}", header, rows, notes)
+    return Table(f"{results.kind}, no row of the paper: {results.name}", header, rows, notes)
 
 
 def comparison_table(results: ProxyResults) -> Table:

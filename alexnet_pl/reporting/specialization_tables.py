@@ -15,7 +15,7 @@ NOTES = (
 
 
 def specialization_tables(measured: list[Specialization]) -> list[Table]:
-    """One table for each proxy dataset; [] if no run's kernels are known."""
+    """One table for each proxy data set; [] if no run's kernels are known."""
     return tables_by_dataset("Specialization of the two GPUs (§7.1, Figure 3)", HEAD, measured, cells, NOTES)
 
 

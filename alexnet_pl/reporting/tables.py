@@ -1,9 +1,8 @@
-"""Tables of the report: LaTeX, HTML and CSV, and the cells that several have."""
+"""Tables of the report: LaTeX and CSV, and the cells that several have."""
 
 import csv
 import math
 from collections.abc import Callable, Iterable
-from html import escape
 from io import StringIO
 from itertools import groupby
 from typing import Protocol, TypeVar
@@ -16,9 +15,6 @@ from alexnet_pl.table import Notes, Table
 
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."
-
-
-CHART = '<img src="report.png" alt="Chart of the paper\'s numbers beside ours, which the tables below contain">'
 
 
 class OfDataset(Protocol):
@@ -68,17 +64,6 @@ def to_latex(tables: Iterable[Table]) -> str:
 def escape_latex(text: str) -> str:
     """Escape LaTeX's special characters in the same way as tabulate does in cells."""
     return tabulate([[text]], tablefmt="latex_booktabs", disable_numparse=True).splitlines()[2].strip(" \\")
-
-
-def to_html(tables: Iterable[Table]) -> str:
-    """HTML page with report.png and the tables."""
-    style = "body{font-family:sans-serif;max-width:75em;margin:2em auto}td,th{padding:.2em .8em;text-align:left}"
-    parts = ["<!doctype html>", '<html lang="en"><meta charset="utf-8"><title>Results beside the paper</title>']
-    parts += [f"<style>{style}tr:nth-child(even){{background:#f4f4f4}}</style>", CHART]
-    for table in tables:
-        body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True)
-        parts += [f"<h2>{escape(table.title)}</h2>", body, *(f"<p>{escape(note)}</p>" for note in table.notes)]
-    return "\n".join([*parts, "</html>"]) + "\n"
 
 
 def to_csv(header: list[str], rows: Iterable[list[object]]) -> str:

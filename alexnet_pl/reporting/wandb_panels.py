@@ -132,7 +132,7 @@ def ablation_titles() -> dict[str, str]:
 def describe_claims(claims: Sequence[Claim]) -> str:
     """Text for claims with equal numbers, such as those on removed layers."""
     first, names = claims[0], ", ".join(claim.label for claim in claims)
-    points = [format_claimed(value, first) for value in first.values.values() if not math.isnan(value)]
+    points = [format_claimed(value, first, metric) for metric, value in first.values.items() if not math.isnan(value)]
     worse = " ".join(filter(None, ("by", first.bound, " / ".join(points), "points"))) if points else "without a number"
     return f"{names}; in the paper worse {worse}"
 

@@ -182,11 +182,12 @@ class Classifier(L.LightningModule):
         """Log mean loss and top-1 error since the last call, over all devices. Synchronizes host and device."""
         sums = self.trainer.strategy.reduce(self.train_sums.clone(), reduce_op="sum")
         assert isinstance(sums, Tensor)
-        mean_loss, mean_wrong = (sums[:2] / sums[2]).tolist()
+        sums = sums.cpu()
+        mean_loss = float(sums[0] / sums[2])
         self.epoch_sums += self.train_sums
         self.train_sums.zero_()
         self.check_finite(mean_loss)
-        values = {"train/loss": mean_loss, "train/top1_error": 100 * mean_wrong}
+        values = {"train/loss": mean_loss, "train/top1_error": wrong_percent(sums)}
         self.progress_metrics |= values
         write_metrics(self.trainer, values)
 
@@ -207,7 +208,7 @@ class Classifier(L.LightningModule):
         """
         sums = self.trainer.strategy.reduce(self.epoch_sums + self.train_sums, reduce_op="sum")
         assert isinstance(sums, Tensor)
-        return float(100 * sums[1] / sums[2])
+        return wrong_percent(sums)
 
     def on_validation_model_zero_grad(self) -> None:
         """Do nothing: a captured CUDA graph writes to the gradient tensors' addresses, so they must be kept."""
@@ -313,6 +314,12 @@ class Classifier(L.LightningModule):
             "include_val_after_epoch": data.include_val_after_epoch,
             "shuffle": data.shuffle,
         }
+
+
+def wrong_percent(sums: Tensor) -> float:
+    """Top-1 error in percent of summed (loss, wrong images, images), in float64, since counts are whole numbers."""
+    _, wrong, count = sums.tolist()
+    return 100 * wrong / count if count else math.nan
 
 
 def check_sliding(net: Net, key: str = "test.views=dense") -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import lightning as L
+import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
@@ -60,11 +61,19 @@ class ResumableMetricsWriter(ExperimentWriter):
         self.replace_file(rows)
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        super().log_metrics(metrics_dict, step)
+        super().log_metrics({name: shorten(float(value)) for name, value in metrics_dict.items()}, step)
         self.rows += 1
 
     def _check_log_dir_exists(self) -> None:
         """Keep the existing file, which Lightning's method deletes."""
+
+
+@np.errstate(over="ignore")
+def shorten(value: float) -> float:
+    """The shortest decimal of a value from a float32 tensor, which has the same float32: 17.2, not 17.200000762939453.
+    Other values are unchanged."""
+    single = np.float32(value)
+    return float(str(single)) if value == float(single) else value
 
 
 class MetricsFile(CSVLogger):

@@ -13,7 +13,7 @@ TITLES = {
 
 
 def summarize_effects(effects: list[DeviationEffect]) -> str:
-    """Markdown list for each proxy dataset: all of the text's settings together, then each alone, by effect."""
+    """Markdown list for each proxy data set: all of the text's settings together, then each alone, by effect."""
     by_dataset = groupby(effects, key=lambda effect: effect.dataset)
     return "\n".join(summarize_dataset(dataset, list(group)) for dataset, group in by_dataset) or "Not yet measured.\n"
 

@@ -72,6 +72,14 @@ def test_card_says_that_a_fit_is_unfinished_and_names_the_hub(tiny_run: Path, tm
     assert 'alexnet_pl.load("hf://someone/alexnet")' in card
 
 
+@pytest.mark.parametrize(("name", "whose"), [("demo", ", which also drew the images, is"), ("flowers", " is")])
+def test_license_of_images_that_the_package_drew(tiny_run: Path, name: str, whose: str) -> None:
+    info = read_weights(tiny_run).info
+    card = model_card(replace(info, store=replace(info.store, name=name)), tiny_run, "x")
+    assert f"The code of `alexnet_pl`{whose} under the MIT license." in card
+    assert ("The images (flowers) have terms of their own." in card) == (name == "flowers")
+
+
 @pytest.mark.parametrize(
     ("model", "title", "tag"),
     [

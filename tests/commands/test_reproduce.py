@@ -135,7 +135,7 @@ def test_fine_tuned_network_has_the_recorded_lineage(folder: Path) -> None:
     assert (stage["store"]["name"], stage["store"]["images"], stage["finished"]) == ("before", 64, True)
     done = alexnet_pl("report", "report.runs=made", "hydra.run.dir=tables", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "Proxy dataset, no row of the paper: tiny, " in done.stdout, (
+    assert "Proxy data set, no row of the paper: tiny, " in done.stdout, (
         "two groups, since fine-tuning has other settings"
     )
     assert "40 val images of 10 classes, trained on 96" in done.stdout

@@ -200,6 +200,11 @@ def test_curves_match_metrics_csv_and_mark_the_rate_drop(run: TrainedRun) -> Non
         assert [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1] == [1.0]  # type: ignore[index]
         assert "÷10" in [text.get_text() for text in axes.texts]
     assert lines
+    figure.draw_without_rendering()
+    for axes in (loss, error):
+        legend = axes.get_legend()
+        assert legend
+        assert not legend.get_window_extent().overlaps(axes.get_window_extent()), "no line crosses the legend"
 
 
 def test_figures_leave_out_the_top_5_error_of_five_classes(copy: Path) -> None:

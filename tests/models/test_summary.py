@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.colors import same_color
@@ -85,6 +86,20 @@ def test_no_text_overlaps_or_is_cut_off(switches: dict[str, Any], crop: int) -> 
     layers = read_layers(net, crop)
     figure = draw_for_notebook(lambda theme: figure2.draw_figure2(layers, (3, crop, crop), theme), DARK)
     check_words(figure)
+
+
+@pytest.mark.parametrize("crop", [67, 224])
+def test_no_line_between_the_gpus_runs_through_a_size(crop: int) -> None:
+    figure = draw(AlexNet(crop=crop, num_classes=10), crop)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    crossing = [line for line in axes.lines if same_color(line.get_color(), LIGHT.series[1])]
+    share = np.linspace(0, 1, 2000)[:, None]
+    ends = [axes.transData.transform(line.get_xydata()) for line in crossing]
+    points = np.concatenate([start + share * (end - start) for start, end in ends])
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert not ((points > box.min) & (points < box.max)).all(1).any(), text.get_text()
 
 
 def test_two_convolutions_have_more_than_one_percent_of_the_parameters() -> None:

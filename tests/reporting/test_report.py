@@ -16,7 +16,6 @@ import pytest
 import torch
 from damages import REMOVED, with_value
 from made_results import claim_test, proxy_test, write_test
-from matplotlib.figure import Figure
 from PIL import Image
 from running import Compose
 from scipy import stats
@@ -24,6 +23,8 @@ from scipy import stats
 from alexnet_pl.commands.report import report
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson_interval
+from alexnet_pl.figures import report_chart
+from alexnet_pl.figures.style import LIGHT
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.summary import count_neurons
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
@@ -31,7 +32,7 @@ from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.proxies import describe_conditions, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
-from alexnet_pl.reporting import chart, tables
+from alexnet_pl.reporting import report_page, tables
 from alexnet_pl.reporting.measured_page import provenance_table
 from alexnet_pl.reporting.paper_tables import measured_throughput, missing_cells, missing_rows, paper_tables
 from alexnet_pl.reporting.proxy_tables import proxy_tables
@@ -120,7 +121,7 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
         "towers": "opposite",
         "table2.5cnns": "as in the paper, by one run",
     }
-    drawn = [label for label, _, _ in chart.proxy_lines(first)]
+    drawn = [label for label, _, _ in report_chart.proxy_lines(first)]
     assert drawn == [one.claim.label for one in first.comparisons if one.claim.key != "dropout"]
     assert [one.label for one in first.errors[:3]] == ["CNN", "5 CNNs", "one GPU, half the kernels"]
     assert not second.comparisons, "one kind of network alone"
@@ -366,8 +367,8 @@ def test_hours_use_what_runs_logged_on_this_machine(tmp_path: Path) -> None:
 
 def test_hours_are_known_for_rows_with_the_papers_network_alone() -> None:
     hours = {key: missing_cells("", [BY_KEY[key]], 100.0)[-1] for key in ("table2.cnn", "cifar.13pct")}
-    assert hours["cifar.13pct"] == "hours not known"
-    assert hours["table2.cnn"] == f"{count_training_images(BY_KEY['table2.cnn']) / 100 / 3600:,.0f} hours"
+    assert hours["cifar.13pct"] == "not known"
+    assert hours["table2.cnn"] == f"{count_training_images(BY_KEY['table2.cnn']) / 100 / 3600:,.0f}"
 
 
 def test_tuned_and_equal_weights_of_the_same_members_are_two_results(tmp_path: Path) -> None:
@@ -419,15 +420,27 @@ def test_chart_names_the_paper_of_a_table_and_only_what_it_shows(measured: bool,
     """Both papers have a Table 2."""
     if measured:
         write_test(tmp_path, "cnn0", claim_test("table2.cnn"), 41.0)
-    lines = chart.chart_lines(make_rows(collect_tests([tmp_path])), relative=False)
-    labels = [label for label, _, _ in lines]
+    rows = make_rows(collect_tests([tmp_path]))
+    labels = [label for label, _, _ in report_chart.chart_lines(rows, relative=False)]
     assert {"1 CNN (Table 2)", "1 fast, scale 1, coarse stride (OverFeat, Table 2)"} <= set(labels)
-    axis = Figure().subplots()
-    chart.draw_panel(axis, "errors", lines)
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
-        "the paper",
-        *["ours, with 95 % interval"] * measured,
-    ]
+    (legend,) = report_chart.draw_comparison_chart(rows, [], LIGHT).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["the paper", *["ours, with 95 % interval"] * measured]
+
+
+def test_chart_shows_the_label_of_every_row(tmp_path: Path) -> None:
+    """The last of the paper's parts, dropout, has no number: no mark in its row sets the limits of the axis."""
+    lines = report_chart.chart_lines(make_rows([]), relative=True)
+    assert math.isnan(lines[-1][1])
+    assert lines[-1][0] == "no dropout (§5.2, no number in the paper)"
+    figure = report_chart.draw_comparison_chart(make_rows([]), [], LIGHT)
+    figure.draw_without_rendering()
+    axis = figure.axes[-1]
+    labels = axis.get_yticklabels()
+    assert [label.get_text() for label in labels] == [label for label, _, _ in lines]
+    frame = axis.get_window_extent()
+    for label in labels:
+        box = label.get_window_extent()
+        assert frame.y0 < box.y0 < box.y1 < frame.y1, label.get_text()
 
 
 class Cells(HTMLParser):
@@ -451,7 +464,8 @@ def test_all_output_formats_agree(
     report(config("_base", f"report.runs={tmp_path / 'runs'}", "report.images_per_second=1000"), tmp_path / "out")
     printed = capsys.readouterr().out
     out = {path.name: path for path in (tmp_path / "out").iterdir()}
-    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv", "png")} | {"measured.md"}
+    drawn = {f"report{theme}.{form}" for theme in ("", "-dark") for form in ("png", "svg")}
+    assert set(out) == {f"report.{form}" for form in ("md", "tex", "html", "csv")} | drawn | {"measured.md"}
     cells = Cells()
     cells.feed(out["report.html"].read_text())
     written = [out["report.md"].read_text(), out["report.tex"].read_text(), cells.text]
@@ -459,7 +473,7 @@ def test_all_output_formats_agree(
         for said in ("40.57 (39.56 to 41.57)", "40.7", "top-1 error, %", "imagenette"):
             assert said in text.replace("\\%", "%"), said
     for text in written:
-        for said in ("not yet measured", "reported by others", "ensemble_5cnns", "583 million images", "162 hours"):
+        for said in ("not yet measured", "reported by others", "ensemble_5cnns", "million images", "583", "162"):
             assert said in text.replace("\\_", "_"), said
         assert all(claim.label in text.replace("\\%", "%") for claim in CLAIMS if "&" not in claim.label)
     with out["report.csv"].open(newline="") as file:
@@ -470,11 +484,49 @@ def test_all_output_formats_agree(
     with Image.open(out["report.png"]) as picture:
         assert picture.width > 800
     proxies = out["measured.md"].read_text()
+    assert proxies.startswith("# What these runs measured\n")
+    for said in ("docs/data/evidence", "No seed was chosen", "make evidence"):
+        assert said not in proxies, "true of the repository's kept runs alone"
     assert "imagenette" in proxies
     assert "40.57" not in proxies, "no number of ImageNet among the proxies"
     assert "| cnn0, val, ten" not in proxies, "nor among their sources"
     assert "| norm0, val, ten" in proxies.split("## Provenance of each number")[1]
     assert "nan" not in "".join([printed, *written]).lower()
+
+
+def test_page_begins_with_the_runs_of_the_user(config: Compose, tmp_path: Path) -> None:
+    write_test(tmp_path / "runs", "norm0", claim_test("norm"), 42.0)
+    write_test(tmp_path / "runs", "nette0", proxy_test("table2.cnn"), 20.0)
+    write_test(tmp_path / "runs", "drawn0", proxy_test("table2.cnn", name="demo"), 20.0)
+    report(config("_base", f"report.runs={tmp_path / 'runs'}"), tmp_path / "out")
+    text, html = ((tmp_path / f"out/report.{form}").read_text() for form in ("md", "html"))
+    about = f"3 tests in {tmp_path / 'runs'}: first what these runs measured, then the paper's other numbers."
+    assert text.startswith(f"# Results beside the paper\n\n{about}\n\n## ")
+    titles = re.findall(r"<h2>(.*?)</h2>", html)
+    assert [title for title in titles if title != report_page.CHART_TITLE] == re.findall(
+        "^## (.*)$", text, re.MULTILINE
+    )
+    first, rest = titles[: titles.index(report_page.CHART_TITLE)], titles[titles.index(report_page.CHART_TITLE) + 1 :]
+    assert {"Runs that fill no row of the paper", "Drawn images, no row of the paper: demo"} < set(first)
+    assert "Proxy data set, no row of the paper: imagenette" in first
+    assert {"Table 1: ILSVRC-2010, test", "Missing results, and the commands for them"} < set(rest)
+
+
+def test_web_page_is_light_and_dark_and_fits_a_narrow_window(tmp_path: Path) -> None:
+    html = report_page.to_html(report_page.ReportPage("a < b", [Table("t", ["x"], [["1"]])], []))
+    for said in ('name="viewport"', "prefers-color-scheme: dark", "report-dark.png", "<h1>", "a &lt; b"):
+        assert said in html
+    assert html.count("<table>") == len(re.findall(r'<div class="wide" tabindex="0">\n<table>', html)) == 1
+
+
+def test_counts_have_no_decimals_and_units_stand_in_the_header() -> None:
+    parts = {table.title: table for table in paper_tables(make_rows([]))}
+    windows = parts["OverFeat, Table 5: windows of the accurate network"].rows
+    assert [cells[3:6] for cells in windows[:3]] == [["36", "36", "0"], ["12", "12", "0"], ["3 †", "3", "0"]]
+    for rate, header in {None: ["million images"], 1000.0: ["million images", "hours"]}.items():
+        missing = missing_rows(make_rows([]), rate)
+        assert missing.header[2:] == header
+        assert all(cell.replace(",", "").isdigit() or cell == "not known" for row in missing.rows for cell in row[2:])
 
 
 def test_tables_state_what_each_interval_is_over(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_measured_rows_come_first_and_missing_ones_are_counted(printed: str) -> 
     parts = [part.splitlines() for part in printed.split("\n\n")]
     assert [part[0] for part in parts] == [
         "Table 2: ILSVRC-2012",
-        "Proxy dataset, no row of the paper: ilsvrc2012",
-        "Proxy dataset, no row of the paper: imagenette",
+        "Proxy data set, no row of the paper: ilsvrc2012",
+        "Proxy data set, no row of the paper: imagenette",
         "The paper's comparisons on imagenette",
         "Runs that fill no row of the paper",
         "Rows of the paper that are not yet measured; out/report.md lists every row, with its command",

@@ -1,8 +1,10 @@
 """Loggers: metrics.csv is always written and continued; W&B failures do not stop a run."""
 
 import csv
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -10,7 +12,7 @@ from running import Compose
 
 from alexnet_pl.config.schema import check_config
 from alexnet_pl.errors import UserError
-from alexnet_pl.training.loggers import is_logged_in, make_loggers
+from alexnet_pl.training.loggers import is_logged_in, make_loggers, shorten
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -32,6 +34,27 @@ def log(run: Path, step: int, *entries: dict[str, float]) -> None:
 def test_metrics_are_written_immediately(tmp_path: Path) -> None:
     log(tmp_path, 0, {"step": 50, "train/loss": 2.5}, {"step": 100, "train/loss": 2.25})
     assert rows(tmp_path) == [{"step": "50", "train/loss": "2.5"}, {"step": "100", "train/loss": "2.25"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (17.200000762939453, 17.2),
+        (0.1, 0.1),
+        (0.123456789012, 0.123456789012),
+        (1e300, 1e300),
+        (0.25, 0.25),
+        (math.inf, math.inf),
+        (-33.333332, -33.333332),
+    ],
+)
+def test_values_of_float32_are_logged_as_their_shortest_decimal(value: float, written: float) -> None:
+    assert shorten(value) == written
+    assert np.float32(min(value, 1e30)) == np.float32(min(written, 1e30)), "the same in float32"
+
+
+def test_a_value_that_is_not_a_number_is_logged_as_such() -> None:
+    assert math.isnan(shorten(math.nan))
 
 
 def test_resumed_run_drops_only_the_rows_it_repeats(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ def test_every_metric_is_in_the_offline_file(shown: Shown) -> None:
     }
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     for name in ("train/loss", "val/top1_error", "update_ratio/conv1", "lr-MomentumSGD/fc8.bias"):
-        kept = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
-        logged = [(row["trainer/global_step"], row[name]) for row in wandb.history if name in row]
+        kept = [(int(row["step"]), np.float32(row[name])) for row in rows if row[name]]
+        logged = [(row["trainer/global_step"], np.float32(row[name])) for row in wandb.history if name in row]
         assert kept == logged
         assert kept
 
