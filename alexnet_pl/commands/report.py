@@ -14,6 +14,7 @@ from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.figures.report_chart import draw_comparison_chart
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.files import write_json
+from alexnet_pl.paper.box_matching import BoxTestRun
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import ReportRow, make_rows
@@ -74,7 +75,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 
 
-def filled_tables(rows: Sequence[ReportRow], box_tests: box_tables.BoxTests) -> set[str]:
+def filled_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> set[str]:
     """Titles of the paper's tables with a row that runs have measured."""
     measured = {row.claim.group for row in rows if row.needs_run and row.measured}
     return measured | {claim.group for claim in box_tables.measured_claims(box_tests)}
