@@ -96,9 +96,7 @@ class DemoService:
     def search_features(self, image: Tensor) -> SearchAnswer:
         title = "Nearest by fc7 features"
         if self.index is None:
-            return SearchAnswer(
-                title, [], f"No features yet. Make them with: python -m alexnet_pl features -c {self.run}"
-            )
+            return SearchAnswer(title, [], f"No features yet. Make them with: python -m alexnet_pl features {self.run}")
         start = time.perf_counter()
         neighbors = self.index.nearest_to_images(image, NUM_NEIGHBORS)
         width, count = self.index.features.width, len(self.index.features)
@@ -117,7 +115,7 @@ class DemoService:
         search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
         note = f"{count:,} × {bits} bits, all compared in {search_time}; with the forward pass {total_time}."
         return SearchAnswer(
-            title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "{:.0f} bits differ"), note
+            title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "Hamming distance {:.0f}"), note
         )
 
     def near_images(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[NearImage]:

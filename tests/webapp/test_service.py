@@ -55,7 +55,7 @@ def test_answer_matches_the_network_and_brute_force_neighbors(place: Path, tmp_p
     assert lookup.codes is not None
     mine = lookup.codes.net.encode(own.astype(np.float16))
     differing = np.sort((bits != mine).sum(1))[:6]
-    assert [near.distance for near in codes.near] == [f"{d} bits differ" for d in differing]
+    assert [near.distance for near in codes.near] == [f"Hamming distance {d}" for d in differing]
     assert "96 × 32 bits" in codes.note
 
 
@@ -65,7 +65,7 @@ def test_missing_features_or_codes_name_the_command(place: Path, tmp_path: Path)
     shutil.copytree(place / "run", bare, ignore=shutil.ignore_patterns("features"))
     floats, codes = DemoService(bare).answer(drawn(3, 72)[None]).searches
     assert (floats.near, codes.near) == ([], [])
-    assert f"python -m alexnet_pl features -c {bare}" in floats.note
+    assert f"python -m alexnet_pl features {bare}" in floats.note
     assert f"python -m alexnet_pl reproduce -c codes codes.features={bare}" in codes.note
 
 
