@@ -149,7 +149,7 @@ class ProgressBar(RichProgressBar):
         Images per second are shown, so steps per second are left out.
         """
         name, bar, batches, *_ = super().configure_columns(trainer)
-        bar.bar_width = min(40, max(10, get_console().width - WIDTH_BESIDE_BAR))
+        bar.bar_width = min(40, max(5, get_console().width - WIDTH_BESIDE_BAR))
         return [name, bar, batches, TimeColumn()]
 
     def _get_train_description(self, current_epoch: int) -> str:
