@@ -215,7 +215,7 @@ def migrate_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def shorten_entry(key: str, value: Any) -> Any:
-    """An entry of a record of schema `SCHEMA`, without settings that have no effect."""
+    """An entry of a record of schema `SCHEMA`, with training settings as they are written today."""
     if key == "training" and isinstance(value, dict):
         return present_settings(value)
     if key in ("members", "lineage") and isinstance(value, list):
@@ -227,8 +227,9 @@ def shorten_entry(key: str, value: Any) -> Any:
 
 
 def migrate_entry(key: str, value: Any) -> Any:
-    """Convert one entry of a record. `training` and `switches` are parts of a config."""
-    if key in ("training", "switches") and value:
+    """Convert one entry of a record of an older schema. `switches` is a part of a config; `training`, which is another,
+    is converted for every schema (`shorten_entry`)."""
+    if key == "switches" and value:
         return migrate(value)
     if key == "course" and value:
         return {{"fold_in": "include_val_after_epoch"}.get(name, name): kept for name, kept in value.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import SCHEMA, migrate, migrate_record, present_settings
+from alexnet_pl.config.migration import SCHEMA, migrate_record, present_settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, NonNegative, parse_record, read_record, to_json, write_json
 from alexnet_pl.runs.layout import FIT, LAST
@@ -118,10 +118,9 @@ def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
         return status
     try:
         state = parse_record(saved, FitState)
-        trained = migrate(state.training)
+        same = not changed_settings(state.training, status.training)
     except ValueError as error:
         raise UserError(f"{path}: the settings of its fit are corrupt ({error}); use another checkpoint") from error
-    same = not changed_settings(trained, status.training)
     return replace(status, changed=bool(state.changed_settings) or status.changed) if same else None
 
 
