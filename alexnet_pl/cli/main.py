@@ -1,33 +1,29 @@
 """Entry point of the command line: run the command; print a UserError as one line and exit with code 2."""
 
-import errno
 import os
-import re
 import shutil
 import signal
 import sys
-import threading
-import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.cli.exit_messages import explain
+from alexnet_pl.cli.signals import handle_signals
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
-from alexnet_pl.config.recipes import suggest_key
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
@@ -37,20 +33,7 @@ from alexnet_pl.runs.started_config import adopt_started_config, drop_started_co
 if TYPE_CHECKING:
     from alexnet_pl.experiment.processes import Launched
 
-SPACE, SERVER = "free some space or choose another folder", "check the disk, or the server of the file system"
-ACCESS = "choose another folder or change its permissions"
-DISK = {  # errors that the user can fix, and how
-    errno.ENOSPC: SPACE, errno.EDQUOT: SPACE, errno.EIO: SERVER, errno.ESTALE: SERVER,
-    errno.EACCES: ACCESS, errno.EPERM: ACCESS, errno.EROFS: ACCESS, errno.EISDIR: ACCESS, errno.ENOTDIR: ACCESS,
-}  # fmt: skip
 HELP = ("-h", "--help")
-PLUGINS = {  # packages that bring launchers and sweepers of Hydra
-    "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
-    "submitit_slurm": "hydra-submitit-launcher", "optuna": "hydra-optuna-sweeper",
-}  # fmt: skip
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
-
-stopped_by: list[int] = []  # numbers of the signals received
 
 
 def main() -> None:
@@ -83,36 +66,12 @@ def respond(argv: list[str]) -> None:
         if (text := text_for(argv)) is not None:
             print(text)
             raise SystemExit(0 if argv else 2)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, exit_on_signal)
-        sys.unraisablehook = repeat_signal
+        handle_signals()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of letting Hydra print them
         start(argv)
     except Exception as error:
         explain(error)
         raise
-
-
-def explain(error: Exception) -> None:
-    """Exit with a one-line message if the user can correct the error; with 128 + signal if a signal was received."""
-    if stopped_by:  # a library's clean-up failed after the signal interrupted it
-        raise SystemExit(128 + stopped_by[0]) from None
-    if isinstance(error, UserError):
-        fail(str(error))
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        fail(one_line(error))
-    if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
-        path = error.filename2 or error.filename or "writing"
-        advice = DISK.get(error.errno or 0, "choose another folder")
-        fail(f"{path}: {error.strerror}; {advice}, then try again")
-
-
-def made_by_hydra(error: OSError) -> bool:
-    """Whether Hydra failed to create the run folder, which happens before a command runs."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return any(
-        Path(frame.filename).parts[-3:-1] == ("hydra", "core") and frame.name == "run_job" for frame in frames[-4:]
-    )
 
 
 def text_for(argv: list[str]) -> str | None:
@@ -150,24 +109,6 @@ def check_slurm(words: list[str]) -> None:
         )
 
 
-def exit_on_signal(number: int, frame: object) -> NoReturn:
-    stopped_by.append(number)
-    raise SystemExit(128 + number)
-
-
-def repeat_signal(ignored: "sys.UnraisableHookArgs") -> None:
-    """Send the signal again if it arrived in a finalizer, where Python prints exceptions and continues."""
-    if stopped_by and isinstance(ignored.exc_value, SystemExit):
-        threading.Timer(0.05, os.kill, (os.getpid(), stopped_by[-1])).start()
-    else:
-        sys.__unraisablehook__(ignored)
-
-
-def fail(message: str) -> NoReturn:
-    print(f"alexnet_pl: {CONTROL.sub('?', message)}", file=sys.stderr)
-    raise SystemExit(2)
-
-
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty."""
     if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
@@ -175,26 +116,6 @@ def remove_if_empty(folder: Path) -> None:
         with suppress(OSError):  # not empty
             folder.parent.rmdir()
             folder.parent.parent.rmdir()
-
-
-def one_line(error: Exception) -> str:
-    """Hydra's message on one line; for an unknown key, its name and the nearest known key."""
-    text = str(error)
-    if found := re.search(r"Could not override '([^']+)'", text):
-        return f"{found[1]}: unknown key{suggest_key(found[1], getattr(error.__cause__, 'full_key', None) or '')}"
-    if found := re.search(
-        r"Could not find '([\w/]+)/([^']+)'\s+Available options in '[^']+':\s+([\w\s]+?)\nConfig", text
-    ):
-        if plugin := PLUGINS.get(found[2]):
-            return f"{found[1]}={found[2]}: {plugin} is not installed; pip install {plugin}"
-        return f"{found[1]}={found[2]}: one of {', '.join(found[3].split())}"
-    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]}: several values; add -m to run a job for each, or write [value,value] for a list"
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: {text.splitlines()[0]}"
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {text.splitlines()[0]}"
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def find_launched() -> "Launched | None":

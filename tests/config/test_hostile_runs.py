@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 from safetensors.torch import save
 
-from alexnet_pl.cli import main
+from alexnet_pl.cli import exit_messages
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.recipes import compose, quote_literal
@@ -156,7 +156,7 @@ def test_lightning_model_registry_is_refused() -> None:
 
 def test_control_characters_in_messages_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main.fail("a\x1b]0;title\x07b\nalexnet_pl: c\x9b2J: n02_é.JPEG")
+        exit_messages.fail("a\x1b]0;title\x07b\nalexnet_pl: c\x9b2J: n02_é.JPEG")
     assert capsys.readouterr().err == "alexnet_pl: a?]0;title?b?alexnet_pl: c?2J: n02_é.JPEG\n"
 
 

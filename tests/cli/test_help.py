@@ -1,0 +1,70 @@
+"""Help and shell completion list every command, recipe and key."""
+
+import re
+import shutil
+import subprocess
+import textwrap
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from command_line import alexnet_pl
+from omegaconf import DictConfig, OmegaConf
+
+from alexnet_pl.commands import options, registry
+from alexnet_pl.commands.help import command_help
+from alexnet_pl.config.recipes import compose, recipe_names
+from alexnet_pl.config.run_config import KNOWN
+
+
+@pytest.mark.parametrize("name", registry.COMMANDS)
+def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
+    """Each target is a function of its module; each key is a section of a config with a comment."""
+    command = registry.find(name)
+    for target in (command.function, *command.targets_by_kind.values()):
+        module, function = target.split(":")
+        source = (Path(registry.__file__).parent / f"{module}.py").read_text()
+        assert f"\ndef {function}(" in source
+    assert set(command.keys) <= set(KNOWN)
+    text = command_help(command)
+    assert all(f"\n  {key}:" in text for key in command.keys)
+    if command.options:
+        assert all(f"\n  {options.option_key(one)}=" in text for one in fields(getattr(options, command.options)))
+    assert all(example.split()[0] == name for example in command.examples)
+
+
+@pytest.mark.parametrize("name", [name for name, one in registry.COMMANDS.items() if one.takes == "recipe"])
+def test_help_lists_each_key_once_with_the_value_of_the_shipped_config(name: str) -> None:
+    """A section may be spread over several files of configs/. OmegaConf refuses YAML with a key twice."""
+    text = command_help(registry.find(name)).partition("Config keys:\n")[2].partition("\n\n")[0]
+    listed = OmegaConf.create(textwrap.dedent(text))
+    assert isinstance(listed, DictConfig)
+    if name == "fit":
+        assert listed.schedule == compose("ilsvrc2012").schedule
+        assert listed.model == compose("ilsvrc2012").model
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_offers_commands_recipes_and_keys(shell: str, tmp_path: Path) -> None:
+    script = alexnet_pl("completion", shell, cwd=tmp_path).stdout
+    for word in (*registry.COMMANDS, *recipe_names(), "optim.lr"):
+        assert re.search(rf"[ \"]{re.escape(word)}[ =\"]", script), word
+    if not (found := shutil.which(shell)):
+        pytest.skip(f"this machine has no {shell}, which must accept the script")
+    assert subprocess.run([found, "-n"], input=script, text=True, capture_output=True).stderr == ""
+
+
+def test_bash_completion_works_in_bash(tmp_path: Path) -> None:
+    script = alexnet_pl("completion", "bash", cwd=tmp_path).stdout
+    ask = 'COMP_WORDS=({}); COMP_CWORD={}; _alexnet_pl 2>/dev/null; echo "${{COMPREPLY[@]}}"'
+    typed = {"alexnet_pl rep": "reproduce report", "alexnet_pl fit -c imagen": "imagenette"}
+    typed["alexnet_pl fit optim.momen"] = "optim.momentum="
+    for words, wanted in typed.items():
+        line = ask.format(words, len(words.split()) - 1)
+        done = subprocess.run(["bash", "-c", f"{script}\n{line}"], capture_output=True, text=True)
+        assert done.stdout.strip() == wanted, done.stderr
+
+
+def test_completion_refuses_an_unknown_shell(tmp_path: Path) -> None:
+    done = alexnet_pl("completion", "csh", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "alexnet_pl: completion: choose a shell: bash, zsh, fish\n")

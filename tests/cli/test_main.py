@@ -1,0 +1,65 @@
+"""Entry point of the command line: exit codes, imports, the folder of a command that failed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import alexnet_pl
+
+from alexnet_pl.cli import main
+
+
+def test_slurm_sweep_is_refused_where_there_is_no_slurm(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher (extra `sweep`)")
+    done = alexnet_pl("fit", "-m", "-c", "demo", "seed=1,2", "hydra/launcher=submitit_slurm", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("alexnet_pl: hydra/launcher=submitit_slurm: no srun on this machine")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:
+    """The imports take seconds, but help must be instant."""
+    code = "import sys; sys.argv[1:] = {}; from alexnet_pl.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules, 'lightning' in sys.modules, file=sys.stderr)"
+    composing = (["fit", "-c", "demo", "--cfg", "job"], ["fit", "demo", "--help"])
+    for words in (["--help"], ["fit", "--help"], ["page", "-h"], ["completion", "bash"], *composing):
+        done = subprocess.run([sys.executable, "-c", code.format(words)], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stderr.strip().endswith("False False"), done.stderr
+        assert "lr: 0.003" in done.stdout or "alexnet_pl" in done.stdout.split("\n")[0]
+
+
+def test_cli_config_and_paper_do_not_import_torch() -> None:
+    code = "import sys, alexnet_pl.cli.main, alexnet_pl.config.recipes, alexnet_pl.commands.registry\n"
+    code += "import alexnet_pl.paper.claims\n"
+    code += "print('torch' in sys.modules, 'lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False False\n", done.stderr
+
+
+def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    for words in (["--help"], ["fit", "--help"]):
+        done = subprocess.run([sys.executable, "-m", "alexnet_pl", *words], stdout=write, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (141, b"")
+    os.close(write)
+
+
+def test_empty_command_line_prints_usage_and_exits_with_2(tmp_path: Path) -> None:
+    done = alexnet_pl(cwd=tmp_path)
+    assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")
+
+
+def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(tmp_path: Path) -> None:
+    for name in ("runs/a/1/.hydra", "runs/b/1/.hydra", "runs/b/2"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "runs/b/2/metrics.csv").touch()
+    main.remove_if_empty(tmp_path / "runs/b/1")
+    main.remove_if_empty(tmp_path / "runs/b/2")
+    main.remove_if_empty(tmp_path / "runs/a/1")
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "runs", "runs/b", "runs/b/2", "runs/b/2/metrics.csv",
+    }  # fmt: skip
