@@ -26,7 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "lightning", "hydra", "numpy", "scipy.stats", "pyarrow.parquet", "rich.table", "PIL.Image")
 SELDOM = ("alexnet_pl.webapp", "alexnet_pl.bench")
 SECONDS = 300
-REPORT = ("tests/reporting/test_report.py",)
+REPORT = (
+    "tests/reporting/test_report.py",
+    "tests/reporting/test_paper_rows.py",
+    "tests/reporting/test_proxy_tables.py",
+)
 PAPER = ("tests/paper/test_comparing.py", "tests/paper/test_deviations.py", *REPORT)
 SCHEDULES = (
     "tests/training/test_epoch_schedules.py",

@@ -1,0 +1,129 @@
+"""`test` and `validate` count every image once and record what they tested."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from run_folders import load
+from running import TRAIN, VAL, Compose, last, run
+from torch.nn import functional as F
+
+from alexnet_pl.commands import evaluate
+from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.store.store import Store
+from alexnet_pl.evaluation.confusions import read_top_classes
+from alexnet_pl.evaluation.result import load_result
+from alexnet_pl.experiment import build
+
+
+def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """(mean softmax over four corners, center and their reflections, computed by slicing; labels)."""
+    module = build.make_module(cfg).eval()
+    module.load_state_dict(load(last(folder))["state_dict"])
+    store = Store(Path(cfg.data.root))
+    images = store.split("val").to_device(torch.device("cpu"))[0].float()
+    center = torch.from_numpy(store.mean).float()[:, 2:69, 2:69]
+    crops = [images[:, :, y : y + 67, x : x + 67] - center for y, x in [(0, 0), (0, 5), (5, 0), (5, 5), (2, 2)]]
+    with torch.inference_mode():
+        views = [F.softmax(module.net(view), 1) for crop in crops for view in (crop, (crop + center).flip(3) - center)]
+    return torch.stack(views).mean(0), torch.from_numpy(store.split("val").labels)
+
+
+def test_test_counts_every_image_once_with_ten_views(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer.precision = "32-true"
+    run(cfg, "fit", tmp_path)
+    top1 = run(cfg, "test", tmp_path, last(tmp_path))
+    result = json.loads((tmp_path / "result.json").read_text())
+    mean, labels = ten_views_by_hand(cfg, tmp_path)
+    assert result["images"] == VAL
+    assert result["top1_error"] == top1 == pytest.approx(100 * float((mean.argmax(1) != labels).double().mean()))
+    right5 = (mean.topk(5).indices == labels[:, None]).any(1)
+    assert result["top5_error"] == pytest.approx(100 * float((~right5).double().mean()))
+    assert result["nll"] == pytest.approx(float(F.nll_loss(mean.log(), labels)), rel=1e-4)
+    fingerprint = Store(Path(cfg.data.root)).fingerprint
+    assert {key: result["dataset"][key] for key in ("name", "fingerprint", "split", "images")} == {
+        "name": "tiny",
+        "fingerprint": fingerprint,
+        "split": "val",
+        "images": VAL,
+    }
+    assert result["checkpoint"]["step"] == 12
+    assert (result["views"], result["claim"]) == ("ten", None)
+    low, high = result["top1_error_interval"]
+    assert low < top1 < high
+
+
+def test_validate_repeats_the_last_validation_of_the_fit(cfg: DictConfig, tmp_path: Path) -> None:
+    at_end = run(cfg, "fit", tmp_path)
+    assert run(cfg, "validate", tmp_path, last(tmp_path)) == pytest.approx(at_end)
+    assert json.loads((tmp_path / "validation.json").read_text())["views"] == "center"
+
+
+def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:
+    """The labels of ILSVRC-2012's test split were never released. Its predictions are saved if requested."""
+    drawn = synthetic.list_synthetic(TRAIN, VAL)
+    unknown = [item._replace(label=-1) for item in drawn.splits["val"]]
+    source = replace(drawn, splits={**drawn.splits, "test": unknown})
+    prepare(source, tmp_path / "store", StoreSettings("tiny", 72, {}), partial(synthetic.read_drawn, size=72))
+    data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}"))
+    assert data.test_split_name == "val"
+    data = build.make_data(config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test"))
+    assert data.test_split_name == "test"
+    cfg = config("imagenette", *tiny, f"data.root={tmp_path / 'store'}", "test.split=test")
+    run(cfg, "fit", tmp_path / "run")
+    assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
+    assert not list((tmp_path / "run").rglob("result.json"))
+    labels, best = read_top_classes(tmp_path / "run/results/test-ten/probabilities.parquet")
+    assert set(labels) == {-1}
+    assert best.shape == (VAL, 5)
+
+
+def test_test_of_another_store_does_not_count(cfg: DictConfig, tiny_run: Path, tmp_path: Path) -> None:
+    cfg.test.views, cfg.ckpt_path = "center", str(last(tiny_run))
+    assert evaluate.finished_test(cfg, tiny_run) == tiny_run / "results/val-center"
+    read_image = partial(synthetic.read_drawn, size=72)
+    prepare(synthetic.list_synthetic(48, VAL), tmp_path / "other", StoreSettings("tiny", 72, {}), read_image)
+    cfg.data.root = str(tmp_path / "other")
+    assert evaluate.finished_test(cfg, tiny_run) is None
+
+
+def test_result_records_the_training_images_and_seed(cfg: DictConfig, tmp_path: Path) -> None:
+    """The recorded seed is that of the training, whatever the seed of the test."""
+    cfg.seed = 3
+    run(cfg, "fit", tmp_path / "run")
+    cfg.seed = 0
+    run(cfg, "test", tmp_path / "run", last(tmp_path / "run"))
+    result = load_result(tmp_path / "run")
+    assert result["seed"] == 3
+    assert result["trained"]["store"]["fingerprint"] == result["dataset"]["fingerprint"]
+    assert result["checkpoint"]["weights"] != result["checkpoint"]["sha256"]
+
+
+def test_incomplete_test_is_repeated(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its probabilities were saved, but not its tables."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "write_confusions", killed)
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
+    with pytest.raises(KeyboardInterrupt):
+        run(cfg, "reproduce", tmp_path / "run")
+    monkeypatch.undo()
+    for already in (False, True):
+        error = run(cfg, "reproduce", tmp_path / "run")
+        assert ("already tested" in capsys.readouterr().out) == already
+        for place in ("result.json", "results/val-ten/result.json"):
+            assert json.loads((tmp_path / "run" / place).read_text())["top1_error"] == pytest.approx(error)
+    assert (tmp_path / "run/results/val-ten/confusions.csv").is_file()
+    assert not list((tmp_path / "run").rglob("*.tmp"))
