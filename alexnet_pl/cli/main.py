@@ -28,7 +28,7 @@ from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
-from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config
+from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_job_number
 
 if TYPE_CHECKING:
     from alexnet_pl.experiment.processes import Launched
@@ -111,7 +111,11 @@ def check_slurm(words: list[str]) -> None:
 
 def remove_if_empty(folder: Path) -> None:
     """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty."""
-    if is_first_process() and folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+    if not is_first_process():
+        with suppress(OSError):  # the first process's folder, which is not empty
+            folder.rmdir()
+        return
+    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
         with suppress(OSError):  # not empty
             folder.parent.rmdir()
@@ -144,6 +148,8 @@ def run(cfg: DictConfig) -> float | None:
         folder = Path(job.runtime.output_dir)
         is_new = not is_run(folder)
         try:
+            if sweep:
+                write_job_number(folder, job.job.num)
             if sweep and (launched := find_launched()):
                 check_launcher(launched.launcher, job.launcher._target_)
             elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again

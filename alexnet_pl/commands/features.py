@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def find_neighbors(
     if options.codes:
         check_codes_alone(options)
         return open_codes(options.codes, index.features).nearest(queries, options.k, own)
-    extra: dict[str, int] = {"per_file": options.per_file} if options.per_file else {}
+    extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
     return search.find_nearest(index.features, queries, options.k, options.index, own=own, **extra)
 
 

@@ -10,11 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
-from alexnet_pl.commands.typed_overrides import typed_overrides
+from alexnet_pl.commands.typed_overrides import is_sweep_job, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import quote_literal
 from alexnet_pl.config.schema import store_root
+from alexnet_pl.config.sections import SCHEDULES
 from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
@@ -39,6 +40,7 @@ from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rat
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     check_staged_rates(cfg)
+    check_typed_schedule(cfg)
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg), store_fingerprint(cfg)):
         return None
     check_folder_is_free(cfg, folder)
@@ -68,6 +70,15 @@ def check_staged_rates(cfg: DictConfig) -> None:
     if cfg.schedule.name == "staged" and (typed or transfer.rates):
         key = "optim.lr" if typed else "transfer.rates"
         raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
+
+
+def check_typed_schedule(cfg: DictConfig) -> None:
+    """Raise UserError for a typed key of another schedule than the chosen one; jobs of a sweep may choose several."""
+    for word in [] if is_sweep_job() else typed_overrides():
+        section, _, rest = word.partition(".")
+        name = rest.partition(".")[0]
+        if section == "schedule" and name in SCHEDULES and name != cfg.schedule.name:
+            raise UserError(f"{word}: schedule.name={cfg.schedule.name} does not read it; add schedule.name={name}")
 
 
 def store_fingerprint(cfg: DictConfig) -> str:
@@ -136,7 +147,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
         upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
     took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
     status = fit_status.read_fit_status(folder)
-    if trainer.global_step == first_step and status and status.finished:  # not one that max_time ended at once
+    if trainer.global_step == first_step and status and status.finished:
         print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
     else:
         validated = describe_validation(errors, len(data.store.classes), cfg.trainer.get("limit_val_batches"))
@@ -170,6 +181,5 @@ def fit_to_end(
     with restoring(cfg.ckpt_path):
         trainer.fit(module, datamodule=data, ckpt_path=cfg.ckpt_path)
     save_last(trainer, record.run / LAST)
-    if record.finish(trainer, images=trainer.global_step * cfg.data.batch_size) == "max_time":
-        print_message("ended by trainer.max_time before the schedule did; ckpt_path=last resumes", record.run)
+    record.finish(trainer, images=trainer.global_step * cfg.data.batch_size)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}

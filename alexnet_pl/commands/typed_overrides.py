@@ -3,15 +3,25 @@
 from collections.abc import Mapping
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs.started_config import JOB_NUMBER
 
 
 def typed_overrides() -> list[str]:
     """Overrides of the command line, without a leading `+`; [] if Hydra did not start the command."""
-    return [word.lstrip("+") for word in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+    if not HydraConfig.initialized():
+        return []
+    hydra = HydraConfig.get()
+    number = str(hydra.job.num) if is_sweep_job() else JOB_NUMBER
+    return [word.lstrip("+").replace(JOB_NUMBER, number) for word in hydra.overrides.task]
+
+
+def is_sweep_job() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def refuse_typed(reasons: Mapping[str, str]) -> None:

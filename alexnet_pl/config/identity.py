@@ -33,7 +33,7 @@ def optimization(cfg: DictConfig) -> Settings:
 
 HARDWARE = (  # keys of `trainer` that do not change the trained network, up to rounding
     "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
-    "benchmark", "enable_progress_bar", "max_time", "profiler",
+    "benchmark", "deterministic", "detect_anomaly", "enable_progress_bar", "inference_mode", "profiler",
 )  # fmt: skip
 
 

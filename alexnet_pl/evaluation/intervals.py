@@ -41,7 +41,10 @@ def mean_ci(sample: Sample) -> Estimate:
     mean, count = fmean(sample.values), len(sample.values)
     if count > 1:
         half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * math.sqrt(variance(sample.values) / count)
-        return Estimate(mean, mean - half, mean + half, count)
+        low, high = mean - half, mean + half
+        if sample.images:
+            low, high = max(0.0, low), min(100.0, high)
+        return Estimate(mean, low, high, count)
     low, high = wilson_ci(sample)
     return Estimate(mean, low, high, 1)
 

@@ -26,7 +26,7 @@ from alexnet_pl.data.loading.streaming import LoaderOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
-from alexnet_pl.experiment.trainer_options import check_trainer_options
+from alexnet_pl.experiment.trainer_options import check_fit_options, check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
 from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
@@ -191,6 +191,8 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     set_tf32(cfg)
     set_processes(options)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
+    if cfg.command == "fit":
+        check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule=own is None)
     options["precision"] = precision(cfg.trainer.precision, kind)
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import Strategy
@@ -78,6 +79,8 @@ def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, s
         return "auto"
     if name == "towers" and count % 2:
         raise UserError(f"trainer.strategy=towers: {count} devices are not an even number; trainer.devices=2")
+    if name == "towers" and count == 2 and shared.compress_gradients:
+        raise UserError("distributed.compress_gradients: two towers average no gradients; leave it out")
     strategy: type[Strategy] = STRATEGIES["ddp" if name == "auto" else name]
     return strategy(run, continuing_command(command, options), shared)  # type: ignore[call-arg]
 
@@ -119,6 +122,11 @@ def launch(cfg: DictConfig, run: Path) -> Fabric:
 
 def cluster_plugins() -> list[Any]:
     """SLURM plugin without Lightning's requeue, whose checkpoint a new run folder would not find. `ckpt_path=auto`
-    resumes a job that SLURM has restarted."""
-    ours = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
-    return [SLURMEnvironment(auto_requeue=False)] if ours else []
+    resumes a job that SLURM has restarted.
+
+    A single task of SLURM starts the other processes itself: with the plugin, it would wait for SLURM to do so, and
+    train on its own share of the images alone.
+    """
+    if not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False) if launched_processes() else LightningEnvironment()]

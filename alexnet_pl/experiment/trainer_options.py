@@ -15,6 +15,8 @@ REFUSED: dict[str, str] = {
     "gradient_clip_val": ONE_STEP,
     "gradient_clip_algorithm": ONE_STEP,
     "overfit_batches": "the loaders hand out each image once; use trainer.limit_train_batches",
+    "max_time": "it would cut an epoch short; `timeout -s INT 5h python -m alexnet_pl …` saves and stops in time, and "
+    "the same command continues",
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
     "barebones": "it would leave out checkpoints and logs",
     "limit_predict_batches": "`predict` reads the images of predict.images; give fewer",
@@ -65,12 +67,29 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     if fewest is not None and most is not None and 0 <= most < fewest:
         raise UserError(f"trainer.min_epochs={fewest}: more than trainer.max_epochs={most}")
     check_strategy(options.get("strategy"))
-    interval = options.get("val_check_interval")
-    if interval is not None and not isinstance(interval, str) and (isinstance(interval, bool) or interval <= 0):
-        raise UserError(f"trainer.val_check_interval={interval}: above 0")
+    check_interval(options.get("val_check_interval"))
     if options.get("deterministic") not in (None, True, False, "warn"):
         raise UserError(f"trainer.deterministic={options['deterministic']}: true, false or warn")
     check_machines(options)
+
+
+def check_fit_options(cfg: DictConfig, on_one_gpu: bool, follows_schedule: bool) -> None:
+    """Raise UserError for settings that a fit would ignore. `follows_schedule`: whether it reads section `schedule`."""
+    if follows_schedule and cfg.schedule.name == "plateau" and cfg.trainer.get("limit_val_batches") == 0:
+        raise UserError(
+            "trainer.limit_val_batches=0: schedule.name=plateau follows the validation error; choose another schedule"
+        )
+    if cfg.performance.cuda_graph and not on_one_gpu:
+        raise UserError("performance.cuda_graph: needs one NVIDIA GPU; leave it out, or set trainer.devices=1")
+
+
+def check_interval(interval: Any) -> None:
+    """Raise UserError unless validations are counted in batches. By the clock, as Lightning allows, each of several
+    processes would validate at another step and wait for the others."""
+    if interval is None:
+        return
+    if isinstance(interval, bool) or not isinstance(interval, int | float) or interval <= 0:
+        raise UserError(f"trainer.val_check_interval={interval}: a number of batches, or a share of an epoch, above 0")
 
 
 STRATEGIES = ("auto", "ddp", "towers")

@@ -163,13 +163,14 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
         for number, image in zip(numbers, whole_images(split, numbers), strict=True):
             prediction = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
             maps = confidence_maps(net, module.prepare_picture, image, options)
-            label = run.classes[int(split.labels[number])]
-            found.append(MappedImage(maps, prediction, run.classes[prediction], label))
+            label = int(split.labels[number])
+            found.append(MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label]))
     stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
     windows = sum(one.scores[0].numel() for one in found[0].maps)
+    score = "softmax output" if options.score == "softmax" else "logit"
     caption = (
         f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over the classes, at "
-        f"{len(options.scales)} scales, and the softmax output of each image's prediction in every window of "
+        f"{len(options.scales)} scales, and the {score} of each image's prediction in every window of "
         f"{net.window.window} pixels; {windows} windows of the first image."
     )
 

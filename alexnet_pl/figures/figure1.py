@@ -181,8 +181,11 @@ def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) 
 def summary_table(best: dict[str, Group]) -> Table:
     rows = []
     for activation, (name, _) in STYLES.items():
-        epochs = [run.epochs for run in best.get(activation, []) if run.epochs]
-        rows.append([f"epochs to {FIGURE1_ERROR:g} % training error, {name}", "", format_mean_and_deviation(epochs)])
+        group = best.get(activation, [])
+        ours = format_mean_and_deviation([run.epochs for run in group if run.epochs])
+        if missed := sum(not run.epochs for run in group):
+            ours += f"; {missed} of {pluralize(len(group), 'seed')} did not come to it"
+        rows.append([f"epochs to {FIGURE1_ERROR:g} % training error, {name}", "", ours])
     ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
     rows.append(["how many times faster ReLUs are", f"{CLAIM:g}", format_mean_and_deviation(ratios)])
     note = "Mean ± standard deviation over seeds; the ratio is taken seed by seed."

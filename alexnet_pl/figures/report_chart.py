@@ -25,7 +25,7 @@ def draw_comparison_chart(rows: Sequence[ReportRow], proxies: Sequence[ProxyResu
         ("Increase of the top-1 error without a part, ImageNet, points", chart_lines(rows, True)),
         *(
             (
-                f"{proxy.kind}: top-1 error against the full network, points\n{short_description(proxy)}",
+                f"{proxy.kind}: increase of the top-1 error, points\n{short_description(proxy)}",
                 proxy_lines(proxy),
             )
             for proxy in proxies
@@ -58,7 +58,7 @@ def label_row(row: ReportRow) -> str:
 
 def proxy_lines(proxy: ProxyResults) -> list[ChartLine]:
     """Comparisons on a proxy data set, without networks that did not train, whose differences would set the scale."""
-    return [(row.claim.label, row.paper[ERRORS[0]], row.ours[ERRORS[0]]) for row in proxy.comparisons if row.trained]
+    return [(row.full_label, row.paper[ERRORS[0]], row.ours[ERRORS[0]]) for row in proxy.comparisons if row.trained]
 
 
 def short_description(proxy: ProxyResults) -> str:

@@ -107,7 +107,7 @@ def read_exported_weights(path: Path) -> Weights:
             info = parse_record(json.loads((file.metadata() or {})[METADATA_KEY]), WeightsInfo)
             check_info(info)
             return Weights(info, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: corrupt, or not exported by this package ({reason(error)})") from error
 
 

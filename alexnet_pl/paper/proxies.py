@@ -51,6 +51,11 @@ class Comparison:
     p: float = math.nan
 
     @property
+    def full_label(self) -> str:
+        """Names of both variants."""
+        return f"{self.label} against {self.baseline_label}"
+
+    @property
     def verdict(self) -> str:
         """Whether top-1 errors are ordered as in the paper, in words for the tables."""
         if not self.trained:
@@ -245,8 +250,6 @@ def labels_by_verdict(results: ProxyResults) -> dict[str, list[str]]:
     """Verdict → labels of the comparisons with that verdict."""
     labels: dict[str, list[str]] = {}
     for comparison in results.comparisons:
-        name = comparison.label
-        if len(comparison.claim.baselines) > 1:
-            name += f" against {comparison.baseline_label}"
+        name = comparison.full_label if len(comparison.claim.baselines) > 1 else comparison.label
         labels.setdefault(comparison.verdict, []).append(name)
     return labels

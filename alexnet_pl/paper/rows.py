@@ -66,8 +66,19 @@ def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) ->
     baseline_tests: Sequence[TestRun] = []
     if claim.relative and claim.baseline:
         claim_tests, baseline_tests = with_one_schedule(claim_tests, tests_of(claim.baseline))
+    else:
+        claim_tests = with_one_recipe(claim, claim_tests)
     estimates = {metric: estimate_metric(claim, metric, claim_tests, baseline_tests) for metric in claim.values}
     return {metric: value for metric, value in estimates.items() if value}
+
+
+def with_one_recipe(claim: Claim, tests: Sequence[TestRun]) -> Sequence[TestRun]:
+    """Tests of the first of a claim's recipes that has any, so that a mean is not over several schedules."""
+    for recipe in claim.recipes:
+        networks = matching.recipe_networks(*recipe)
+        if found := [test for test in tests if matching.matches_networks(networks, test.result)]:
+            return found
+    return []
 
 
 def with_one_schedule(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> Sequence[Sequence[TestRun]]:
@@ -114,7 +125,10 @@ def estimate_metric(
     )
     if claim.ratio:
         return intervals.ratio_ci(claim_sample, baseline_sample) if claim_sample and baseline_sample else None
-    return intervals.mean_ci(claim_sample) if claim_sample else None
+    if not claim_sample:
+        return None
+    found = intervals.mean_ci(claim_sample)
+    return found._replace(low=max(found.low, 0.0))  # no metric is negative; nan stays nan in this order
 
 
 def source_claim(claim: Claim) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from alexnet_pl.config.box_options import DetectOptions
@@ -137,8 +139,9 @@ def one_per_seed(tests: Sequence[BoxTestRun]) -> list[BoxTestRun]:
 
 
 def format_mean(values: Sequence[float], images: int = 0) -> str:
-    """Mean with its 95 % interval: over seeds if there are several, else over images if `images` is given."""
-    return format_percentage(intervals.mean_ci(Sample(values, images)), 1)
+    """Mean with its 95 % interval: over seeds if their values differ, else over images if `images` is given."""
+    sample = Sample(values if len(set(values)) > 1 else values[:1], images)
+    return format_percentage(intervals.mean_ci(sample), 1)
 
 
 def box_proxy_tables(tests: Sequence[BoxTestRun]) -> list[Table]:
@@ -162,10 +165,35 @@ def results_and_differences(tests: Sequence[BoxTestRun]) -> list[Table]:
 
 
 def group_by_label(tests: Sequence[BoxTestRun], label: Callable[[BoxResult], str]) -> dict[str, list[BoxTestRun]]:
+    """Tests with equal settings, one per seed, by `label` and the settings that it does not tell."""
+    settings = [untold_settings(test.result) for test in tests]
+    usual = {key: most_common([each.get(key, "") for each in settings]) for each in settings for key in each}
     groups: dict[str, list[BoxTestRun]] = {}
-    for test in tests:
-        groups.setdefault(label(test.result), []).append(test)
+    for test, own in zip(tests, settings, strict=True):
+        unusual = [f"{key}={own.get(key, '')}" for key in sorted(usual) if own.get(key, "") != usual[key]]
+        groups.setdefault("; ".join([label(test.result), *unusual]), []).append(test)
     return {name: one_per_seed(group) for name, group in sorted(groups.items())}
+
+
+TOLD = {  # settings in the labels and titles of tables, and some that change no number
+    "detect": ("scales", "positions", "least_score", "combine", "score", "weight", "blacklist", "confidence", "show"),
+    "boxes": ("scales", "per_class", "random_negatives", "hard_negatives"),
+}
+
+
+def untold_settings(test: BoxResult) -> dict[str, str]:
+    """Settings of training and test that no label names, by config key, as JSON."""
+    sections = {**(test.training or {}), "boxes": asdict(test.boxes), "detect": asdict(test.detect)}
+    return {
+        f"{name}.{key}": f"{value:g}" if isinstance(value, float) else json.dumps(value)
+        for name, section in sections.items()
+        for key, value in section.items()
+        if key not in TOLD.get(name, ())
+    }
+
+
+def most_common(values: Sequence[str]) -> str:
+    return Counter(sorted(values)).most_common(1)[0][0]
 
 
 def localiser_table(groups: dict[str, list[BoxTestRun]]) -> Table:
@@ -201,7 +229,7 @@ def training_cells(tests: Sequence[BoxTestRun]) -> list[str]:
 
 
 LOCALISER_NOTES = (
-    "In brackets: the 95 % interval, over seeds if there are several, else over images.",
+    "In brackets: the 95 % interval, over seeds if their values differ, else over images.",
     "Constant box: the box that is right for most training images, a baseline for the regressor. Its localisation "
     "error uses the same predicted classes.",
 )

@@ -25,7 +25,7 @@ schedules are not the paper's. Only the direction of a difference can be compare
 | verdict | meaning |
 | --- | --- |
 | as in the paper, opposite | significant, corrected for multiple comparisons, with the paper's or the opposite sign |
-| inconclusive, no significant difference | p of 0.05 or more, over seeds or, for a single run, over images |
+| inconclusive, no significant difference | p of 0.05 or more, over what the column "interval over" names |
 | did not train | a network has more than half of the top-5 chance error (top-1 for 20 classes or fewer) |
 
 Comparisons that are missing below are not yet measured.

@@ -232,7 +232,7 @@ def proxy_csv_rows(proxies: Sequence[ProxyResults]) -> Iterator[list[object]]:
             for metric, value in variant.values.items():
                 yield ["proxy", variant.label, "", proxy.description, metric, "", "", *value[:4], "", ""]
         for row in proxy.comparisons:
-            place = "proxy, difference", row.claim.label, row.claim.section, proxy.description
+            place = "proxy, difference", row.full_label, row.claim.section, proxy.description
             for metric, ours in row.ours.items():
                 yield [*place, metric, empty_if_nan(row.paper[metric]), "", *ours[:4], "", ""]
 

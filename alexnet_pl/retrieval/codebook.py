@@ -1,6 +1,7 @@
 """Binary codes of all images of a split (§7.1), computed by a trained auto-encoder and cached in its run folder."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,10 @@ class CodeBook:
         self.checkpoint_info = describe_checkpoint(checkpoint)
         self.path = checkpoint.parent.parent / "codes" / f"{features.info.dataset.split}.npy"
         self.codes = self.read_or_encode()
-        self.index = HammingIndex(self.codes)
+
+    @cached_property
+    def index(self) -> HammingIndex:
+        return HammingIndex(self.codes)
 
     def read_or_encode(self) -> np.ndarray:
         metadata_path, metadata = (

@@ -80,6 +80,7 @@ class ImageIndex:
             self.features.check_checkpoint(describe_checkpoint(Path(cfg.ckpt_path)))
         self.extractor = make_extractor(cfg)
         self.split_name = split
+        self.approximate: dict[str, search.ApproximateIndex] = {}  # those in use, by kind
 
     @property
     def classes(self) -> list[list[str]]:
@@ -109,7 +110,7 @@ class ImageIndex:
 
     def nearest(self, vectors: np.ndarray, k: int = 6, **options: Any) -> search.Neighbors:
         """Find the `k` images nearest to `vectors`, (N, width); options as for `search.find_nearest`."""
-        return search.find_nearest(self.features, vectors, k, **options)
+        return search.find_nearest(self.features, vectors, k, opened=self.approximate, **options)
 
     def read_images(self, numbers: np.ndarray) -> Tensor:
         """Read images of the split by their numbers: (N, 3, size, size) uint8."""

@@ -192,10 +192,21 @@ class ApproximateIndex:
         return Neighbors(numbers, np.sqrt(np.maximum(squares, 0)).astype(np.float64), time.perf_counter() - start)
 
 
-def find_nearest(features: Features, queries: np.ndarray, k: int = 6, index: str = "flat", **options: Any) -> Neighbors:
-    """Search with an index: "flat" is exact, "ivf" and "hnsw" are approximate."""
+def find_nearest(
+    features: Features,
+    queries: np.ndarray,
+    k: int = 6,
+    index: str = "flat",
+    opened: dict[str, ApproximateIndex] | None = None,
+    **options: Any,
+) -> Neighbors:
+    """Search with an index: "flat" is exact, "ivf" and "hnsw" are approximate. `opened`: approximate indexes by kind,
+    kept for further searches, since one of a million images takes seconds to read."""
     if index == "flat":
         return search_exactly(features, queries, k, **options)
     if options.pop("per_file", None):
         raise UserError("retrieval.per_file: only with retrieval.index=flat")
-    return ApproximateIndex(features, index).search(queries, k, **options)
+    opened = {} if opened is None else opened
+    if index not in opened:
+        opened[index] = ApproximateIndex(features, index)
+    return opened[index].search(queries, k, **options)

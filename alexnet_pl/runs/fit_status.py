@@ -2,7 +2,7 @@
 
 A fit writes `"finished": false` when it starts or is resumed. It writes `true`, with the step of `last.ckpt`, once the
 trainer reaches the end set by the schedule, `max_epochs` or `max_steps`; `ended_by` says which. A run that was stopped,
-killed or ended by `max_time` is not finished, and only one that the schedule ended matches a row of the paper.
+killed or ended otherwise is not finished, and only one that the schedule ended matches a row of the paper.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class FitStatus:
     changed_settings: list[str] = field(default_factory=list)  # missing in older files
     seconds: NonNegative = 0.0
     joules: dict[str, NonNegative] = field(default_factory=dict)
-    ended_by: str | None = None  # schedule, max_epochs, max_steps or max_time; missing in older files
+    ended_by: str | None = None  # schedule, max_epochs, max_steps or other; missing in older files
     steps: Count | None = None
     epochs: Count | None = None
     images: Count | None = None
@@ -93,12 +93,12 @@ def mark_finished(
     joules: Mapping[str, float] | None = None,
 ) -> None:
     """Record in fit.json how the fit ended. `images`: seen in training, with repetitions; `seconds`, `joules`: over all
-    sessions, including validation. A fit that `max_time` ended is not marked as finished."""
+    sessions, including validation. A fit that ended for another reason than its limits is not marked as finished."""
     status = read_fit_status(run)
     assert status, "start_fit comes first"
     counts = {"steps": steps, "epochs": epochs, "images": images, "seconds": round(seconds, 1)}
     energy = {name: round(used, 1) for name, used in (joules or {}).items()}
-    ended = replace(status, finished=ended_by != "max_time", ended_by=ended_by, joules=energy, **counts)  # type: ignore[arg-type]
+    ended = replace(status, finished=ended_by != "other", ended_by=ended_by, joules=energy, **counts)  # type: ignore[arg-type]
     write_json(run / FIT, to_json(ended))
 
 

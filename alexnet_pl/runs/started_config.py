@@ -10,14 +10,24 @@ from pathlib import Path
 
 from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.console import is_first_process
+from alexnet_pl.files import replacing
 
 STARTED = ".hydra/started"  # Hydra's output_subdir
+JOB_NUMBER = "${hydra:job.num}"  # number of a job of a sweep, as in trainer.devices=[${hydra:job.num}]
 
 
 def find_started_config(folder: Path) -> str:
     """Name within the run folder of the config with which the present command started."""
     started = f"{STARTED}/{Path(RUN_CONFIG).name}"
     return started if (folder / started).is_file() else RUN_CONFIG
+
+
+def write_job_number(folder: Path, number: int) -> None:
+    """Replace `JOB_NUMBER` in the config of a sweep's job, since it has no meaning outside of the sweep."""
+    path = folder / STARTED / Path(RUN_CONFIG).name
+    if JOB_NUMBER in (text := path.read_text(encoding="utf-8")):
+        with replacing(path) as temporary:
+            temporary.write_text(text.replace(JOB_NUMBER, str(number)), encoding="utf-8")
 
 
 def adopt_started_config(folder: Path) -> None:

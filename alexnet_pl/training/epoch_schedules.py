@@ -69,7 +69,8 @@ class LoggedSchedule(Schedule):
         self.end_noise(trainer, pl_module)
         trainer.should_stop = trainer.should_stop or trainer.current_epoch >= self.stop
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """End the fit. A validation within the epoch would be too early."""
         if trainer.current_epoch + 1 >= self.stop:
             trainer.should_stop = True
 

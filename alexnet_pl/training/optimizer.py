@@ -71,8 +71,15 @@ class MomentumSGD(Optimizer):
             if (rate := settings["initial_lr"]) is None:
                 continue
             if rate != (saved := group.get("initial_lr", rate)):
-                group["lr"] = group["lr"] * rate / saved if saved else rate
+                group["lr"] = rate * (group["lr"] / saved if saved else self.divided_to(group["name"]))
             group.update(settings)
+
+    def divided_to(self, name: str) -> float:
+        """Share of its first rate that the schedule has left to the other weights, or biases, of a group that was
+        frozen; the largest, since a schedule freezes conv1."""
+        kind = name.rpartition(".")[2]
+        alike = [group for group in self.param_groups if group["name"].endswith(f".{kind}") and group["initial_lr"]]
+        return max((group["lr"] / group["initial_lr"] for group in alike), default=1.0)
 
     def restore_layout(self) -> None:
         """Lay out velocities like their weights: checkpoints of two towers have them contiguous, and the fused kernel
@@ -108,7 +115,8 @@ class MomentumSGD(Optimizer):
             fused=fused,
         )
         for weight, u in zip(weights, velocities, strict=True):
-            self.state[weight]["u"] = u
+            if u is not None:  # without momentum there is none
+                self.state[weight]["u"] = u
 
     def has_uniform_layout(self, weight: Tensor) -> bool:
         """Whether weight, gradient and velocity have the same strides, which torch's fused kernel assumes unchecked."""

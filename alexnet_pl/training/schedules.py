@@ -24,12 +24,12 @@ def has_reached_max_epochs(trainer: L.Trainer) -> bool:
 
 
 def find_end_of_fit(trainer: L.Trainer) -> str:
-    """What ended a fit: "schedule", "max_epochs", "max_steps" or "max_time"."""
+    """What ended a fit: "schedule", "max_epochs", "max_steps", or "other"."""
     if any(schedule.is_complete(trainer) for schedule in trainer.callbacks if isinstance(schedule, Schedule)):  # type: ignore[attr-defined]
         return "schedule"
     if has_reached_max_epochs(trainer):
         return "max_epochs"
-    return "max_steps" if 0 < trainer.max_steps <= trainer.global_step else "max_time"
+    return "max_steps" if 0 < trainer.max_steps <= trainer.global_step else "other"
 
 
 def optimizer_groups(trainer: L.Trainer) -> list[dict[str, Any]]:

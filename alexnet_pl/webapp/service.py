@@ -98,7 +98,10 @@ class DemoService:
         if self.index is None:
             return SearchAnswer(title, [], f"No features yet. Make them with: python -m alexnet_pl features {self.run}")
         start = time.perf_counter()
-        neighbors = self.index.nearest_to_images(image, NUM_NEIGHBORS)
+        try:
+            neighbors = self.index.nearest_to_images(image, NUM_NEIGHBORS)
+        except UserError as error:  # faiss is not installed
+            return SearchAnswer(title, [], str(error))
         width, count = self.index.features.width, len(self.index.features)
         search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
         note = f"{count:,} × {width:,} numbers, all compared in {search_time}; with the forward pass {total_time}."
@@ -110,7 +113,10 @@ class DemoService:
             how = f"python -m alexnet_pl reproduce -c codes codes.features={self.run}"
             return SearchAnswer(title, [], f"No codes yet. After features, make them with: {how}")
         start = time.perf_counter()
-        neighbors = self.codes.nearest(self.index.embed(image), NUM_NEIGHBORS)
+        try:
+            neighbors = self.codes.nearest(self.index.embed(image), NUM_NEIGHBORS)
+        except UserError as error:
+            return SearchAnswer(title, [], str(error))
         count, bits = len(self.index.features), self.codes.bits
         search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
         note = f"{count:,} × {bits} bits, all compared in {search_time}; with the forward pass {total_time}."

@@ -20,7 +20,6 @@ WORKS: dict[str, str] = {  # the other options
     "min_epochs": "minimum number of epochs, even if the schedule ends earlier",
     "max_steps": "maximum number of steps",
     "min_steps": "minimum number of steps",
-    "max_time": "DD:HH:MM:SS; a fit that it ends is not finished, and ckpt_path=last continues",
     "limit_train_batches": "number of batches per epoch; 1.0: all",
     "limit_val_batches": "number of batches per validation; 0: no validation",
     "limit_test_batches": "number of batches per test; such a result fills no row of the paper",

@@ -53,13 +53,20 @@ def test_empty_command_line_prints_usage_and_exits_with_2(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout.split(" ")[0]) == (2, "usage:")
 
 
-def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(tmp_path: Path) -> None:
+def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("runs/a/1/.hydra", "runs/b/1/.hydra", "runs/b/2"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "runs/b/2/metrics.csv").touch()
     main.remove_if_empty(tmp_path / "runs/b/1")
     main.remove_if_empty(tmp_path / "runs/b/2")
     main.remove_if_empty(tmp_path / "runs/a/1")
+    (tmp_path / "runs/b/3").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(main, "is_first_process", lambda: False)
+        main.remove_if_empty(tmp_path / "runs/b/2")
+        main.remove_if_empty(tmp_path / "runs/b/3")
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
         "runs", "runs/b", "runs/b/2", "runs/b/2/metrics.csv",
     }  # fmt: skip

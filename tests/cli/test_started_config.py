@@ -67,3 +67,19 @@ def test_failed_fit_removes_no_folder_that_was_there(copied_run: Path, tmp_path:
     assert read(copied_run)["data"]["name"] == "tiny"
     code, _ = type_command(["fit", "-c", "imagenette", *store, "hydra.run.dir=runs/a/b"], tmp_path)
     assert (code, (tmp_path / "runs").exists()) == (2, False)
+
+
+def test_jobs_of_a_sweep_may_use_their_number(tiny: list[str], tmp_path: Path) -> None:
+    """docs/how-to/sweeps.md gives each job a GPU with trainer.devices=[${hydra:job.num}]."""
+    words = ["trainer.log_every_n_steps=${hydra:job.num}", "+trainer.limit_train_batches=1", "trainer.max_epochs=1"]
+    sweep = ["fit", "-m", "-c", "imagenette", *tiny, *words, "seed=1,2", "hydra.sweep.dir=sweep"]
+    code, text = type_command(sweep, tmp_path)
+    assert code == 0, text
+    jobs = sorted((tmp_path / "sweep").glob("*seed*"))
+    assert [read(job)["trainer"]["log_every_n_steps"] for job in jobs] == [0, 1]
+
+
+def test_key_of_another_schedule_is_refused(tiny: list[str], tmp_path: Path) -> None:
+    typed = ["schedule.name=plateau", "schedule.steps.drops=[2]"]
+    code, text = type_command(["fit", "-c", "imagenette", *tiny, *typed, "hydra.run.dir=run"], tmp_path)
+    assert (code, "schedule.name=plateau does not read it; add schedule.name=steps" in text) == (2, True), text

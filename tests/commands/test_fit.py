@@ -14,6 +14,7 @@ from running import last, run
 
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs.fit_status import read_fit_status
 
 
 def test_errors_in_metrics_csv_are_numbers_of_images(cfg: DictConfig, tmp_path: Path) -> None:
@@ -63,6 +64,18 @@ def test_fit_writes_every_file_of_the_run_folder(
     assert [float(row["val/top1_error"]) for row in rows if row["val/top1_error"]][-1] <= 100
     assert {float(row["lr-MomentumSGD/conv1.bias"]) for row in rows if row["lr-MomentumSGD/conv1.bias"]} == {0.02}
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith("→ ")
+
+
+def test_logged_schedule_ends_after_its_last_epoch_not_at_a_validation_within_it(
+    cfg: DictConfig, tmp_path: Path
+) -> None:
+    cfg.schedule.name = "logged"
+    cfg.schedule.logged = dict.fromkeys(("drop1", "drop2", "cool", "freeze", "drop3", "stop"), 1)
+    OmegaConf.update(cfg, "trainer", {"val_check_interval": 3}, force_add=True)
+    run(cfg, "fit", tmp_path)
+    status = read_fit_status(tmp_path)
+    assert status
+    assert (status.steps, status.epochs, status.ended_by) == (6, 1, "schedule")
 
 
 def test_diverging_fit_stops_with_a_message(cfg: DictConfig, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Processes started by torchrun or srun, and the strategy for `trainer.devices`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from running import Compose
 
 from alexnet_pl.commands import dispatch
@@ -19,6 +20,7 @@ from alexnet_pl.experiment.processes import (
     make_strategy,
     set_processes,
 )
+from alexnet_pl.training.strategies.data_parallel import check_number_of_processes
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "5", "LOCAL_RANK": "1"}
@@ -79,6 +81,34 @@ def test_lightnings_slurm_requeue_is_disabled(monkeypatch: pytest.MonkeyPatch) -
     assert plugin.auto_requeue is False
 
 
+def test_single_task_of_slurm_starts_the_other_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**SRUN, "SLURM_NTASKS": "1", "SLURM_NNODES": "1"}.items():
+        monkeypatch.setenv(name, value)
+    (plugin,) = cluster_plugins()
+    assert not plugin.creates_processes_externally
+
+
+@pytest.mark.parametrize(("tasks", "per_node"), [("8", "4"), ("8", "2"), ("4", "2")])
+def test_processes_that_slurm_did_not_start_are_missed(
+    tasks: str, per_node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**SRUN, "SLURM_NTASKS": tasks, "SLURM_NTASKS_PER_NODE": per_node}.items():
+        monkeypatch.setenv(name, value)
+    cluster = SLURMEnvironment(auto_requeue=False)
+    expected: Any = nullcontext()
+    if tasks != "4":
+        expected = pytest.raises(UserError, match=r"^trainer.devices=2, trainer.num_nodes=2: ")
+    with expected:
+        check_number_of_processes(cluster, 2, 2)
+
+
+def test_torchrun_with_one_process_and_two_devices_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**TORCHRUN, "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^trainer.devices=2, trainer.num_nodes=1: "):
+        check_number_of_processes(TorchElasticEnvironment(), 2, 1)
+
+
 @pytest.mark.parametrize(
     ("devices", "count"), [(1, 1), (4, 4), ([0, 2, 3], 3), ("0,1", 2), ("auto", 1), (-1, 1), (None, 1)]
 )
@@ -94,6 +124,10 @@ def test_towers_take_an_even_number(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"^trainer\.strategy=towers: 3 devices are not an even number"):
         make_strategy({"devices": 3, "strategy": "towers"}, "cpu", tmp_path, "fit", shared)
+    with pytest.raises(UserError, match=r"^distributed.compress_gradients: two towers average no gradients"):
+        make_strategy(
+            {"devices": 2, "strategy": "towers"}, "cpu", tmp_path, "fit", DistributedOptions(compress_gradients=True)
+        )
 
 
 @pytest.mark.parametrize("command", ["predict", "retrieve", "ensemble"])

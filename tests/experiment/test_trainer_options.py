@@ -8,7 +8,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from pages.trainer import WORKS
@@ -57,7 +56,6 @@ EFFECTS: dict[str, tuple[str, Callable[[L.Trainer], Any], Any]] = {  # option â†
     "min_epochs": ("1", lambda trainer: trainer.min_epochs, 1),
     "max_steps": ("11", lambda trainer: trainer.max_steps, 11),
     "min_steps": ("5", lambda trainer: trainer.min_steps, 5),
-    "max_time": ("00:01:00:00", lambda trainer: timer(trainer).time_remaining(), 3600.0),
     "limit_train_batches": ("4", lambda trainer: trainer.limit_train_batches, 4),
     "limit_val_batches": ("3", lambda trainer: trainer.limit_val_batches, 3),
     "limit_test_batches": ("2", lambda trainer: trainer.limit_test_batches, 2),
@@ -71,10 +69,6 @@ EFFECTS: dict[str, tuple[str, Callable[[L.Trainer], Any], Any]] = {  # option â†
     "profiler": ("simple", lambda trainer: type(trainer.profiler), SimpleProfiler),
     "detect_anomaly": ("true", lambda trainer: trainer._detect_anomaly, True),
 }
-
-
-def timer(trainer: L.Trainer) -> Timer:
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
 
 
 @pytest.fixture

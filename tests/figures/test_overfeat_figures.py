@@ -43,7 +43,7 @@ def test_cell_is_centered_on_its_window_and_the_box_is_the_best_window() -> None
     scores[1, 2, 4] = 0.75  # the last window: 12 · (2, 4) pixels from the upper left corner
     picture = ScaleMap(torch.zeros(3, 113 + 24, 113 + 48), scores)
     window = window_geometry("accurate", 113)
-    figure = draw_confidence_maps([MappedImage([picture], 1, "tench", "church")], [4], window, 12, LIGHT)
+    figure = draw_confidence_maps([MappedImage([picture], 1, "tench", 0, "church")], [4], window, 12, LIGHT)
     axes = figure.axes[0]
     _, shown = axes.images
     np.testing.assert_array_equal(shown.get_array(), scores[1].numpy())
@@ -55,3 +55,15 @@ def test_cell_is_centered_on_its_window_and_the_box_is_the_best_window() -> None
     (box,) = axes.patches
     assert (box.get_x(), box.get_y(), box.get_width()) == (47.5, 23.5, 113)
     assert axes.get_title(loc="left") == "tench (is church)\nscale 4, up to 0.75"
+    assert shown.get_clim() == (0, 1)
+
+
+def test_logits_set_the_colors_and_names_may_repeat() -> None:
+    """ILSVRC-2012 has two classes named crane."""
+    scores = torch.zeros(2, 1, 2)
+    scores[1] = torch.tensor([[-3.0, 22.0]])
+    window = window_geometry("accurate", 113)
+    shown = MappedImage([ScaleMap(torch.zeros(3, 113, 125), scores)], 1, "crane", 0, "crane")
+    axes = draw_confidence_maps([shown], [4], window, 12, LIGHT).axes[0]
+    assert axes.images[1].get_clim() == (-3, 22)
+    assert axes.get_title(loc="left").startswith("crane (is crane)")

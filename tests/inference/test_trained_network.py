@@ -178,7 +178,7 @@ WRONG = {  # part of the architecture → key → value
 
 
 @pytest.mark.parametrize(
-    "what", ["missing", "empty", "text", "foreign", "model", "augment", *WRONG, "tensors", "views"]
+    "what", ["missing", "empty", "text", "foreign", "model", "augment", *WRONG, "tensors", "views", "deep"]
 )
 def test_anything_but_a_trained_network_is_reported_in_one_line(exported: Path, tmp_path: Path, what: str) -> None:
     path = tmp_path / "model.safetensors"
@@ -197,6 +197,8 @@ def test_anything_but_a_trained_network_is_reported_in_one_line(exported: Path, 
     elif what in ("model", "augment"):
         facts["architecture"][what] = {"model": 5, "augment": None}[what]
         save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})
+    elif what == "deep":
+        save_file(tensors, path, {"alexnet_pl": "[" * 200_000})
     elif what == "tensors":
         tensors["net.fc7.weight"] = torch.zeros(7, 7)
         save_file(tensors, path, {"alexnet_pl": json.dumps(facts)})

@@ -16,6 +16,7 @@ from alexnet_pl.config.identity import box_signature, training_signature
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
+from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.files import parse_record
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, LOCALISATION
 from alexnet_pl.paper.box_matching import BoxTestRun, explain_box_mismatch, matches_box_claim
@@ -164,6 +165,29 @@ def test_other_images_have_separate_tables() -> None:
     assert [row[-2:] for row in localiser.rows] == [["2,560 windows", "2"], ["2,560 windows", "1"]]
     assert detection.rows[0][1] == "12.0"
     assert detection.rows[0][2:] == ["3"] * 6 + ["2,560 images", "1"]
+
+
+def test_tests_with_other_settings_are_not_averaged() -> None:
+    """The search threshold and the rule of a positive window are in no label."""
+    small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
+    tests = [
+        make_test(seed=0, error=40.0, **small),
+        make_test(seed=1, error=42.0, **small),
+        make_test(seed=0, error=99.0, detect__threshold=9.0, **small),
+        make_test(seed=2, error=90.0, boxes__overlap="iou", **small),
+    ]
+    rows = {row[0]: row[1] for row in box_proxy_tables(tests)[0].rows}
+    label = "shared; all windows, scales 1, 2, 4, 6, merged"
+    assert list(rows) == [label, f'{label}; boxes.overlap="iou"', f"{label}; detect.threshold=9"]
+    assert [cell.split()[0] for cell in rows.values()] == ["41.0", "90.0", "99.0"]
+
+
+def test_seeds_with_equal_values_have_an_interval_over_images() -> None:
+    small = {"dataset__images": 200, "dataset__fingerprint": "a" * 64}
+    tests = [make_test(seed=seed, constant_box_error=88.2, **small) for seed in (0, 1)]
+    cell = box_proxy_tables(tests)[0].rows[0][4]
+    low, high = wilson_interval(44_100, 50_000)
+    assert cell == f"88.2 ({low:.1f} to {high:.1f})"
 
 
 def test_regressors_of_other_scales_have_a_table_of_their_own() -> None:

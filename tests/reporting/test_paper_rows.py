@@ -22,6 +22,8 @@ from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting.paper_tables import measured_throughput, missing_cells, missing_rows
 
+ENDED = {"ended_by": "schedule", "store": {"fingerprint": "0"}}
+
 
 def test_runs_on_the_papers_images_fill_its_rows(tmp_path: Path) -> None:
     for number, error in enumerate([41.0, 40.2, 40.5]):
@@ -96,6 +98,27 @@ def test_ablations_are_compared_with_runs_of_the_same_schedule(tmp_path: Path) -
     assert measured(tmp_path, "norm")["top1_error"].mean == pytest.approx(1.0)
     write_test(tmp_path, "cnn2", claim_test("table2.cnn"), 40.0)
     assert measured(tmp_path, "norm")["top1_error"].mean == pytest.approx(2.0), "the recipe's own schedule first"
+
+
+def test_rows_are_means_over_one_schedule(tmp_path: Path) -> None:
+    """A replayed log fills a row of errors, but says nothing about the number of epochs."""
+    write_test(tmp_path, "logged0", claim_test("table1.cnn", 1), 30.0, trained={**ENDED, "epochs": 96})
+    assert measured(tmp_path, "table1.cnn")["top1_error"].mean == 30
+    assert "epochs" not in measured(tmp_path, "epochs")
+    for number, (error, epochs) in enumerate([(38.0, 80), (37.0, 90)]):
+        trained = {**ENDED, "epochs": epochs}
+        write_test(tmp_path, f"plateau{number}", claim_test("table1.cnn"), error, trained=trained)
+    assert measured(tmp_path, "table1.cnn")["top1_error"].mean == pytest.approx(37.5)
+    found = measured(tmp_path, "epochs")["epochs"]
+    assert (found.mean, found.low) == (85, max(0.0, 85 - stats.t.ppf(0.975, 1) * 5))
+
+
+def test_figure_1_has_no_mean_without_the_runs_that_never_come_to_25_percent(tmp_path: Path) -> None:
+    for number, errors in enumerate(([40, 20], [40, 30], [30, 10])):
+        path = write_test(tmp_path, f"relu{number}", claim_test("figure1.relu"), 30.0)
+        rows = "".join(f"{epoch},{error}\n" for epoch, error in enumerate(errors, 1))
+        (path.parents[2] / "metrics.csv").write_text(f"step,train/epoch_top1_error\n{rows}")
+        assert ("epochs_to_25" in measured(tmp_path, "figure1.relu")) == (number < 1)
 
 
 def test_cifar_row_is_a_mean_over_one_kind_of_views(tmp_path: Path) -> None:

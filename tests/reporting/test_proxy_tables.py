@@ -64,7 +64,7 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
         "table2.5cnns": "as in the paper, by one run",
     }
     drawn = [label for label, _, _ in report_chart.proxy_lines(first)]
-    assert drawn == [one.claim.label for one in first.comparisons if one.claim.key != "dropout"]
+    assert drawn == [f"{one.label} against CNN" for one in first.comparisons if one.claim.key != "dropout"]
     assert [one.label for one in first.errors[:3]] == ["CNN", "5 CNNs", "one GPU, half the kernels"]
     assert not second.comparisons, "one kind of network alone"
 

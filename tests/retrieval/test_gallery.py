@@ -18,6 +18,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.figures.retrieval_sheet import RIGHT, WRONG, SearchResult, draw_sheet
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.gallery import open_image_index
+from alexnet_pl.retrieval.search import ApproximateIndex
 
 LOG = ["trainer.log_every_n_steps=2"]
 
@@ -55,6 +56,14 @@ def test_image_is_its_own_nearest_neighbor(network: Path) -> None:
     assert found.distances[:, 0] == pytest.approx([0, 0], abs=0.01)
     assert (np.diff(found.distances) >= 0).all()
     assert gallery.classes == Store(gallery.cfg.data.root).classes
+
+
+def test_approximate_index_is_read_once(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = open_image_index(network)
+    first = gallery.nearest(gallery.features.rows(np.arange(3)), 2, index="hnsw")
+    monkeypatch.setattr(ApproximateIndex, "read", lambda _: pytest.fail("read again"))
+    again = gallery.nearest(gallery.features.rows(np.arange(3)), 2, index="hnsw")
+    np.testing.assert_array_equal(again.numbers, first.numbers)
 
 
 @pytest.mark.parametrize("damaged", ["features.npy", "labels.npy", "names.jsonl", "about.json"])

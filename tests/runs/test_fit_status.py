@@ -136,10 +136,10 @@ def test_all_changed_settings_are_named_beside_max_epochs(tmp_path: Path) -> Non
     assert (status.changed, status.changed_settings) == (True, ["model.norm", "optim.lr"])
 
 
-def test_fit_ended_by_max_time_is_not_finished(tmp_path: Path) -> None:
+def test_fit_ended_otherwise_is_not_finished(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     checkpoint = last(tmp_path)
-    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "max_time")
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 1.0, "other")
     assert fit_status.finished_fit(checkpoint, content(10)) is None
     assert fit_status.resume_point(tmp_path, TRAINING) == (False, checkpoint)
 

@@ -34,35 +34,35 @@ def until(done: bool) -> ConstantSchedule:
 @pytest.mark.parametrize(
     ("schedule", "epochs", "wanted"),
     [
-        (plateau(3), 8, "max_time"),
+        (plateau(3), 8, "other"),
         (plateau(3, done=True), 8, "schedule"),
         (plateau(3), 10, "schedule"),
         (plateau(2), 10, "max_epochs"),
-        (plateau(2), 8, "max_time"),
+        (plateau(2), 8, "other"),
         (LoggedSchedule(1, 2, 3, 4, 5, stop=9), 9, "schedule"),
         (LoggedSchedule(1, 2, 3, 4, 5, stop=12), 10, "max_epochs"),
         (StepSchedule([3]), 10, "schedule"),
-        (StepSchedule([3]), 4, "max_time"),
+        (StepSchedule([3]), 4, "other"),
         (StagedSchedule(STAGED), 10, "schedule"),
         (until(True), 3, "schedule"),
         (until(False), 10, "max_epochs"),
         (ConstantSchedule(), 10, "schedule"),
     ],
 )
-def test_fit_ends_by_schedule_max_epochs_or_max_time(schedule: Schedule, epochs: int, wanted: str) -> None:
+def test_fit_ends_by_schedule_max_epochs_or_otherwise(schedule: Schedule, epochs: int, wanted: str) -> None:
     assert ended_by(schedule, epochs) == wanted
 
 
-def test_max_steps_is_distinguished_from_max_time() -> None:
+def test_max_steps_is_distinguished_from_other_ends() -> None:
     assert ended_by(plateau(0), 1, steps=20, max_steps=20) == "max_steps"
-    assert ended_by(plateau(0), 1, steps=19, max_steps=20) == "max_time"
+    assert ended_by(plateau(0), 1, steps=19, max_steps=20) == "other"
 
 
 def test_limits_of_zero_and_one_end_a_fit() -> None:
     """In Lightning, -1 means no limit."""
     assert ended_by(plateau(0), 0, steps=1, max_steps=1) == "max_steps"
     assert ended_by(plateau(0), 0, max_epochs=0) == "max_epochs"
-    assert ended_by(plateau(0), 0, max_epochs=-1, max_steps=0) == "max_time"
+    assert ended_by(plateau(0), 0, max_epochs=-1, max_steps=0) == "other"
 
 
 def test_states_keep_the_keys_that_checkpoints_have() -> None:

@@ -39,7 +39,7 @@ def test_logged_schedule_matches_net_145_epoch_by_epoch() -> None:
         trainer.current_epoch = epoch - 1
         callback.on_train_epoch_start(trainer, module)
         assert decided(trainer, module) == pytest.approx(stage(LOG_OF_145, epoch), rel=1e-9), epoch
-        callback.on_validation_end(trainer, module)
+        callback.on_train_epoch_end(trainer, module)
     assert trainer.should_stop
 
 
@@ -52,7 +52,7 @@ def test_logged_schedule_replays_other_runs() -> None:
         trainer.current_epoch = epoch - 1
         callback.on_train_epoch_start(trainer, module)
         assert decided(trainer, module) == pytest.approx(stage(log, epoch), rel=1e-9), epoch
-        callback.on_validation_end(trainer, module)
+        callback.on_train_epoch_end(trainer, module)
         assert trainer.should_stop == (epoch == 93)
 
 

@@ -1,6 +1,7 @@
 """Momentum SGD (§6) against the rule in float64, and against torch's SGD, which differs."""
 
 import io
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -242,6 +243,27 @@ def test_changed_settings_of_a_resumed_fit_apply(saved: float, now: float, expec
     assert (weight["lr"], bias["lr"]) == pytest.approx((expected, 2 * expected))
     assert (weight["initial_lr"], weight["momentum"], weight["weight_decay"]) == (now, 0.5, 0.3)
     assert bias["weight_decay"] == 0
+
+
+def test_layer_unfrozen_on_resume_has_the_divisions_of_the_others() -> None:
+    net = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Linear(2, 2), fc8=torch.nn.Linear(2, 1)))
+    first = MomentumSGD(parameter_groups(net, 0.1, DECAY, 2.0, False, rate_scales={"fc8": 0.0}), 0.1, MOMENTUM, DECAY)
+    for group in first.param_groups:
+        group["lr"] /= 100
+    second = MomentumSGD(parameter_groups(net, 0.1, DECAY, 2.0, False), 0.1, MOMENTUM, DECAY)
+    second.load_state_dict(first.state_dict())
+    assert [group["lr"] for group in second.param_groups] == pytest.approx([0.001, 0.002, 0.001, 0.002])
+
+
+def test_state_without_momentum_has_no_velocity_and_resumes() -> None:
+    problem, rates = Problem(), [0.01] * 4
+    whole = walk(ours(problem, momentum=0.0), problem, rates)
+    first = ours(problem, momentum=0.0)
+    walk(first, problem, rates[:2])
+    assert not any(first.state_dict()["state"].values())
+    second = MomentumSGD([torch.nn.Parameter(first.param_groups[0]["params"][0].detach().clone())], lr=1.0)
+    second.load_state_dict(first.state_dict())
+    assert np.array_equal(walk(second, problem, rates[2:], start=2), whole[2:])
 
 
 def test_float32_parameters_match_the_rule() -> None:

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,6 +68,14 @@ def test_missing_features_or_codes_name_the_command(place: Path, tmp_path: Path)
     assert (floats.near, codes.near) == ([], [])
     assert f"python -m alexnet_pl features {bare}" in floats.note
     assert f"python -m alexnet_pl reproduce -c codes codes.features={bare}" in codes.note
+
+
+@pytest.mark.usefixtures("_here")
+def test_labels_need_no_faiss(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    answer = DemoService(place / "run").answer(drawn(3, 72)[None])
+    assert answer.labels
+    assert ["pip install" in search.note for search in answer.searches] == [True, True]
 
 
 def corrupt(place: Path, tmp_path: Path, how: str) -> Path:

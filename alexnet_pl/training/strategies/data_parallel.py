@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from lightning.fabric.plugins import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies import DDPStrategy
@@ -15,6 +16,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compr
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pl.config.options import DistributedOptions
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.peers import PeerWatch
 
@@ -34,7 +36,7 @@ class WatchedLauncher(_SubprocessScriptLauncher):
         cluster = self.cluster_environment
         self.watch.world = self.num_processes * self.num_nodes
         self.watch.rank = cluster.node_rank() * self.num_processes + cluster.local_rank()
-        cluster.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        check_number_of_processes(cluster, self.num_processes, self.num_nodes)
         if not cluster.creates_processes_externally:
             os.environ[PARENT] = str(os.getpid())
             self._call_children_scripts()
@@ -46,6 +48,19 @@ class WatchedLauncher(_SubprocessScriptLauncher):
             self.watch.start()
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
+
+
+def check_number_of_processes(cluster: ClusterEnvironment, devices: int, nodes: int) -> None:
+    """Raise UserError if torchrun or srun has started another number of processes than the config asks for: each would
+    train on a share of the images that leaves some out."""
+    try:
+        cluster.validate_settings(num_devices=devices, num_nodes=nodes)
+    except ValueError as error:
+        raise UserError(f"trainer.devices={devices}, trainer.num_nodes={nodes}: {reason(error)}") from error
+    if isinstance(cluster, LightningEnvironment):  # starts the processes itself
+        return
+    if (started := cluster.world_size()) != devices * nodes:
+        raise UserError(f"trainer.devices={devices}, trainer.num_nodes={nodes}: {started} were started")
 
 
 class DataParallelStrategy(DDPStrategy):
