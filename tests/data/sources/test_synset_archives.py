@@ -2,10 +2,14 @@
 
 import io
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
+from copies import photo, write
 
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import list_source
 from alexnet_pl.data.sources import synset_archives
 from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
@@ -52,3 +56,13 @@ def test_archive_of_other_files_is_refused_by_its_first_members(
     with pytest.raises(UserError, match=rf"^prepare.source: {path} begins with 0.JPEG, .*; unpack it, and give the"):
         read_source(path)
     assert len(seen) < 10
+
+
+def test_list_of_synsets_is_refused_for_every_other_form(archives: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("n00000001\n")
+    write(tmp_path / "tree", {f"{wnid}/{i}.jpg": photo(i) for wnid in ("n00000001", "n00000002") for i in range(9)})
+    options = partial(PrepareOptions, str(tmp_path / "store"), "x", synsets=str(tmp_path / "list.txt"), val_share=0.5)
+    assert [wnid for wnid, _ in list_source(options(source=str(archives)))[1].classes] == ["n00000001"]
+    says = rf"^prepare.synsets: only classes of archives .*, but {tmp_path}/tree holds class folders; remove the key$"
+    with pytest.raises(UserError, match=says):
+        list_source(options(source=str(tmp_path / "tree")))
