@@ -4,7 +4,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
@@ -58,10 +58,35 @@ class FileRange:
 
 
 def list_members(location: ByteLocation) -> Iterator[Member]:
-    """List the regular files of a tar archive, in its order; links, devices and folders are skipped.
+    """List the regular files of a tar archive, in its order, then those that are hard links to them; symbolic links,
+    devices and folders are skipped.
 
-    Raises UserError, naming the file, if the archive is corrupt or truncated.
+    Raises UserError, naming the file, if the archive is corrupt or truncated, or if the target of a hard link is not in
+    it.
     """
+    links: dict[str, list[str]] = {}
+    for member, target in read_headers(location):
+        if target:
+            links.setdefault(normal_path(target), []).append(member.path)
+        else:
+            yield member
+    if not links:
+        return
+    for member, target in read_headers(location):  # again, so that the places of other members need no memory
+        for path in [] if target else links.pop(normal_path(member.path), []):
+            yield Member(Path(path).name, member.location, path)
+    for target, (path, *_) in links.items():
+        raise UserError(
+            f"prepare.source: {location.path}: {path} is a link to {target}, which is not in it; get it again"
+        )
+
+
+def normal_path(path: str) -> str:
+    return str(PurePosixPath(path))
+
+
+def read_headers(location: ByteLocation) -> Iterator[tuple[Member, str]]:
+    """Yield (member, "") of each regular file, and (member, path of its target) of each hard link."""
     size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
         with (
@@ -71,11 +96,14 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
             for info in tar:
                 if size is not None and info.offset_data + info.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                if info.isreg() and not is_desktop_file(Path(info.name).name):
+                if (info.isreg() or info.islnk()) and not is_desktop_file(Path(info.name).name):
                     member_location = ByteLocation(
                         location.path, location.start + info.offset_data, info.size, location.compression
                     )
-                    yield Member(Path(info.name).name, member_location, info.name)
+                    yield (
+                        Member(Path(info.name).name, member_location, info.name),
+                        info.linkname if info.islnk() else "",
+                    )
                 tar.members.clear()  # tarfile keeps all members otherwise
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if location.compression and location.size is None:
