@@ -137,6 +137,16 @@ def test_official_data_set_refuses_a_share(tmp_path: Path) -> None:
         make_store(options)
 
 
+@pytest.mark.parametrize(("share", "split", "advice"), [(0.0, "val", "larger"), (0.9999, "train", "smaller")])
+def test_share_that_leaves_no_image_is_named(
+    share: float, split: str, advice: str, tmp_path: Path, caltech: Path
+) -> None:
+    options = PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(caltech), val_share=share)
+    says = rf"^prepare.val_share={share:g}: leaves not one image of {split}; choose a {advice} share$"
+    with pytest.raises(UserError, match=says):
+        make_store(options)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
 def test_invalid_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=r"^val_share=.*: at least 0 and below 1"):
