@@ -145,7 +145,7 @@ def test_corrupt_image_is_named_by_file(tmp_path: Path) -> None:
     store = corrupt(tmp_path / "store", 7)
     split = store.split("train")
     with pytest.raises(
-        UserError, match=r"train-000001.tar: image 7 is corrupt .*`prepare prepare.repair=true` repairs them"
+        UserError, match=r"train-000001.tar: image 7 is corrupt .*`prepare prepare.repair=true` repairs those"
     ):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
     assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: corrupt (images 6 to 11)"]
