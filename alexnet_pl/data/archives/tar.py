@@ -9,9 +9,11 @@ from typing import IO, NamedTuple
 
 from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
+GZIP = b"\x1f\x8b"
 GZIP_SUFFIXES = (".tar.gz", ".tgz")
 TAR_SUFFIXES = (".tar", *GZIP_SUFFIXES)
 
@@ -127,8 +129,16 @@ def check_end(file: IO[bytes], position: int) -> None:
 
 
 def whole_archive(path: Path) -> ByteLocation:
-    """Location of a whole archive, gzipped if it is named .tar.gz or .tgz."""
-    return ByteLocation(path, compression="gzip" if path.name.endswith(GZIP_SUFFIXES) else "")
+    """Location of a whole archive, gzipped or not."""
+    return ByteLocation(path, compression="gzip" if is_gzipped(path) else "")
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether a file begins like gzip; for a remote file, whose start would take a request, whether it is named so."""
+    if is_remote(path) or not path.is_file():
+        return path.name.endswith(GZIP_SUFFIXES)
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
 
 
 def list_class_archives(path: Path) -> Iterator[tuple[str, ByteLocation]]:

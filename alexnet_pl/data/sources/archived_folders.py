@@ -24,7 +24,7 @@ from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError
 
-FIRST = 64  # members that show whether an archive has class folders; lists may come first
+FIRST = 64  # members of a tar, or images of a zip, that show whether it has class folders; lists may come first
 SPLIT_FOLDER = re.compile(rf"(?:.*[-_])?({'|'.join(SPLITS)})")
 
 
@@ -46,13 +46,19 @@ def find_folder_archives(source: Path) -> list[Path]:
 
 
 def has_class_folder(path: Path) -> bool:
-    first = (PurePosixPath(member.path) for member in islice(list_copied_files(path), FIRST))
+    has_list = path.suffix == ".zip"  # so that other files before the images take no time
+    found = list_archive(path, is_image_path) if has_list else list_copied_files(path)
+    first = (PurePosixPath(member.path) for member in islice(found, FIRST))
     folders = {image.parent for image in first if is_image(Path(image.name)) and image.parent.name}
     named = split_of_archive(path)
     flat = {folder for folder in folders if is_split_folder(folder.name, named)}
     if named:  # as photos_test/1.jpg in photos_test.tar
         flat |= {folder for folder in folders if folder.name == path.name.partition(".")[0]}
     return any(split_of(folder.parent.name) for folder in folders) or folders > flat
+
+
+def is_image_path(path: str) -> bool:
+    return is_image(Path(PurePosixPath(path).name))
 
 
 def list_copied_files(path: Path) -> Iterator[Member]:

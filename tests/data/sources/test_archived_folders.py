@@ -1,5 +1,7 @@
 """Class folders within archives: the store of the unpacked tree, every layout, and what is refused."""
 
+import gzip
+import io
 import tarfile
 import zipfile
 from pathlib import Path
@@ -93,3 +95,29 @@ def test_archive_of_unlabelled_images_beside_the_others_is_passed_over(tmp_path:
     place = write(tmp_path, {f"x_{split}.tar": data for split, data in files.items()})
     write(place, {"x_test.tar": tar({"x_test/1.jpg": photo(1)})})
     assert sorted(read_source(place)[1].splits) == ["train", "val"]
+
+
+def zipped(files: Files) -> bytes:
+    room = io.BytesIO()
+    with zipfile.ZipFile(room, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return room.getvalue()
+
+
+@pytest.mark.parametrize("form", ["separators of Windows", "lists first", "plain .tar.gz", "gzipped .tar"])
+def test_archive_that_is_written_or_named_unusually_is_read(form: str, tmp_path: Path) -> None:
+    train, val = folder_files()
+    files = {f"train/{name}": data for name, data in train.items()} | {f"val/{n}": d for n, d in val.items()}
+    write(tmp_path / "tree", files)
+    lists = {f"lists/{number}.xml": b"x" for number in range(100)}
+    packed: Files = {
+        "separators of Windows": {"x.zip": zipped({name.replace("/", "\\"): data for name, data in files.items()})},
+        "lists first": {"x.zip": zipped(lists | files)},
+        "plain .tar.gz": {"x.tar.gz": tar(files)},
+        "gzipped .tar": {"x.tar": gzip.compress(tar(files))},
+    }[form]
+    found = read_source(next(write(tmp_path / "packed", packed).iterdir()))[1]
+    assert names_and_labels(found) == names_and_labels(read_source(tmp_path / "tree")[1])
+    for record in found.splits["train"]:
+        assert record.location.read() == files[record.name]
