@@ -10,6 +10,7 @@ from alexnet_pl.commands.dispatch import kind_of
 from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.recipes import SHIPPED
+from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCENES
 from alexnet_pl.console import shorten_path, suggest
 from alexnet_pl.errors import UserError
@@ -84,13 +85,14 @@ def data_words(cfg: DictConfig) -> list[str]:
     typed = typed_overrides()
     words = [word for word in typed if word.startswith(("data.name=", "data.size="))]
     crop = (cfg.get("augment") or {}).get("crop")
-    if crop and crop > cfg.data.size:
-        words.append(f"augment.crop={cfg.data.size * 7 // 8}")  # §5.1: 224 of 256 pixels
-    from alexnet_pl.data.store.manifest import (
-        read_manifest,
-    )  # imports torch: not at the top, so that --help stays instant
+    from alexnet_pl.data.loading.augment import (
+        suitable_crop,  # imports torch: not at the top, so that --help is instant
+    )
+    from alexnet_pl.data.store.store import Store
 
-    classes = len(read_manifest(Path(cfg.data.root))[0].classes)
+    if crop and crop > cfg.data.size:
+        words.append(f"augment.crop={suitable_crop(cfg.data.size)}")
+    classes = len(Store(store_root(cfg), check=False).classes)
     if (cfg.get("model") or {}).get("num_classes", classes) != classes:
         words.append(f"model.num_classes={classes}")
     return [f"data.root={cfg.data.root}", *words]

@@ -33,6 +33,11 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
         store, other = Store(section.data), cfg.copy()
     except UserError as error:
         raise UserError(f"test.data={section.data}: {error}") from error
+    if store.size != cfg.data.size:
+        raise UserError(
+            f"test.data={section.data}: images of {store.size} pixels, but the network was trained on {cfg.data.size}; "
+            f"prepare them with data.size={cfg.data.size}"
+        )
     classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
     rows = class_rows(classes, store.classes, store.name)
     other.data.root, other.data.name, other.model.num_classes = section.data, store.name, len(classes)

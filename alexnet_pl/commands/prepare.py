@@ -4,6 +4,7 @@ Does not import Lightning, which saves seconds and memory.
 """
 
 import json
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +23,8 @@ from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
-SHOWN = 5  # non-standard images named on the console; odd.json lists all
+SHOWN, SHOWN_KINDS = 5, 10  # non-standard images named on the console, and kinds of them; odd.json lists all
+NUMBER = re.compile(r"\d[\d,]*")
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
@@ -66,19 +68,30 @@ def repair_and_report(options: PrepareOptions, store: Store) -> None:
 
 
 def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
-    """Print the counts of non-standard images by kind, with the first few names."""
+    """Print the counts of non-standard images by kind, the most frequent ones, with the first few names."""
     if not manifest["odd"] + manifest["unreadable"]:
         return
     odd = json.loads((root / "odd.json").read_text())
-    for kind in sorted({(entry["done"], entry["what"]) for entry in odd}):
-        names = [entry["name"] for entry in odd if (entry["done"], entry["what"]) == kind]
-        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-        print(f"  {kind[0]}, {kind[1]}: {printable(', '.join(names[:SHOWN]))}{more}")
+    kinds = group_by_kind(odd)
+    for entries in kinds[:SHOWN_KINDS]:
+        names = ", ".join(entry["name"] for entry in entries[:SHOWN])
+        more = f" and {len(entries) - SHOWN:,} more" if len(entries) > SHOWN else ""
+        print(f"  {entries[0]['done']}, {entries[0]['what']}: {printable(names)}{more}")
+    if len(kinds) > SHOWN_KINDS:
+        print(f"  and {pluralize(len(kinds) - SHOWN_KINDS, 'more kind')}")
     print_message(
         f"{pluralize(manifest['unreadable'], 'unreadable image')} left out, "
         f"{manifest['odd']:,} of other formats converted to RGB",
         root / "odd.json",
     )
+
+
+def group_by_kind(odd: list[dict[str, str]]) -> list[list[dict[str, str]]]:
+    """Group entries of odd.json by what was done and why, whatever the numbers in it; the largest group first."""
+    kinds: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for entry in odd:
+        kinds.setdefault((entry["done"], NUMBER.sub("0", entry["what"])), []).append(entry)
+    return sorted(kinds.values(), key=len, reverse=True)
 
 
 def printable(text: str) -> str:

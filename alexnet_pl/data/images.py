@@ -89,7 +89,12 @@ def load_tiff(picture: Image.Image) -> None:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: scale 16-bit gray to 8 bits, which Pillow would clip, and drop transparency."""
+    """Convert any mode to RGB: scale 16-bit gray to 8 bits, which Pillow would clip, and drop transparency.
+
+    Raises ValueError for floats and 32-bit integers, whose range is unknown.
+    """
+    if picture.mode == "F" or (picture.format, picture.mode) == ("TIFF", "I"):
+        raise ValueError(f"{picture.format} {picture.mode}, pixels of 32 bits: convert it to 8 bits")
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
     if "transparency" in picture.info:

@@ -17,19 +17,20 @@ def class_rows(classes: list[list[str]], listed: list[list[str]], name: str) -> 
     """
     ids = [identity for identity, _ in classes]
     wanted = [identity for identity, _ in listed]
+    outputs = {identity: output for output, identity in enumerate(ids)}
+    if set(wanted) <= set(ids):  # ids may be digits too
+        return [outputs[identity] for identity in wanted]
     if all(identity.isdigit() for identity in wanted):
         if wanted != [f"{position:04d}" for position in range(len(ids))]:
             raise UserError(
-                f"test.data: {name} names {len(wanted):,} of 1,000 classes by their positions; the network has "
-                f"{len(ids):,} classes"
+                f"test.data: {name} names its {len(wanted):,} classes by positions, {wanted[0]} to {wanted[-1]}; "
+                f"the network has {len(ids):,} classes"
             )
         return sorted(range(len(ids)), key=lambda output: ids[output])
-    outputs = {identity: output for output, identity in enumerate(ids)}
-    if unknown := [identity for identity in wanted if identity not in outputs]:
-        raise UserError(
-            f"test.data: {name} has {len(unknown)} classes that the network does not know, such as {unknown[0]}"
-        )
-    return [outputs[identity] for identity in wanted]
+    unknown = [identity for identity in wanted if identity not in outputs]
+    raise UserError(
+        f"test.data: {name} has {len(unknown)} classes that the network does not know, such as {unknown[0]}"
+    )
 
 
 def restrict_outputs(module: Classifier, rows: list[int]) -> None:

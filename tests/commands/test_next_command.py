@@ -8,7 +8,10 @@ import pytest
 from running import Compose
 
 from alexnet_pl.commands import next_command, registry
-from alexnet_pl.data.store import manifest
+from alexnet_pl.data.loading.augment import suitable_crop
+from alexnet_pl.data.store import store
+from alexnet_pl.files import CACHE
+from alexnet_pl.models.alexnet import AlexNet
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
     """Without data.size the fit would refuse a store of another size than the recipe's, and 224-pixel crops of it; it
     would also refuse another number of classes."""
     made = SimpleNamespace(classes=[["n", "a class"]] * classes)
-    monkeypatch.setattr(manifest, "read_manifest", lambda root: (made, {}))
+    monkeypatch.setattr(store, "Store", lambda root, check: made)
     typed = ["prepare.source=in", "data.root='my store'", "data.size=128"]
     job = SimpleNamespace(overrides=SimpleNamespace(task=typed))
     monkeypatch.setattr(next_command.HydraConfig, "get", lambda: job)
@@ -81,3 +84,27 @@ def test_fit_suggested_after_prepare_opens_the_store_that_was_made(
         said
         == f"next: python -m alexnet_pl fit -c imagenette 'data.root=my store' data.size=128 augment.crop=112{more}\n"
     )
+
+
+@pytest.mark.parametrize(("size", "crop"), [(128, 112), (72, 64), (64, 64), (32, 28)])
+def test_crop_that_is_suggested_is_one_that_the_network_takes(size: int, crop: int) -> None:
+    """AlexNet's layers leave nothing of fewer than 64 pixels; 32 is for the nets of CIFAR-10."""
+    assert suitable_crop(size) == crop
+    if size >= 64:
+        AlexNet(num_classes=2, crop=crop, width=0.1)
+
+
+def test_command_after_verify_names_the_address_of_a_remote_store(
+    config: Compose,
+    tiny_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its description is in the cache, not at a path made of the address."""
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    monkeypatch.setattr(next_command, "recipe_words", lambda: ["imagenette"])
+    monkeypatch.setattr(next_command, "typed_overrides", list)
+    cfg = config("imagenette", "command=verify", f"data.root=file://{tiny_store}", "augment.crop=67", "data.size=72")
+    next_command.suggest_next(registry.find("verify"), tmp_path, cfg)
+    assert capsys.readouterr().out == f"next: python -m alexnet_pl fit -c imagenette data.root=file://{tiny_store}\n"

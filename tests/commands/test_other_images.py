@@ -38,7 +38,7 @@ def renamed(tiny_run: Path, tmp_path: Path) -> Path:
     return out
 
 
-def make_set(tmp_path: Path, name: str, folders: list[str]) -> Path:
+def make_set(tmp_path: Path, name: str, folders: list[str], size: int = 72) -> Path:
     chance = np.random.default_rng(0)
     for folder in folders:
         (tmp_path / "copy" / folder).mkdir(parents=True)
@@ -46,7 +46,7 @@ def make_set(tmp_path: Path, name: str, folders: list[str]) -> Path:
             pixels = chance.integers(0, 256, (9, 9, 3), dtype=np.uint8)
             Image.fromarray(pixels).resize((80, 72)).save(tmp_path / "copy" / folder / f"{i}.png")
     root = tmp_path / "store"
-    words = [f"data.name={name}", f"data.root={root}", "data.size=72", f"prepare.source={tmp_path / 'copy'}"]
+    words = [f"data.name={name}", f"data.root={root}", f"data.size={size}", f"prepare.source={tmp_path / 'copy'}"]
     prepare(compose("ilsvrc2012", [*words, "prepare.allow_incomplete=true"]), tmp_path)
     return root
 
@@ -94,8 +94,16 @@ def test_reproduce_tests_other_images_after_the_runs_own(tiny_run: Path, tmp_pat
 def test_imagenet_v2_indices_refer_to_sorted_ids() -> None:
     classes = [["n3", "c"], ["n1", "a"], ["n2", "b"]]
     assert class_rows(classes, [["0000", "0"], ["0001", "1"], ["0002", "2"]], "v2") == [1, 2, 0]
-    with pytest.raises(UserError, match="names 2 of 1,000 classes by their positions; the network has 3 classes"):
+    with pytest.raises(UserError, match="names its 2 classes by positions, 0000 to 0001; the network has 3 classes"):
         class_rows(classes, [["0000", "0"], ["0001", "1"]], "v2")
+
+
+@pytest.mark.parametrize("ids", [["0", "1", "2"], ["00000", "00001", "00002"], ["0002", "0001", "0000"]])
+def test_ids_of_digits_are_looked_up_before_positions(ids: list[str]) -> None:
+    """Classes of tables without names are numbers; folders may be."""
+    classes = [[identity, "a class"] for identity in ids]
+    assert class_rows(classes, classes, "own") == [0, 1, 2]
+    assert class_rows(classes, classes[2:] + classes[:1], "own") == [2, 0]
 
 
 def test_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) -> None:
@@ -106,6 +114,14 @@ def test_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) ->
     with pytest.raises(UserError, match=r"test.labels: of ILSVRC-2012's validation images"):
         run(compose(str(renamed), [*CPU, f"test.data={root}", "test.labels=real.json"]), "test", renamed,
             renamed / "checkpoints/last.ckpt")  # fmt: skip
+
+
+def test_store_of_another_size_is_named_by_its_key(renamed: Path, tmp_path: Path) -> None:
+    root = make_set(tmp_path, "imagenet_a", [WNIDS[0]], size=80)
+    cfg = compose(str(renamed), [*CPU, f"test.data={root}"])
+    says = rf"^test.data={root}: images of 80 pixels, but .* on 72; prepare them with data.size=72$"
+    with pytest.raises(UserError, match=says):
+        run(cfg, "test", renamed, renamed / "checkpoints/last.ckpt")
 
 
 def test_missing_store_of_other_images_is_named(renamed: Path, tmp_path: Path) -> None:

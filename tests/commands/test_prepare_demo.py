@@ -1,5 +1,6 @@
 """`fit` draws the demo once, and `prepare` repeats nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,18 @@ def test_one_unreadable_image_is_singular(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "odd.json").write_text('[{"name": "a.jpg", "done": "left out", "what": "not an image"}]')
     report_nonstandard({"odd": 0, "unreadable": 1}, tmp_path)
     assert "1 unreadable image left out, 0 of other formats converted to RGB" in capsys.readouterr().out
+
+
+def test_messages_that_differ_in_numbers_are_one_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a broken copy nearly every message has a number of its own."""
+    gray = [{"name": f"g{i}", "done": "converted to RGB", "what": "JPEG L"} for i in range(7)]
+    cut = [{"name": f"c{i}", "done": "left out", "what": f"truncated ({i:,} bytes left)"} for i in range(2000)]
+    rare = [{"name": chr(97 + i), "done": "left out", "what": f"reason {chr(97 + i)}"} for i in range(12)]
+    (tmp_path / "odd.json").write_text(json.dumps([*gray, *cut, *rare]))
+    report_nonstandard({"odd": 7, "unreadable": 2012}, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "  left out, truncated (0 bytes left): c0, c1, c2, c3, c4 and 1,995 more",
+        "  converted to RGB, JPEG L: g0, g1, g2, g3, g4 and 2 more",
+    ]
+    assert lines[9:11] == ["  left out, reason h: h", "  and 4 more kinds"]

@@ -177,6 +177,21 @@ def test_lossless_formats_are_read_exactly(kind: str) -> None:
     assert kind in odd
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_tiff_of_unknown_range_is_refused(dtype: type) -> None:
+    """Numbers from 0 to 1, or to 200 of 2³², would be black."""
+    picture = Image.fromarray(np.linspace(0, 200, 64).reshape(8, 8).astype(dtype))
+    with pytest.raises(ValueError, match=r"^TIFF (F|I), pixels of 32 bits: convert it to 8 bits$"):
+        decode(encoded(picture, "TIFF"))
+
+
+@pytest.mark.parametrize(("kind", "order"), [("TIFF", "<u2"), ("TIFF", ">u2"), ("PNG", "<u2"), ("PPM", "<u2")])
+def test_gray_images_of_16_bits_are_scaled_to_8(kind: str, order: str) -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (24, 32)).astype(np.uint16)
+    image, _ = decode(encoded(Image.fromarray((257 * gray).astype(order)), kind))
+    assert np.array_equal(image, np.stack(3 * [gray]))
+
+
 def test_postscript_is_refused_before_a_program_is_started() -> None:
     with pytest.raises(ValueError, match=r"^not an image$"):
         decode(encoded(noise(64, 48), "EPS"))

@@ -4,14 +4,16 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
+GZIP = b"\x1f\x8b"
 GZIP_SUFFIXES = (".tar.gz", ".tgz")
 TAR_SUFFIXES = (".tar", *GZIP_SUFFIXES)
 
@@ -58,10 +60,35 @@ class FileRange:
 
 
 def list_members(location: ByteLocation) -> Iterator[Member]:
-    """List the regular files of a tar archive, in its order; links, devices and folders are skipped.
+    """List the regular files of a tar archive, in its order, then those that are hard links to them; symbolic links,
+    devices and folders are skipped.
 
-    Raises UserError, naming the file, if the archive is corrupt or truncated.
+    Raises UserError, naming the file, if the archive is corrupt or truncated, or if the target of a hard link is not in
+    it.
     """
+    links: dict[str, list[str]] = {}
+    for member, target in read_headers(location):
+        if target:
+            links.setdefault(normal_path(target), []).append(member.path)
+        else:
+            yield member
+    if not links:
+        return
+    for member, target in read_headers(location):  # again, so that the places of other members need no memory
+        for path in [] if target else links.pop(normal_path(member.path), []):
+            yield Member(Path(path).name, member.location, path)
+    for target, (path, *_) in links.items():
+        raise UserError(
+            f"prepare.source: {location.path}: {path} is a link to {target}, which is not in it; get it again"
+        )
+
+
+def normal_path(path: str) -> str:
+    return str(PurePosixPath(path))
+
+
+def read_headers(location: ByteLocation) -> Iterator[tuple[Member, str]]:
+    """Yield (member, "") of each regular file, and (member, path of its target) of each hard link."""
     size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
         with (
@@ -71,11 +98,14 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
             for info in tar:
                 if size is not None and info.offset_data + info.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                if info.isreg() and not is_desktop_file(Path(info.name).name):
+                if (info.isreg() or info.islnk()) and not is_desktop_file(Path(info.name).name):
                     member_location = ByteLocation(
                         location.path, location.start + info.offset_data, info.size, location.compression
                     )
-                    yield Member(Path(info.name).name, member_location, info.name)
+                    yield (
+                        Member(Path(info.name).name, member_location, info.name),
+                        info.linkname if info.islnk() else "",
+                    )
                 tar.members.clear()  # tarfile keeps all members otherwise
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if location.compression and location.size is None:
@@ -99,8 +129,16 @@ def check_end(file: IO[bytes], position: int) -> None:
 
 
 def whole_archive(path: Path) -> ByteLocation:
-    """Location of a whole archive, gzipped if it is named .tar.gz or .tgz."""
-    return ByteLocation(path, compression="gzip" if path.name.endswith(GZIP_SUFFIXES) else "")
+    """Location of a whole archive, gzipped or not."""
+    return ByteLocation(path, compression="gzip" if is_gzipped(path) else "")
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether a file begins like gzip; for a remote file, whose start would take a request, whether it is named so."""
+    if is_remote(path) or not path.is_file():
+        return path.name.endswith(GZIP_SUFFIXES)
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
 
 
 def list_class_archives(path: Path) -> Iterator[tuple[str, ByteLocation]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from alexnet_pl.data.archives.remote import open_binary
-from alexnet_pl.data.archives.tar import GZIP_SUFFIXES
+from alexnet_pl.data.archives.tar import is_gzipped
 from alexnet_pl.errors import UserError, reason
 
 LARGEST = 2**27  # bytes; the largest list of ILSVRC's detection kit has 2 million
@@ -24,7 +24,7 @@ def stream_files(path: Path, accept: Callable[[str], bool], key: str) -> Iterato
     try:
         with ExitStack() as stack:
             file, mode = stack.enter_context(open_binary(path)), "r|*"
-            if path.name.endswith(GZIP_SUFFIXES):
+            if is_gzipped(path):
                 file, mode = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file))), "r|"
             with tarfile.open(fileobj=file, mode=mode) as tar:  # type: ignore[call-overload]
                 for member in tar:

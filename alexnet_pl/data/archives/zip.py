@@ -94,6 +94,8 @@ def read_entry(file: IO[bytes]) -> tuple[ZipMember, str]:
     if mark != b"PK\1\2":
         raise CorruptZipError("its central directory ends early")
     text = file.read(name).decode("utf-8" if flags & UTF8 else "cp437", "surrogateescape")
+    if "/" not in text:  # some programs for Windows write its separator
+        text = text.replace("\\", "/")
     size, start = read_64bit_sizes(file.read(extra), size, packed, start)
     file.seek(comment, 1)
     problem = "" if method in (STORED, DEFLATED) else f"compressed by method {method}"

@@ -18,6 +18,11 @@ CROP_POSITIONS = {  # (row, column) of the top left corner of each view, in unit
 }
 
 
+def suitable_crop(size: int) -> int:
+    """Crop of images of `size` pixels: 224 of 256 in §5.1; 64 is the least for the paper's layers."""
+    return max(size * 7 // 8, 64) if size >= 64 else size * 7 // 8
+
+
 class Draws(NamedTuple):
     """Random numbers for augmenting N images."""
 
@@ -80,9 +85,7 @@ class Augment(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
-            raise ValueError(
-                f"crop={crop}: at most the stored size, {size} pixels; the paper's share of it is crop={size * 7 // 8}"
-            )
+            raise ValueError(f"crop={crop}: at most the stored size, {size} pixels, such as crop={suitable_crop(size)}")
         if noise_scale not in NOISE_SCALES:
             raise ValueError(f"noise_scale={noise_scale}: one of {', '.join(NOISE_SCALES)}")
         if mean not in MEANS:

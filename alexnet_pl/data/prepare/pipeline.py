@@ -25,9 +25,15 @@ from alexnet_pl.errors import UserError, reason
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Detect the form of the source and list it: (name of the form, listing). Raises UserError if it cannot be read."""
     try:
-        return find_source(options)
+        form, source = find_source(options)
     except OSError as error:
         raise UserError(f"prepare.source: {reason(error)}") from error
+    if options.synsets and form != ARCHIVES:
+        raise UserError(
+            f"prepare.synsets: only classes of {ARCHIVES} can be chosen, but {options.source or options.name} holds "
+            f"{form}; remove the key"
+        )
+    return form, source
 
 
 def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:

@@ -109,7 +109,7 @@ class Plan:
         for split, split_plan in split_plans.items():
             split_plan.check_names()
             if not split_plan.count:
-                raise UserError(f"prepare.source: not one image of {split}")
+                raise describe_empty(split, source)
         self.folder = folder
         self.shards = [shard for each in split_plans.values() for shard in each.shards()]
         self.counts = {split: each.count for split, each in split_plans.items()}
@@ -126,6 +126,14 @@ class Plan:
         for path, before in self.archives.items():
             if version_of(path) != before:
                 raise UserError(f"prepare.source: {path} changed while it was read; prepare again when it is complete")
+
+
+def describe_empty(split: str, source: DatasetListing) -> UserError:
+    """The error for a split without images, which names the share if that leaves none."""
+    if source.held_out is None:
+        return UserError(f"prepare.source: not one image of {split}")
+    advice = f"choose a {'larger' if split == 'val' else 'smaller'} share"
+    return UserError(f"prepare.val_share={source.held_out:g}: leaves not one image of {split}; {advice}")
 
 
 Sized = tuple[str, ImageRecord, int | None]  # split, record, and size as `record_size` has it

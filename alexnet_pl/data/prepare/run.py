@@ -24,6 +24,7 @@ from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
 from alexnet_pl.locks import exclusive_lock, lock
@@ -57,15 +58,14 @@ def prepare(
             plan.check_unchanged()
             if part.of > 1:
                 return None
-            with exclusive_lock(partial / "lock"):
-                manifest = finalize(source, plan, partial, settings) if partial.exists() else {}
-                if manifest:
-                    if root.exists():
-                        root.rmdir()
-                    partial.rename(root)
+            manifest = finish_store(source, plan, partial, root, settings)
         remove_leftovers(root)
+    except FileNotFoundError as error:
+        if (finished := read_finished(root, settings)) is None:
+            raise explain_os_error(root, error) from error
+        return finished  # by another process, which moved the folder as this one wrote to it
     except OSError as error:
-        raise UserError(f"data.root: {root}: {os_error_message(error)}; {describe_progress(partial)}") from error
+        raise explain_os_error(root, error) from error
     except BrokenProcessPool as error:
         raise UserError(
             f"prepare.workers: a worker was killed; use fewer if memory ran out; {describe_progress(partial)}"
@@ -73,7 +73,31 @@ def prepare(
     except (KeyboardInterrupt, SystemExit):  # the command line turns signals into SystemExit
         print(f"interrupted; {describe_progress(partial)}", flush=True)
         raise
-    return manifest or json.loads((root / "store.json").read_text())
+    return manifest or read_finished(root, settings)
+
+
+def finish_store(
+    source: DatasetListing, plan: Plan, partial: Path, root: Path, settings: StoreSettings
+) -> dict[str, Any]:
+    """Merge the shards and move the store to `root`; return its manifest, {} if another process has just done so."""
+    with exclusive_lock(partial / "lock"):
+        if not partial.exists():
+            return {}
+        manifest = finalize(source, plan, partial, settings)
+        if root.exists():
+            root.rmdir()
+        partial.rename(root)
+        return manifest
+
+
+def read_finished(root: Path, settings: StoreSettings) -> dict[str, Any] | None:
+    """Manifest of the store that another process has finished with these settings; None if there is none."""
+    try:
+        manifest = json.loads((root / DESCRIPTION).read_text())
+    except FileNotFoundError:
+        return None
+    wanted = {"name": settings.name, "size": settings.size, "encoding": settings.encoding.describe()}
+    return manifest if all(manifest[key] == value for key, value in wanted.items()) else None
 
 
 def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
@@ -194,6 +218,11 @@ def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
 def describe_progress(partial: Path) -> str:
     done = len(list(partial.glob("*.npz")))
     return f"{done} shards are finished; the same command resumes" if done else "no shard was finished"
+
+
+def explain_os_error(root: Path, error: OSError) -> UserError:
+    progress = describe_progress(root.with_name(root.name + ".partial"))
+    return UserError(f"data.root: {root}: {os_error_message(error)}; {progress}")
 
 
 def os_error_message(error: OSError) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.progress import track
 
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files, list_small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, list_small_files
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.runtime import cores
 
@@ -17,7 +17,7 @@ def find_corrupt(store: Store) -> Iterator[str]:
 
     If store.json itself was changed, its checksums say nothing about the other files.
     """
-    corrupt = corrupt_files(store.description, store.root)
+    corrupt = store.find_corrupt_small()
     for name in corrupt:
         yield f"{store.root / name}: {'corrupt' if (store.root / name).is_file() else 'missing'}"
     if DESCRIPTION in corrupt:

@@ -24,7 +24,7 @@ from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError
 
-FIRST = 64  # members that show whether an archive has class folders; lists may come first
+FIRST = 64  # members of a tar, or images of a zip, that show whether it has class folders; lists may come first
 SPLIT_FOLDER = re.compile(rf"(?:.*[-_])?({'|'.join(SPLITS)})")
 
 
@@ -46,9 +46,19 @@ def find_folder_archives(source: Path) -> list[Path]:
 
 
 def has_class_folder(path: Path) -> bool:
-    first = (PurePosixPath(member.path) for member in islice(list_copied_files(path), FIRST))
+    has_list = path.suffix == ".zip"  # so that other files before the images take no time
+    found = list_archive(path, is_image_path) if has_list else list_copied_files(path)
+    first = (PurePosixPath(member.path) for member in islice(found, FIRST))
     folders = {image.parent for image in first if is_image(Path(image.name)) and image.parent.name}
-    return any(not split_of(folder.name) for folder in folders)
+    named = split_of_archive(path)
+    flat = {folder for folder in folders if is_split_folder(folder.name, named)}
+    if named:  # as photos_test/1.jpg in photos_test.tar
+        flat |= {folder for folder in folders if folder.name == path.name.partition(".")[0]}
+    return any(split_of(folder.parent.name) for folder in folders) or folders > flat
+
+
+def is_image_path(path: str) -> bool:
+    return is_image(Path(PurePosixPath(path).name))
 
 
 def list_copied_files(path: Path) -> Iterator[Member]:
@@ -79,26 +89,41 @@ def read_archived_folders(source: Path, archives: list[Path], val_share: float |
 
 def list_images(path: Path, passed_over: PassedOver) -> Iterator[ArchivedImage]:
     others = passed_over.setdefault(path, Counter())
-    named = SPLIT.search(path.name)
+    split = split_of_archive(path)
     for member in list_copied_files(path):
         if is_image(Path(member.name)):
-            yield locate_image(member, SPLITS[named[1]] if named else "")
+            yield locate_image(member, split)
         else:
             others[Path(member.name).suffix.lower()] += 1
 
 
 def locate_image(member: Member, split: str) -> ArchivedImage:
-    """Find the split and class of an image from its path. `split`: that of the archive's name, if any."""
+    """Find the split and class of an image from its path. `split`: that of the archive's name, if any.
+
+    A class may be named like a split, as bullet_train: the folder above it is asked first.
+    """
     *folders, name = PurePosixPath(member.path).parts
     if folders[-1:] == [INNER] and len(folders) > 1:
         del folders[-1]
-    if folders and (own := split_of(folders[-1])):  # without labels
-        return ArchivedImage(own, "", f"{folders[-1]}/{name}", "/".join(folders[:-1]), member.location)
     prefix, root = f"{split}/" if split else "", folders[:-1]
     if root and (own := split_of(root[-1])):
         split, prefix, root = own, f"{root[-1]}/", root[:-1]
+    elif folders and is_split_folder(folders[-1], split):
+        return ArchivedImage(split_of(folders[-1]), "", f"{folders[-1]}/{name}", "/".join(root), member.location)
     folder = folders[-1] if folders else ""
     return ArchivedImage(split, folder, f"{prefix}{folder}/{name}", "/".join(root), member.location)
+
+
+def split_of_archive(path: Path) -> str:
+    """Split in the name of an archive, "" if there is none."""
+    match = SPLIT.search(path.name)
+    return SPLITS[match[1]] if match else ""
+
+
+def is_split_folder(folder: str, split: str) -> bool:
+    """Whether images directly in `folder` have no class, since it holds a split. `split`: that of the archive's name,
+    in which test/ is a class of train.tar."""
+    return SPLITS.get(folder) == split if split else folder in SPLITS
 
 
 def split_of(folder: str) -> str:

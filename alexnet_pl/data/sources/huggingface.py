@@ -17,9 +17,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
+from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, PassedOver
 from alexnet_pl.data.sources.packed_rows import read_shard_rows
 from alexnet_pl.data.sources.row_listing import list_rows
 from alexnet_pl.data.sources.split_files import (
@@ -67,8 +68,10 @@ def read_shards(files: Mapping[str, list[Path]], options: CopyOptions) -> Datase
         absent = [split for split, count in expected.items() if count and split not in files]
         missing += [f"all files of {split}" for split in absent if split != "val"]
     missing = check_complete(folder, missing, options.allow_incomplete)
-    listing = list_rows(folder, files, read_shard_rows, [], share)
-    return replace(listing, expected={} if listing.held_out is not None else expected, missing=missing)
+    passed_over: PassedOver = {}
+    listing = list_rows(folder, files, partial(read_shard_rows, passed_over=passed_over), [], share)
+    expected = {} if listing.held_out is not None else expected
+    return replace(listing, expected=expected, missing=missing, passed_over=passed_over)
 
 
 def read_info(path: Path) -> tuple[dict[str, int], list[str]]:

@@ -16,9 +16,9 @@ from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPELLINGS
 from alexnet_pl.errors import UserError
 
-SUFFIXES = {
-    ".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff",
-}  # fmt: skip
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff",
+)  # fmt: skip
 INNER = "images"  # folder within a class folder that may hold its images, as in tiny-ImageNet's train/
 
 
@@ -128,7 +128,13 @@ def list_unlabelled_images(root: Path, found: Mapping[str, Mapping[str, Path]]) 
 
 
 def find_class_folders(root: Path) -> dict[str, Path]:
-    return {path.name: path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    """Folders in `root` by name. Raises UserError for a link to nothing, which may be a class that would be lost."""
+    paths = [path for path in root.iterdir() if not path.name.startswith(".")]
+    folders = {path.name: path for path in paths if path.is_dir()}
+    for path in paths:
+        if path.name not in folders and not path.suffix and path.is_symlink() and not path.exists():
+            raise UserError(f"prepare.source: {path} is a link to {path.readlink()}, which does not exist")
+    return folders
 
 
 def has_images(folder: Path) -> bool:

@@ -5,13 +5,23 @@ images are added; a larger share only adds images to `val`.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 
 from alexnet_pl.data.sources.base import ImageRecord, LazyRecords
 
+IMAGENET_NAME = re.compile(r"n\d{8}_\d+\.\w+")
+
 
 def is_held_out(name: str, share: float) -> bool:
-    """Whether the image `name` is in the fraction `share`, 0 to 1, that is held out for validation."""
+    """Whether the image `name` is in the fraction `share`, 0 to 1, that is held out for validation.
+
+    The folders above a file name of ImageNet do not count, so that archives of synsets, trees unpacked from them and
+    tables of them have the same split.
+    """
+    own = PurePosixPath(name).name
+    name = own if IMAGENET_NAME.fullmatch(own) else name
     return int.from_bytes(hashlib.sha256(name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64 < share
 
 

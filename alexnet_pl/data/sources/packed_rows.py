@@ -1,7 +1,9 @@
 """Images of a Parquet or Arrow file, an archive or a WebDataset shard, and their names."""
 
 import json
+import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -12,9 +14,11 @@ from alexnet_pl.data.archives.arrow import read_images
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.parquet import read_labels
 from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
+from alexnet_pl.data.sources.base import PassedOver
+from alexnet_pl.data.sources.image_folder import SUFFIXES, is_image
 from alexnet_pl.errors import UserError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+WNID_IN_NAME = re.compile(rf"(?<![A-Za-z0-9]){WNID.pattern}(?!\d)")  # scan20230115_001.jpg has none
 
 
 class SourceRow(NamedTuple):
@@ -58,34 +62,40 @@ def are_unique(names: Iterable[str]) -> bool:
 
 def find_wnid(name: str) -> str | None:
     """Find the last wnid in a name: n01440764_10026_n01440764.JPEG, ILSVRC2012_val_00000001_n01751748.JPEG."""
-    wnids = WNID.findall(PurePosixPath(name).name)
+    wnids = WNID_IN_NAME.findall(PurePosixPath(name).name)
     return wnids[-1] if wnids else None
 
 
 def read_archive_rows(path: Path) -> Iterator[SourceRow]:
     for member in list_members(whole_archive(path)):
-        if member.name.lower().endswith(IMAGE_SUFFIXES):
+        if is_image(Path(member.name)):
             yield SourceRow(member.path, find_wnid(member.name), None, member.location)
 
 
-def read_shard_rows(path: Path) -> Iterator[SourceRow]:
-    """Read a WebDataset shard: the files of a sample are adjacent and share their path up to the name's first dot."""
+def read_shard_rows(path: Path, passed_over: PassedOver) -> Iterator[SourceRow]:
+    """Read a WebDataset shard: the files of a sample are adjacent and share their path up to the name's first dot.
+
+    Those of labeled samples without an image that can be read are counted in `passed_over`.
+    """
+    others = passed_over.setdefault(path, Counter())
     sample: dict[str, Member] = {}
     key = None
     for member in list_members(whole_archive(path)):
         stem, _, kind = member.name.partition(".")
         stem = str(PurePosixPath(member.path).with_name(stem))
         if stem != key and sample:
-            yield from read_sample(path, str(key), sample)
+            yield from read_sample(path, str(key), sample, others)
             sample = {}
         key, sample[f".{kind.lower()}"] = stem, member
     if sample:
-        yield from read_sample(path, str(key), sample)
+        yield from read_sample(path, str(key), sample, others)
 
 
-def read_sample(path: Path, key: str, sample: Mapping[str, Member]) -> Iterator[SourceRow]:
-    image = next((sample[kind] for kind in IMAGE_SUFFIXES if kind in sample), None)
+def read_sample(path: Path, key: str, sample: Mapping[str, Member], others: Counter[str]) -> Iterator[SourceRow]:
+    image = next((sample[kind] for kind in SUFFIXES if kind in sample), None)
     if image is None:
+        if ".cls" in sample:
+            others.update({*sample} - {".cls", ".json"} or [".cls"])
         return
     metadata = parse_json(path, key, sample[".json"].location.read()) if ".json" in sample else {}
     if not isinstance(metadata, dict):

@@ -9,6 +9,7 @@ from alexnet_pl.errors import UserError
 SPELLINGS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # of splits, in copies
 SPLITS = {name: split for split, names in SPELLINGS.items() for name in names}
 SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=[-_.\d]|$)")
+PART = re.compile(r"(.*-)(\d+)-of-(\d+)(-[0-9a-f]{16})?(\..*)?")
 ADVICE = "download it again, or prepare the files you have with prepare.allow_incomplete=true"
 
 
@@ -48,13 +49,14 @@ def find_missing_validation(files: Mapping[str, list[Path]], val_share: float | 
 
 
 def find_missing_parts(files: Mapping[str, list[Path]]) -> list[str]:
-    """Names of missing files, given that names state the number of files, as train-00000-of-00294.parquet."""
+    """Names of missing files, given that names state the number of files, as train-00000-of-00294.parquet or, with a
+    digest of the file, train-00000-of-00003-6a0b5e4e1b8b0b0b.parquet."""
     missing = []
     for paths in files.values():
-        parts = [match for path in paths if (match := re.match(r"(.*-)(\d+)-of-(\d+)(\..*)?$", path.name))]
+        parts = [match for path in paths if (match := PART.fullmatch(path.name))]
         for count in {int(match[3]) for match in parts}:
             present = {int(match[2]) for match in parts if int(match[3]) == count}
-            begin, _, width, end = parts[0][1], parts[0][2], len(parts[0][3]), parts[0][4] or ""
+            begin, width, end = parts[0][1], len(parts[0][3]), ("-*" if parts[0][4] else "") + (parts[0][5] or "")
             absent = sorted(set(range(count)) - present)
             missing += [f"{begin}{number:0{width}d}-of-{count:0{width}d}{end}" for number in absent]
     return missing

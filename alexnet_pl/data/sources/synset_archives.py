@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.members import list_archive
 from alexnet_pl.data.archives.tar import (
     TAR_SUFFIXES,
     WNID,
@@ -18,7 +19,6 @@ from alexnet_pl.data.archives.tar import (
     is_desktop_file,
     list_class_archives,
     list_members,
-    whole_archive,
 )
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.name_split import is_held_out
@@ -46,11 +46,14 @@ def find_archives(source: Path) -> list[Path]:
 
 
 def check_synset_archive(path: Path) -> None:
-    if WNID.match(path.name):
+    is_zip = path.suffix == ".zip"
+    if WNID.match(path.name) and not is_zip:
         return
-    first = [member.path for member in islice(list_members(whole_archive(path)), FIRST)]
-    if first and not any(WNID.match(Path(name).name) and name.endswith(".tar") for name in first):
-        problem = f"begins with {first[0]}, not with archives of synsets (n########.tar)"
+    first = [member.path for member in islice(list_archive(path, lambda name: True), FIRST)]
+    has_synsets = any(WNID.match(Path(name).name) and name.endswith(".tar") for name in first)
+    if is_zip or (first and not has_synsets):
+        problem = f"begins with {first[0] if first else 'nothing'}, not with archives of synsets (n########.tar)"
+        problem = "holds archives of synsets, but is itself no tar archive" if is_zip and has_synsets else problem
         raise UserError(f"prepare.source: {path} {problem}; unpack it, and give the folder")
 
 

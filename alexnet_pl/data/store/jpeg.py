@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from alexnet_pl.data.images import decode_batch, decode_into
-from alexnet_pl.data.store.file_limit import allow_open_files
+from alexnet_pl.data.store.file_limit import allow_late_opening
 from alexnet_pl.data.store.raw import REPAIR, advise_willneed, check_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
@@ -93,8 +93,12 @@ class JpegReader:
         self.per_shard = self.counts[0]
         for number, path in enumerate(self.paths):
             check_size(path, shard_bytes(index[number * self.per_shard :][: self.counts[number], 1]))
-        allow_open_files(self.paths[0], len(self.paths))
         self.shards: dict[int, mmap.mmap] = {}
+        allow_late_opening(self, self.paths[0])
+
+    @property
+    def unopened(self) -> int:
+        return len(self.paths) - len(self.shards)
 
     @cached_property
     def threads(self) -> ThreadPoolExecutor:

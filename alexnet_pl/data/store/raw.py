@@ -16,7 +16,10 @@ from alexnet_pl.data.store.file_limit import allow_open_files
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
-REPAIR = "`verify` lists all corrupt files, `prepare prepare.repair=true` repairs them"
+REPAIR = (
+    "`verify` lists all corrupt files, or downloads them again if the store is remote; `prepare prepare.repair=true` "
+    "repairs those of a local store"
+)
 TWO_THREADS_FROM = 4 << 20  # bytes of a batch
 
 

@@ -56,6 +56,13 @@ class Mirror:
                 f"data.root: {self.url}: checksum mismatch after download: labels, names or statistics are corrupt"
             )
 
+    def fetch_small_again(self, description: JsonObject, corrupt: list[str]) -> None:
+        """Download corrupt files of the cache again: all if their checksums do not show which. Raises UserError if
+        their fingerprint still differs."""
+        for name in list_small_files(description) if DESCRIPTION in corrupt else corrupt:
+            (self.root / name).unlink(missing_ok=True)
+        self.fetch_small(description)
+
     def fetch(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
         """Download the files that are not cached, and check those with a checksum in `hashes`.
 

@@ -45,7 +45,7 @@ class Store:
         self.fingerprint, self.encoding = self.manifest.fingerprint, parse_encoding(self.manifest.encoding)
         if self.mirror:
             self.mirror.fetch_small(self.description)
-        if check and (corrupt := corrupt_files(self.description, self.root)):
+        if check and (corrupt := self.find_corrupt_small()):
             raise corruption_error(self.root, corrupt)
         self.opened: dict[str, Split] = {}
         self.opened_whole: dict[str, WholeSplit] = {}
@@ -106,6 +106,14 @@ class Store:
         (self.root / shard).unlink(missing_ok=True)
         self.mirror.fetch([shard], {shard: self.manifest.splits[name].blake3[number]})
         return True
+
+    def find_corrupt_small(self) -> list[str]:
+        """Names of small files that are missing or corrupt; those of a remote store are downloaded again first."""
+        corrupt = corrupt_files(self.description, self.root)
+        if self.mirror is None or not corrupt:
+            return corrupt
+        self.mirror.fetch_small_again(self.description, corrupt)
+        return corrupt_files(self.description, self.root)
 
     @cached_property
     def mean(self) -> np.ndarray:

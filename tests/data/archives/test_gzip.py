@@ -1,12 +1,14 @@
 """Compressed archives: checksums are verified although images are read at random offsets."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from copies import Files, kaggle_tar, numbered, packed, tar, write
 
+from alexnet_pl.data.archives.tar_stream import stream_files
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
@@ -49,3 +51,13 @@ def test_large_archive_of_several_streams_is_read(tmp_path: Path) -> None:
     listed = read_source(tmp_path / "copy")[1].splits["train"]
     found = {record.name.removeprefix("train/"): record.location.read() for record in listed}
     assert found == files
+
+
+@pytest.mark.parametrize("name", ["kit.tar", "kit.tar.gz"])
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_lists_are_read_whatever_the_archive_is_named(
+    name: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    files: Files = {"a.txt": b"a", "b.xml": b"b"}
+    path = write(tmp_path, {name: pack(tar(files))}) / name
+    assert dict(stream_files(path, lambda inside: inside.endswith(".txt"), "prepare.source")) == {"a.txt": b"a"}

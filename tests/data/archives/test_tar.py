@@ -1,13 +1,17 @@
 """Tar archives: read in place; links are never followed."""
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
 
+import pytest
 from copies import archives, photo, train_images, write
 
+from alexnet_pl.data.archives.tar import list_members, whole_archive
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.forms import read_source
+from alexnet_pl.errors import UserError
 
 
 def test_links_and_paths_that_lead_out_of_an_archive_are_never_followed(tmp_path: Path) -> None:
@@ -32,3 +36,28 @@ def test_archive_is_read_in_place(tmp_path: Path) -> None:
     for item in source.splits["train"]:
         wnid, name = item.name.split("/")[1:]
         assert item.location.read() == train_images()[wnid][name]
+
+
+def linked_archive(target: str) -> bytes:
+    """A class of two images, of which the first is a hard link, as GNU tar writes the second name of a file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        link, member = tarfile.TarInfo("./n01000001_2.JPEG"), tarfile.TarInfo("./n01000001_1.JPEG")
+        link.type, link.linkname, member.size = tarfile.LNKTYPE, target, len(photo(9))
+        archive.addfile(link)
+        archive.addfile(member, io.BytesIO(photo(9)))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_hard_linked_files_are_read_from_their_target(suffix: str, tmp_path: Path) -> None:
+    data = linked_archive("n01000001_1.JPEG")
+    copy = write(tmp_path, {f"x.{suffix}": gzip.compress(data) if suffix == "tar.gz" else data})
+    found = {member.path: member.location.read() for member in list_members(whole_archive(copy / f"x.{suffix}"))}
+    assert found == {"./n01000001_1.JPEG": photo(9), "./n01000001_2.JPEG": photo(9)}
+
+
+def test_hard_link_that_leads_out_of_an_archive_is_named(tmp_path: Path) -> None:
+    copy = write(tmp_path, {"x.tar": linked_archive("/etc/passwd")})
+    with pytest.raises(UserError, match=r"x.tar: ./n01000001_2.JPEG is a link to /etc/passwd, which is not in it"):
+        list(list_members(whole_archive(copy / "x.tar")))

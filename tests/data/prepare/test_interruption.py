@@ -148,6 +148,34 @@ def test_first_of_two_concurrent_runs_decides_the_settings(source: DatasetListin
     assert not list((tmp_path / "store").glob("users")) + list((tmp_path / "store").glob("*lock"))
 
 
+@pytest.mark.parametrize("moment", ["train/a/0.jpg", "val/c/0.jpg"])
+def test_second_of_two_equal_runs_returns_the_store_of_the_first(
+    source: DatasetListing, tmp_path: Path, moment: str
+) -> None:
+    """The other process finishes as this one reads an image: the folder of the shards is moved."""
+    ahead = make(source, tmp_path / "other")
+
+    def overtaken(item: ImageRecord) -> tuple[np.ndarray, str]:
+        if item.name == moment:
+            (tmp_path / "other").rename(tmp_path / "store")
+            shutil.rmtree(tmp_path / "store.partial")
+        return READ(item)
+
+    assert make(source, tmp_path / "store", overtaken) == ahead
+
+
+def test_store_of_another_size_that_appears_meanwhile_is_no_success(source: DatasetListing, tmp_path: Path) -> None:
+    def overtaken(item: ImageRecord) -> tuple[np.ndarray, str]:
+        if item.name == "val/c/0.jpg":
+            make(source, tmp_path / "other", name="other")
+            (tmp_path / "other").rename(tmp_path / "store")
+            shutil.rmtree(tmp_path / "store.partial")
+        return READ(item)
+
+    with pytest.raises(UserError, match=r"^data.root: \S+/store: No such file or directory; no shard was finished"):
+        make(source, tmp_path / "store", overtaken)
+
+
 def test_store_started_from_other_images_is_not_resumed(source: DatasetListing, tmp_path: Path) -> None:
     prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2))
     val = list(source.splits["val"])

@@ -1,5 +1,7 @@
 """Class folders within archives: the store of the unpacked tree, every layout, and what is refused."""
 
+import gzip
+import io
 import tarfile
 import zipfile
 from pathlib import Path
@@ -63,3 +65,59 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert "class folders lie in several places" in refused(tmp_path, both | {"b/train/n01000001/1.JPEG": photo(1)})
     assert "n01000001 lies beside train, val" in refused(tmp_path, both | {"n01000001/1.JPEG": photo(1)})
     assert "no training images, only val" in refused(tmp_path, {f"val/{n}": d for n, d in val.items()})
+
+
+@pytest.mark.parametrize("form", ["one archive", "one per split", "inside a split"])
+def test_class_may_be_named_like_a_split(form: str, tmp_path: Path) -> None:
+    classes = ["apple", "bullet_train", "crash_test", "pear-val", *(["train"] if form == "inside a split" else [])]
+    trees: dict[str, Files] = {
+        split: {f"{name}/{split}{i}.jpg": photo(i) for name in classes for i in range(70)} for split in ("train", "val")
+    }
+    for split, files in trees.items():
+        write(tmp_path / f"tree/{split}", files)
+    whole: Files = {f"photos/{split}/{name}": data for split, files in trees.items() for name, data in files.items()}
+    packed: Files = {f"{split}.tar": tar(files) for split, files in trees.items()}
+    place = write(tmp_path / "packed", packed if form == "one per split" else {"photos.tar": tar(whole)})
+    found = read_source(place)[1]
+    assert [name for name, _ in found.classes] == classes
+    assert names_and_labels(found) == names_and_labels(read_source(tmp_path / "tree")[1])
+
+
+def test_class_named_like_a_split_in_an_archive_without_splits(tmp_path: Path) -> None:
+    files: Files = {f"{name}/{i}.jpg": photo(i) for name in ("bus", "crash_test") for i in range(20)}
+    place = write(tmp_path, {"photos.tar": tar(files)}) / "photos.tar"
+    found = read_source(place, CopyOptions(val_share=0.3))[1]
+    assert ([name for name, _ in found.classes], sorted(found.splits)) == (["bus", "crash_test"], ["train", "val"])
+
+
+def test_archive_of_unlabelled_images_beside_the_others_is_passed_over(tmp_path: Path) -> None:
+    files = {split: tar({f"x_{split}/a/{i}.jpg": photo(i) for i in range(2)}) for split in ("train", "val")}
+    place = write(tmp_path, {f"x_{split}.tar": data for split, data in files.items()})
+    write(place, {"x_test.tar": tar({"x_test/1.jpg": photo(1)})})
+    assert sorted(read_source(place)[1].splits) == ["train", "val"]
+
+
+def zipped(files: Files) -> bytes:
+    room = io.BytesIO()
+    with zipfile.ZipFile(room, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return room.getvalue()
+
+
+@pytest.mark.parametrize("form", ["separators of Windows", "lists first", "plain .tar.gz", "gzipped .tar"])
+def test_archive_that_is_written_or_named_unusually_is_read(form: str, tmp_path: Path) -> None:
+    train, val = folder_files()
+    files = {f"train/{name}": data for name, data in train.items()} | {f"val/{n}": d for n, d in val.items()}
+    write(tmp_path / "tree", files)
+    lists = {f"lists/{number}.xml": b"x" for number in range(100)}
+    packed: Files = {
+        "separators of Windows": {"x.zip": zipped({name.replace("/", "\\"): data for name, data in files.items()})},
+        "lists first": {"x.zip": zipped(lists | files)},
+        "plain .tar.gz": {"x.tar.gz": tar(files)},
+        "gzipped .tar": {"x.tar": gzip.compress(tar(files))},
+    }[form]
+    found = read_source(next(write(tmp_path / "packed", packed).iterdir()))[1]
+    assert names_and_labels(found) == names_and_labels(read_source(tmp_path / "tree")[1])
+    for record in found.splits["train"]:
+        assert record.location.read() == files[record.name]

@@ -1,6 +1,7 @@
 """Copies that are incomplete, corrupt or mixed up are refused or reported by file."""
 
 import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -238,6 +239,18 @@ def test_missing_files_are_named(what: str, tmp_path: Path) -> None:
     make, names, says = INCOMPLETE[what]
     with pytest.raises(UserError, match=rf"{says}; download it again, or .*prepare.allow_incomplete=true"):
         read_source(remove(make(tmp_path / "copy"), *names))
+
+
+def test_missing_parts_are_noticed_in_names_with_a_digest(tmp_path: Path) -> None:
+    """As `push_to_hub` named them until 2023."""
+    copy = parquet(tmp_path / "copy")
+    for path in sorted(copy.glob("data/*.parquet")):
+        path.rename(path.with_stem(f"{path.stem}-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}"))
+    assert len(list(read_source(copy)[1].splits["train"])) == 6
+    (part,) = copy.glob("data/train-00001-*")
+    part.unlink()
+    with pytest.raises(UserError, match=r"data: train-00001-of-00002-\*.parquet missing; download it again"):
+        read_source(copy)
 
 
 def test_incomplete_copy_may_be_accepted_and_is_recorded(tmp_path: Path) -> None:

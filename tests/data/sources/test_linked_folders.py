@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copies import kaggle, sorted_tree, tiny_imagenet, write
+from copies import kaggle, photo, sorted_tree, tiny_imagenet, write
 
 from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.sources.forms import read_source
+from alexnet_pl.errors import UserError
 
 
 def test_files_below_links_are_those_of_find(tmp_path: Path) -> None:
@@ -35,3 +36,14 @@ def test_linked_class_folders_are_read(form: Callable[[Path], Path], inside: str
         folder.rename(tmp_path / f"moved{number}")
         folder.symlink_to(tmp_path / f"moved{number}")
     assert [(split, record.name, record.label) for split, record in read_source(copy)[1].items()] == wanted
+
+
+def test_link_of_a_class_to_nothing_is_named(tmp_path: Path) -> None:
+    """As when the disk with the images is not mounted: the class would be lost from both splits."""
+    write(tmp_path / "copy", {f"{split}/{name}/1.jpg": photo(1) for split in ("train", "val") for name in "ab"})
+    for split in ("train", "val"):
+        (tmp_path / "copy" / split / "c").symlink_to(tmp_path / "away/c")
+    with pytest.raises(
+        UserError, match=rf"^prepare.source: \S+/c is a link to {tmp_path}/away/c, which does not exist"
+    ):
+        read_source(tmp_path / "copy")

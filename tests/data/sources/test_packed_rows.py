@@ -1,13 +1,17 @@
 """Images of WebDataset shards and Parquet files: repeated names lose none; wrong labels are one line."""
 
+import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import photo, tar
+from copies import photo, tar, write
 
 from alexnet_pl.data.sources.forms import read_source
+from alexnet_pl.data.sources.image_folder import SUFFIXES
+from alexnet_pl.data.sources.packed_rows import find_wnid
 from alexnet_pl.errors import UserError
 
 
@@ -64,3 +68,37 @@ def test_labels_that_are_no_numbers_are_one_line(tmp_path: Path) -> None:
         shard(tmp_path / f"shards/x-{split}-0000.tar", {"0": sample(0) | {".json": json.dumps([1]).encode()}})
     with pytest.raises(UserError, match=r"x-train-0000.tar: 0.json is not an object"):
         read_source(tmp_path / "shards")
+
+
+def test_images_of_every_format_that_can_be_decoded_are_listed(tmp_path: Path) -> None:
+    for form in ("shards", "archives"):
+        for split in ("train", "val"):
+            names = [f"{i}{suffix}" for i, suffix in enumerate(SUFFIXES)]
+            files = {name: data for i, n in enumerate(names) for name, data in ((n, photo(i)), (f"{i}.cls", b"0"))}
+            wnids = {f"n01440764_{name}": data for name, data in files.items()}
+            path = f"x-{split}-0000.tar" if form == "shards" else f"{split}_images_0.tar.gz"
+            write(tmp_path / form, {path: tar(files) if form == "shards" else gzip.compress(tar(wnids))})
+        listed_suffixes = [Path(record.name).suffix for record in read_source(tmp_path / form)[1].splits["train"]]
+        assert listed_suffixes == list(SUFFIXES)
+
+
+def test_labeled_samples_without_a_known_image_are_counted(tmp_path: Path) -> None:
+    odd = {".avif": b"x", ".cls": b"0", ".json": b"{}"}
+    shard(tmp_path / "x-train-0000.tar", {"0": sample(0), "1": odd, "2": odd, "3": {".cls": b"0"}, "4": {".txt": b""}})
+    shard(tmp_path / "x-val-0000.tar", {"0": sample(0)})
+    counts = read_source(tmp_path)[1].passed_over
+    assert sum(counts.values(), Counter[str]()) == {".avif": 2, ".cls": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "wnid"),
+    [
+        ("scan20230115_001.jpg", None),
+        ("n20230115123_1.jpg", None),
+        ("n01440764_10026.JPEG", "n01440764"),
+        ("n01440764_10026_n01440765.JPEG", "n01440765"),
+        ("a/ILSVRC2012_val_00000001_n01751748.JPEG", "n01751748"),
+    ],
+)
+def test_date_in_a_name_is_no_wordnet_id(name: str, wnid: str | None) -> None:
+    assert find_wnid(name) == wnid

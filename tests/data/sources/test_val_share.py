@@ -1,10 +1,11 @@
 """`prepare.val_share`: validation split by image name for class folders without a validation split."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copies import WNIDS, packed, parquet, photo, shards, train_images, write
+from copies import WNIDS, packed, parquet, photo, shards, tar, train_images, write
 
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
@@ -93,6 +94,26 @@ def test_packed_copies_without_validation_files_are_split(form: Callable[[Path],
     assert read_source(copy, CopyOptions(val_share=0.5))[1].held_out == 0.5
 
 
+def test_share_of_imagenet_names_does_not_depend_on_the_form_of_the_copy(tmp_path: Path) -> None:
+    """Fall 2009 and Fall 2011 as archives, which gave the splits of older stores, unpacked, and in one archive."""
+    files = {wnid: {f"{wnid}_{i}.JPEG": photo(1) for i in range(40)} for wnid in WNIDS}
+    tree = {f"{wnid}/{name}": data for wnid, images in files.items() for name, data in images.items()}
+    copies = [
+        write(tmp_path / "archives", {f"{wnid}.tar": tar(images) for wnid, images in files.items()}),
+        write(tmp_path / "tree", tree),
+        write(tmp_path / "packed", {"all.tar": tar({f"fall2011/{name}": data for name, data in tree.items()})}),
+    ]
+    digests = {name: hashlib.sha256(name.encode()).digest()[0] for images in files.values() for name in images}
+    for copy in copies:
+        found = split_of(copy, 0.5)
+        assert {name.rpartition("/")[2] for name in found["val"]} == {n for n, first in digests.items() if first < 128}
+
+
+@pytest.mark.parametrize("name", ["a/b.jpg", "train/n01440764/a.jpg", "scan20230115_1.jpg", "a/n01440764.JPEG"])
+def test_share_of_other_names_is_of_their_whole_path(name: str) -> None:
+    assert is_held_out(name, 0.5) == (hashlib.sha256(name.encode()).digest()[0] < 128)
+
+
 def test_validation_shards_that_a_list_names_are_missing_all_the_same(tmp_path: Path) -> None:
     copy = shards(tmp_path / "copy")
     for path in copy.glob("*validation*"):
@@ -113,6 +134,16 @@ def test_official_data_set_refuses_a_share(tmp_path: Path) -> None:
     )
     options = PrepareOptions(str(tmp_path / "store"), "ilsvrc2012", 16, source=str(copy), val_share=0.5)
     with pytest.raises(UserError, match=r"a store named ilsvrc2012 also needs the validation images"):
+        make_store(options)
+
+
+@pytest.mark.parametrize(("share", "split", "advice"), [(0.0, "val", "larger"), (0.9999, "train", "smaller")])
+def test_share_that_leaves_no_image_is_named(
+    share: float, split: str, advice: str, tmp_path: Path, caltech: Path
+) -> None:
+    options = PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(caltech), val_share=share)
+    says = rf"^prepare.val_share={share:g}: leaves not one image of {split}; choose a {advice} share$"
+    with pytest.raises(UserError, match=says):
         make_store(options)
 
 

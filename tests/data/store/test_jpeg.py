@@ -2,10 +2,13 @@
 
 import gc
 import io
+import os
+import resource
 import tarfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store import file_limit
 from alexnet_pl.data.store.concat import ConcatSplit
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
@@ -141,7 +145,7 @@ def test_corrupt_image_is_named_by_file(tmp_path: Path) -> None:
     store = corrupt(tmp_path / "store", 7)
     split = store.split("train")
     with pytest.raises(
-        UserError, match=r"train-000001.tar: image 7 is corrupt .*`prepare prepare.repair=true` repairs them"
+        UserError, match=r"train-000001.tar: image 7 is corrupt .*`prepare prepare.repair=true` repairs those"
     ):
         split.read(np.array([GOOD.index(7)]), split.buffer(1).numpy())
     assert list(find_corrupt(store)) == [f"{store.root / 'train-000001.tar'}: corrupt (images 6 to 11)"]
@@ -198,3 +202,22 @@ def test_image_that_a_device_cannot_decode_is_named_by_file(tmp_path: Path) -> N
 def test_gpu_decoding_requires_a_gpu(store: Store) -> None:
     with pytest.raises(UserError, match=r"performance.jpeg_decoder=gpu: there is no GPU"):
         EvalLoader(store.split("train"), 4, torch.device("cpu"), options=LoaderOptions(jpeg_decoder="gpu"))
+
+
+def test_shards_of_one_split_count_before_they_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit opens them batch by batch, when both splits have been accepted: then it is too late for one line."""
+    items = [ImageRecord(f"{number}.png", 0, number) for number in range(60)]  # type: ignore[arg-type]
+    source = DatasetListing(list(synthetic.CLASSES), {"train": items, "val": items[:40]})
+    prepare(source, tmp_path / "store", StoreSettings("drawn", SIZE, {}, StoreEncoding("jpeg"), shard=1), read)
+    most = len(os.listdir("/dev/fd")) + file_limit.SPARE + 80
+    monkeypatch.setattr(file_limit, "LATE", WeakSet())
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (most, most))
+    train = Store(tmp_path / "store").split("train")
+    with pytest.raises(UserError, match=rf"val-000000.tar: one of 100 shards .* only {most:,} files; raise the limit"):
+        Store(tmp_path / "store").split("val")
+    train.images(np.arange(50))
+    with pytest.raises(UserError, match=r"val-000000.tar: one of "):
+        Store(tmp_path / "store").split("val")
+    del train
+    gc.collect()
+    assert len(Store(tmp_path / "store").split("val")) == 38

@@ -5,6 +5,7 @@ import resource
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.store import raw
+from alexnet_pl.data.store import file_limit, raw
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.file_limit import allow_open_files
 from alexnet_pl.data.store.store import Store
@@ -59,5 +60,6 @@ def test_store_of_more_shards_than_the_limit_on_open_files(encoding: str, tmp_pa
 
 def test_too_low_hard_limit_on_open_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    monkeypatch.setattr(file_limit, "LATE", WeakSet())
     with pytest.raises(UserError, match=r"^/store/train-000000\.u8: one of 1,252 shards .* 1,024 .*ulimit -n"):
         allow_open_files(Path("/store/train-000000.u8"), 1252)

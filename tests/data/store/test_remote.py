@@ -15,6 +15,7 @@ from running import Compose
 from alexnet_pl import files
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
+from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store import remote
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -116,6 +117,26 @@ def test_corrupt_download_and_missing_file_are_reported_and_not_cached(here: Pat
     assert not list(Store(URL).root.glob("*.tmp"))
     files.pipe_file(f"/bucket/store/{name}", data)
     assert len(Store(URL).split("val")) == 40
+
+
+@pytest.mark.parametrize("name", ["train.labels.npy", "val.names.jsonl", "mean.npy", "odd.json"])
+@pytest.mark.parametrize("command", ["open", "verify"])
+def test_corrupt_small_file_in_the_cache_is_downloaded_again(name: str, command: str, here: Path) -> None:
+    cached = Store(URL).root / name
+    cached.write_bytes(cached.read_bytes()[:-1] + b"?")
+    if command == "open":
+        Store(URL)
+    else:
+        assert not list(find_corrupt(Store(URL, check=False)))
+    assert cached.read_bytes() == (here / name).read_bytes()
+
+
+def test_remote_store_whose_small_file_is_corrupt_is_named(here: Path) -> None:
+    cached = Store(URL).root / "mean.npy"
+    cached.write_bytes(b"?")
+    fsspec.filesystem("memory").pipe_file("/bucket/store/mean.npy", b"?")
+    with pytest.raises(UserError, match=rf"^data.root: {URL}: checksum mismatch after download"):
+        Store(URL)
 
 
 @pytest.mark.parametrize("url", ["memory://nowhere", "nosuch://x"])
