@@ -16,7 +16,7 @@ REFUSED: dict[str, str] = {
     "gradient_clip_algorithm": ONE_STEP,
     "overfit_batches": "the loaders hand out each image once; use trainer.limit_train_batches",
     "max_time": "it would cut an epoch short; `timeout -s INT 5h python -m alexnet_pl …` saves and stops in time, and "
-    "the same command continues",
+    "prints how to continue",
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
     "barebones": "it would leave out checkpoints and logs",
     "limit_predict_batches": "`predict` reads the images of predict.images; give fewer",
