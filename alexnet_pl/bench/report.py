@@ -14,7 +14,7 @@ from alexnet_pl.table import Table, print_tables, to_markdown
 RATES = ["", "images/s", "slowest to fastest round"]
 ROOFLINE = (
     "Roofline: bytes over bandwidth, and operations over the rate of a large matrix product, both measured in the same "
-    "run."
+    "run. An empty cell: none, or not measured."
 )
 
 

@@ -25,11 +25,21 @@ UNREAD = {
     "schedule": "boxes, whose learning rate decays linearly to zero over trainer.max_epochs",
     "model": "boxes, whose network is that of transfer.weights",
     "augment": "boxes, whose images are prepared as for the network of transfer.weights",
+    "data.shuffle": "boxes, whose windows and images are shuffled in each epoch",
+    "data.include_val_after_epoch": "boxes, which are trained on the training images alone",
+    **{f"test.{key}": "boxes; section detect has the windows and scales" for key in ("views", "scales", "stride")},
+}
+UNREAD_BY_TASK = {
+    "localise": {
+        f"boxes.{key}": "boxes.task=localise, whose convolutions and classifier are kept"
+        for key in ("fine_tune", "positives", "random_negatives", "hard_negatives")
+    },
+    "detect": {f"boxes.{key}": "boxes.task=detect, which learns no boxes" for key in ("overlap", "windows")},
 }
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
-    refuse_typed(UNREAD)
+    refuse_typed(UNREAD | UNREAD_BY_TASK.get(cfg.boxes.task, {}))
     if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg), store_fingerprint(cfg)):
         return None
     check_folder_is_free(cfg, folder)

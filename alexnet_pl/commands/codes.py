@@ -26,7 +26,7 @@ from alexnet_pl.retrieval.features import FeaturesInfo
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible
+from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_seed, read_checkpoint
 from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
@@ -37,6 +37,8 @@ UNREAD = {
     "model": "codes; codes.hidden and codes.bits give the auto-encoder's layers",
     "augment": "codes, which are trained on features; `features` computes them",
     "transfer": "codes; ckpt_path=CHECKPOINT continues an auto-encoder",
+    "data.shuffle": "codes, whose features are shuffled in each epoch",
+    "data.include_val_after_epoch": "codes, which are trained on the training images alone",
 }
 
 
@@ -64,23 +66,24 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 def test(cfg: DictConfig, folder: Path) -> float | None:
     """Compare the methods at this run's number of bits. Queries are images of the tested split; training images are
     searched."""
-    options = make_code_options(cfg)
+    options, checkpoint = make_code_options(cfg), Path(cfg.ckpt_path)
+    seed = cfg.seed if (trained_with := checkpoint_seed(checkpoint)) is None else trained_with
     train, tested = open_features(options, options.layer)
-    book = CodeBook(Path(cfg.ckpt_path), train, runtime.device(cfg))
+    book = CodeBook(checkpoint, train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
     comparison = CodeComparison(*open_features(options, "fc7"), options.queries)
-    neighbors = trained_weight(Path(cfg.ckpt_path), options.neighbors)
+    neighbors = trained_weight(checkpoint, options.neighbors)
     rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, neighbors)]
     if options.layer == "fc7":
-        rows += comparison.untrained_rows(options.bits, cfg.seed)
-    fit = fit_status.read_fit_status(folder)
-    finished = fit is not None and fit.finished
+        rows += comparison.untrained_rows(options.bits, seed)
+    fit = fit_status.finished_fit(checkpoint, read_checkpoint(checkpoint))
     result = CodesResult(
         dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),
-        codes=CodesInfo(**options.net, neighbors=neighbors, checkpoint=book.checkpoint_info, finished=finished),
+        codes=CodesInfo(**options.net, neighbors=neighbors, checkpoint=book.checkpoint_info, finished=fit is not None),
+        training={key: value for key, value in fit.training.items() if key != "codes"} if fit else None,
         queries=len(comparison.labels),
-        seed=cfg.seed,
+        seed=seed,
         machine=describe_machine(),
         rows=rows,
         commit=current_commit(),

@@ -51,7 +51,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     write_json(out / CONFIG, to_json(weights.info))
     known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
     source = options.publish or out.resolve().name
-    (out / CARD).write_text(model_card(weights.info, run, source, known, options.format))
+    (out / CARD).write_text(model_card(weights.info, run, source, known, options.format, options.views))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",

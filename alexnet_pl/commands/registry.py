@@ -147,7 +147,7 @@ COMMANDS = {
         ),
         Command(
             "features",
-            "save the fc7 activations of all images of a split in the run folder (§7.1)",
+            "save the fc7 activations of training and tested images in the run folder (§7.1)",
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("features", "ckpt_path", "data", *NET, *MACHINE),

@@ -25,13 +25,13 @@ def is_sweep_job() -> bool:
 
 
 def refuse_typed(reasons: Mapping[str, str]) -> None:
-    """Raise UserError if the user typed a key of a section that the command does not read.
+    """Raise UserError if the user typed a key that the command does not read.
 
-    `reasons`: by section, why its keys would have no effect.
+    `reasons`: by section or key, why it would have no effect.
     """
     for word in typed_overrides():
         key = word.partition("=")[0]
-        if reason := reasons.get(key.partition(".")[0]):
+        if reason := reasons.get(key) or reasons.get(key.partition(".")[0]):
             raise UserError(f"{key}: not for {reason}")
 
 

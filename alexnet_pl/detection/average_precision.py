@@ -114,7 +114,7 @@ def match_detections(detections: DetectedBoxes, truths: TrueBoxes, rule: Matchin
         truth = candidates[match]
         counted[rank] = not truths.difficult[truth]
         right[rank] = counted[rank] and not taken[truth]
-        taken[truth] = True
+        taken[truth] = counted[rank]  # any number of detections of a difficult box count neither as right nor wrong
     return right, counted
 
 

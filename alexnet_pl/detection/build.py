@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
@@ -121,11 +122,25 @@ def build_module_and_data(
     return module, WindowData(store, train, val, cfg.data.batch_size, cfg.seed)
 
 
+def check_same_convolutions(network: BoxNetwork, source: StartingPoint) -> None:
+    """Raise UserError if a resumed fit started from other convolutions than those of `source`, in whose folder it would
+    keep the features that it computes."""
+    for name, tensor in network.net.state_dict().items():
+        theirs = source.tensors.get(f"net.{name}")
+        if name.startswith("conv") and (theirs is None or not torch.equal(tensor, theirs)):
+            raise UserError(
+                f"transfer.weights: {source.path} has another {name} than the resumed run; give the network that the "
+                "run started from"
+            )
+
+
 def open_window_caches(
     cfg: DictConfig, options: BoxOptions, store: Store, network: BoxNetwork, trained: StartingPoint
 ) -> tuple[WindowCache, WindowCache]:
     """Open the window caches of the training and validation images, in the folder of the run with the features."""
     source = open_starting_point(cfg.transfer.weights) if cfg.transfer.weights else trained
+    if cfg.ckpt_path and source is not trained:
+        check_same_convolutions(network, source)
     run = source.path.parent.parent if source.path.parent.name == CHECKPOINTS else source.path.parent
     identity = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
     device = runtime.device(cfg)

@@ -1,6 +1,7 @@
 """Model card (README.md) of exported weights, from the records in the run folder."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,11 +44,17 @@ OTHERS = {  # model.name → network
 
 
 def model_card(
-    info: WeightsInfo, run: Path, source: str, store: StoreManifest | None = None, file_format: str = "safetensors"
+    info: WeightsInfo,
+    run: Path,
+    source: str,
+    store: StoreManifest | None = None,
+    file_format: str = "safetensors",
+    views: str = "ten",
 ) -> str:
     """Return the card as Markdown, with the YAML header of the Hugging Face hub.
 
-    `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there.
+    `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there;
+    `views`: those that a graph averages.
     """
     name = info.store.name or "unknown images"
     network = OTHERS.get(info.architecture["model"].get("name", ""), ALEXNET)
@@ -55,10 +62,10 @@ def model_card(
         HEADER.format(tag=network.tag),
         introduction(info, name, network) + state(run),
         errors_section(info.result),
-        f"## Use\n\n{example(info, source, file_format)}",
+        f"## Use\n\n{averaged_views(info, file_format, views)}{example(info, source, file_format)}",
         f"## Training\n\n{origin(info.imported) if info.imported else training_section(run, store)}",
         LIMITATIONS,
-        f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(name, store)}",
+        f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(trained_on(info), store)}",
     ]
     return "\n".join(parts)
 
@@ -69,9 +76,10 @@ def introduction(info: WeightsInfo, name: str, network: Network) -> str:
             f"# AlexNet, weights of {PROGRAMS[info.imported.format]}\n\n"
             f"Weights that another program trained, converted by `alexnet_pl`: {len(info.classes):,} classes.\n"
         )
+    pretraining = f", after training on {', '.join(earlier)}" if (earlier := trained_on(info)[:-1]) else ""
     return (
         f"# {network.title}, trained on {name}\n\n{network.source}, trained with `alexnet_pl`: "
-        f"{len(info.classes):,} classes, {info.step:,} steps.\n"
+        f"{len(info.classes):,} classes, {info.step:,} steps{pretraining}.\n"
     )
 
 
@@ -134,6 +142,16 @@ print(classes[model(torch.from_numpy(images))[0].argmax()])
 }
 
 
+def averaged_views(info: WeightsInfo, file_format: str, views: str) -> str:
+    """Sentence about the views that a graph averages, which may be others than those of the test."""
+    if file_format == "safetensors":
+        return ""
+    size = info.architecture["augment"]["size"]
+    other = info.result is not None and info.result.views != views
+    note = "; the errors above are of other views" if other else ""
+    return f"The graph takes images of {size} × {size} pixels and averages {describe_views(views)}{note}.\n\n"
+
+
 def example(info: WeightsInfo, source: str, file_format: str) -> str:
     values = {"source": json.dumps(source), "size": info.architecture["augment"]["size"], "filter": info.filter.upper()}
     return f"```python\n{EXAMPLES[file_format].format(**values)}```\n"
@@ -163,10 +181,10 @@ def errors_section(result: TestResult | None) -> str:
 
 
 def training_section(run: Path, store: StoreManifest | None) -> str:
-    """Commands that repeat the training, with commit and package versions of the last session."""
+    """Commands that repeat the training, with commit and package versions of the last session of `fit`."""
     if not (sessions := read_sessions(run)):
         return "The run folder has no provenance.json.\n"
-    newest = sessions[-1]
+    newest = next((session for session in reversed(sessions) if session.command == "fit"), sessions[-1])
     packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
     changed = " with uncommitted changes" if newest.changed_files else ""
     commit = f"Commit {newest.commit or 'unknown'}{changed}; {newest.arithmetic}; {packages}."
@@ -189,8 +207,16 @@ options that it was made with, such as `prepare.val_share`, `prepare.filter`, `p
 IMPORTED_LICENSE = "The weights were imported: the terms of the file's publisher apply.\n"
 
 
-def license_section(name: str, store: StoreManifest | None) -> str:
-    if name.startswith(("ilsvrc", "fall")):
+def trained_on(info: WeightsInfo) -> list[str]:
+    """Names of the images that the network and those it was pre-trained with saw, its own last."""
+    earlier = [stage.store.name for stage in info.lineage[:-1]]
+    return [name or "unknown images" for name in (*earlier, info.store.name)]
+
+
+def license_section(names: Sequence[str], store: StoreManifest | None) -> str:
+    """`names`: of the images of all stages of training, the last one's at the end; `store`: of the last."""
+    name = names[-1]
+    if any(one.startswith(("ilsvrc", "fall")) for one in names):
         return (
             "Trained on ImageNet, whose terms of access allow non-commercial research and education only; users of "
             "these weights should respect them. The code of `alexnet_pl` is under the MIT license.\n"

@@ -19,7 +19,7 @@ from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import Count, parse_record, sha256, to_json
-from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint, read_import
+from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, RESULT, how_to_train, is_run, read_config
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
 from alexnet_pl.training.transfer import lineage_with_own
@@ -78,7 +78,7 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
         raise UserError(f"{checkpoint}: does not exist{f'; {how_to_train(run)}' if run else ''}")
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
-    check_is_network(metadata, checkpoint)
+    check_is_classifier(metadata, checkpoint)
     store = parse_record(metadata.get("store", {}), DatasetInfo)
     info = WeightsInfo(
         metadata["switches"],

@@ -239,9 +239,11 @@ def describe_conditions(test: TestRun) -> str:
     length = "any number of epochs" if None in limits else f"at most {pluralize(max(limits), 'epoch')}"
     width = settings[0].get("model", {}).get("width", 1)
     networks = "" if width == 1 else f"{width:g} times the paper's width, "
+    since = settings[0].get("data", {}).get("include_val_after_epoch")
+    val = f", and after {pluralize(since, 'epoch')} on the validation images too" if since else ""
     return (
         f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
-        f"{dataset.train_images:,} (store {dataset.fingerprint[:12]}), {networks}"
+        f"{dataset.train_images:,}{val} (store {dataset.fingerprint[:12]}), {networks}"
         f"crops of {settings[0]['augment']['crop']} pixels, {length}"
     )
 

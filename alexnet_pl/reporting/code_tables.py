@@ -1,5 +1,6 @@
 """§7.1: tables of short binary codes, from tests of configs/codes.yaml."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,12 +22,12 @@ HEADER = ["method", "bits", *METRICS.values(), "bytes per image", "queries/s"]
 
 
 def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
-    """Tests of fully trained codes below the folders, grouped by network, store, split, number of queries, and shape of
-    the auto-encoders. Corrupt ones are named on stderr."""
+    """Tests of fully trained codes below the folders, grouped by network, store, split, queries, and shape and training
+    of the auto-encoders. Corrupt ones are named on stderr."""
     groups: dict[tuple[object, ...], list[CodesResult]] = {}
     paths = sorted({path.resolve() for root in roots for path in root.glob("**/results/*/codes.json")})
     for test in read_each(paths, read_known_methods):
-        shape = *test.codes.hidden, test.codes.binary, test.codes.noise
+        shape = *test.codes.hidden, test.codes.binary, test.codes.noise, json.dumps(test.training, sort_keys=True)
         group = test.network.checkpoint.sha256, test.dataset.fingerprint, test.dataset.split, test.queries, shape
         if test.codes.finished:
             groups.setdefault(group, []).append(test)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, parse_record, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
@@ -73,11 +74,13 @@ class CodesRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesResult:
-    """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images."""
+    """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images;
+    `training`: settings of the optimizer and the fit; older files lack it."""
 
     dataset: DatasetInfo
     network: FeatureNetwork
     codes: CodesInfo
+    training: Settings | None = None
     queries: Count
     seed: Count
     machine: SearchMachine

@@ -193,6 +193,13 @@ def check_is_network(metadata: Mapping[str, Any], path: str | Path, key: str = "
         raise UserError(f"{key}: {path} holds short codes, not a network; give a run that learned to classify images")
 
 
+def check_is_classifier(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
+    """Raise UserError, naming the config's `key`, if a checkpoint is of short codes or of boxes, not a classifier."""
+    check_is_network(metadata, path, key)
+    if "boxes" in metadata["switches"]:
+        raise UserError(f"{key}: {path} holds a box network; give the classifier that it started from")
+
+
 def check_trained_here(path: str | Path) -> None:
     """Raise UserError if a checkpoint's weights were imported, so that no fit can resume from it."""
     if imported := read_import(read_checkpoint(path)["alexnet_pl"]):

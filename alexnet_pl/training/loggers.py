@@ -118,8 +118,9 @@ def make_loggers(
     """
     loggers: list[Logger] = [MetricsFile(run, step, rows)]
     if kind == "tensorboard":
+        purge = step + 1 if step else None  # of a fit that was killed, steps after its last checkpoint
         try:
-            loggers.append(TensorBoardLogger(str(run), name="tensorboard", version=""))
+            loggers.append(TensorBoardLogger(str(run), name="tensorboard", version="", purge_step=purge))
         except ModuleNotFoundError as error:
             raise not_installed("tensorboard", "tensorboard", "logger=tensorboard") from error
     if kind == "wandb" and (logger := make_wandb_logger(run, project, entity)):

@@ -136,7 +136,7 @@ def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str,
     for key, names in {"transfer.rates": rates, "transfer.freeze": frozen}.items():
         check_layers(net, names, key)
     if fresh := [name for name in frozen if name not in carried]:
-        raise UserError(f"transfer.freeze: {fresh[0]} is not carried over, so it has nothing to keep")
+        raise UserError(f"transfer.freeze: {fresh[0]} is not copied, so it has nothing to keep")
     shared = dict.fromkeys(carried, transfer.rates[ALL]) if ALL in transfer.rates else {}
     return {**shared, **rates, **dict.fromkeys(frozen, 0.0)}
 

@@ -14,7 +14,8 @@ COMMANDS_HEAD = """\
 
 `RECIPE` is a shipped recipe's name or file, a file of your own, or a run folder, whose config is used again. `RUN` is
 a run folder. `-m` makes a sweep of comma-separated values; `--cfg job` prints the composed config and runs nothing;
-`--help` after the recipe prints its keys.
+`--help` after the recipe prints its keys. `completion bash`, `zsh` or `fish` prints a script that completes commands,
+recipes and keys; `--version` prints the version.
 """
 
 

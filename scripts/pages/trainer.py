@@ -10,9 +10,10 @@ one line that says why; none is ignored. The defaults that recipes set are in [C
 """
 WORKS: dict[str, str] = {  # the other options
     "accelerator": "auto, cpu, gpu, cuda or mps",
-    "devices": "processes on each machine, a list of device numbers, or auto for all devices; under torchrun and srun "
-    "as many as they have started",
-    "num_nodes": "machines; under torchrun and srun as many as they have started",
+    "devices": "processes on each machine, a list of device numbers, or auto for all devices; under torchrun, "
+    "and srun with several tasks, as many as they have started",
+    "num_nodes": "machines; under torchrun, and srun with several tasks, as many as they have started; otherwise set "
+    "MASTER_ADDR, MASTER_PORT and NODE_RANK on each",
     "strategy": "auto, ddp (each device its share of every batch) or towers (half of the network on each of two); "
     "Lightning's others are refused by name",
     "precision": "auto, 32-true, tf32 or bf16-mixed; Lightning's others are refused by name",
@@ -21,7 +22,7 @@ WORKS: dict[str, str] = {  # the other options
     "max_steps": "maximum number of steps",
     "min_steps": "minimum number of steps",
     "limit_train_batches": "number of batches per epoch; 1.0: all",
-    "limit_val_batches": "number of batches per validation; 0: no validation",
+    "limit_val_batches": "number of batches per validation; 0: no validation, which schedule.name=plateau refuses",
     "limit_test_batches": "number of batches per test; such a result fills no row of the paper",
     "val_check_interval": "batches, or share of an epoch, between two validations",
     "check_val_every_n_epoch": "epochs between two validations",

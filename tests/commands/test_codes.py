@@ -365,6 +365,20 @@ def test_auto_encoders_of_other_shapes_have_their_own_table(cfg: DictConfig, tmp
     assert picture_codes(groups)[1].count("codes-2") == 2
 
 
+def test_fits_of_other_length_are_not_averaged_and_other_checkpoints_are_not_finished(
+    cfg: DictConfig, tmp_path: Path
+) -> None:
+    run(cfg, "reproduce", tmp_path / "a")
+    cfg.seed = 7  # of a command that tests the network of seed 0
+    cfg.ckpt_path = str(last(tmp_path / "a"))
+    run(cfg, "test", tmp_path / "a", last(tmp_path / "a"))
+    (tested,) = collect_codes([tmp_path])[0]
+    assert tested.seed == 0
+    cfg.trainer.max_epochs = 4
+    run(cfg, "reproduce", tmp_path / "b")
+    assert [len(tests) for tests in collect_codes([tmp_path])] == [1, 1]
+
+
 def test_other_weights_of_the_neighbor_loss_have_a_line_beside_weight_1() -> None:
     methods = ["auto-encoder on fc7, neighbor loss × 4", "auto-encoder on fc7, neighbor loss"]
     curve = {"nearest": {"ranks": [1, 100], "precision": [50, 20], "recall": [1, 30]}}

@@ -18,6 +18,7 @@ from spaces import single_spaces
 from alexnet_pl import load
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.config.recipes import compose
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -25,6 +26,7 @@ from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import TrainedNetwork
 from alexnet_pl.inference.weights import Weights, WeightsInfo, read_weights, write_safetensors
+from alexnet_pl.runs.records import DatasetInfo, LineageStage
 
 
 def export(*words: object) -> None:
@@ -78,6 +80,35 @@ def test_license_of_images_that_the_package_drew(tiny_run: Path, name: str, whos
     card = model_card(replace(info, store=replace(info.store, name=name)), tiny_run, "x")
     assert f"The code of `alexnet_pl`{whose} under the MIT license." in card
     assert ("The images (flowers) have terms of their own." in card) == (name == "flowers")
+
+
+def test_card_of_a_fine_tuned_network_names_its_pre_training_and_the_terms_of_all_images(tiny_run: Path) -> None:
+    info = read_weights(tiny_run).info
+    stages = [LineageStage(store=DatasetInfo(name=name)) for name in ("ilsvrc2012", "flowers")]
+    card = model_card(replace(info, store=replace(info.store, name="flowers"), lineage=stages), tiny_run, "x")
+    assert "12 steps, after training on ilsvrc2012." in card
+    assert "ImageNet, whose terms of access allow non-commercial research" in card
+
+
+def test_card_has_the_commit_of_the_fit_not_of_a_later_test(tiny_run: Path, tmp_path: Path) -> None:
+    kept = json.loads((tiny_run / "provenance.json").read_text())
+    (fit,) = [one for one in kept["sessions"] if one["command"] == "fit"]
+    sessions = [{**fit, "commit": "a" * 40}, {**fit, "command": "test", "commit": "b" * 40}]
+    (tmp_path / "provenance.json").write_text(json.dumps({**kept, "sessions": sessions}))
+    card = model_card(read_weights(tiny_run).info, tmp_path, "x")
+    assert ("a" * 40 in card, "b" * 40 in card) == (True, False)
+
+
+@pytest.mark.parametrize(("file_format", "views", "other"), [("onnx", "ten", ""), ("onnx", "center", "other views")])
+def test_card_of_a_graph_names_its_views(tiny_run: Path, file_format: str, views: str, other: str) -> None:
+    info = read_weights(tiny_run).info
+    assert info.result
+    info = replace(info, result=replace(info.result, views="ten"))
+    card = single_spaces(model_card(info, tiny_run, "x", file_format=file_format, views=views))
+    size = info.architecture["augment"]["size"]
+    assert f"The graph takes images of {size} × {size} pixels and averages {describe_views(views)}" in card
+    assert ("the errors above are of other views" in card) == bool(other)
+    assert "The graph takes" not in model_card(info, tiny_run, "x")
 
 
 @pytest.mark.parametrize(

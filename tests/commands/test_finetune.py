@@ -147,7 +147,7 @@ def test_unnamed_store_is_named_after_its_folder(store: Path) -> None:
         (["transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
         ([*OF_TINY, "transfer.weights=away"], "transfer.weights: away does not exist; give RUN"),
         ([*OF_TINY, "transfer.weights=null"], "transfer.weights or pretrain_recipe is required with transfer.layers"),
-        (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not carried over"),
+        (["transfer.freeze=[fc8]"], "transfer.freeze: fc8 is not copied"),
         (["transfer.freeze=[conv9]"], "transfer.freeze: this network has no conv9, only conv1"),
         (["+transfer.rates.conv9=1"], "transfer.rates: this network has no conv9"),
         (["transfer.rates.all=-1"], "transfer.rates.all=-1.0: at least 0"),

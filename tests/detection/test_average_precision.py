@@ -82,6 +82,12 @@ def test_difficult_boxes_are_ignored() -> None:
     assert precision(found, there, "voc2007") < 1
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_any_number_of_detections_of_a_difficult_box_is_ignored(rule: str) -> None:
+    found = [(0, 0, 0.9, FAR), (0, 0, 0.8, FAR), (0, 0, 0.7, BOX)]
+    assert precision(found, [(0, 0, BOX), (0, 0, FAR)], rule, difficult=(1,)) == 1
+
+
 def test_only_boxes_of_the_class_and_image_match() -> None:
     found = detections([(0, 0, 0.9, BOX), (1, 1, 0.9, BOX)])
     there = truths([(1, 0, BOX), (0, 1, BOX)])

@@ -341,7 +341,27 @@ def test_settings_that_box_fits_do_not_read_are_refused(
         run(localise, "fit", tmp_path / "run")
 
 
-@pytest.mark.parametrize("key", ["schedule.name", "model.width", "augment.noise"])
+def test_features_of_another_network_are_not_kept_beside_this_one(
+    localise: DictConfig, classifier_run: Path, tmp_path: Path
+) -> None:
+    """Windows are kept in the folder of the classifier; it may have been trained on after the box fit started."""
+    run(localise, "fit", tmp_path / "run", **{"trainer.max_epochs": 1})
+    shutil.copytree(classifier_run, tmp_path / "other", ignore=shutil.ignore_patterns("windows"))
+    path = last(tmp_path / "other")
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["net.conv2.weight"] += 1
+    torch.save(checkpoint, path)
+    again = {"trainer.max_epochs": 2, "transfer.weights": str(tmp_path / "other")}
+    with pytest.raises(
+        UserError, match=r"^transfer.weights: .*last.ckpt has another conv2.weight than the resumed run"
+    ):
+        run(localise, "fit", tmp_path / "run", last(tmp_path / "run"), **again)
+    assert not (tmp_path / "other/windows").exists()
+
+
+@pytest.mark.parametrize(
+    "key", ["schedule.name", "model.width", "augment.noise", "data.shuffle", "test.views", "boxes.hard_negatives"]
+)
 def test_typed_settings_of_classifiers_are_refused(
     localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,20 @@ def test_unknown_logger_is_named_with_the_available_ones(config: Compose, kind: 
 def of_wandb(loggers: list[Logger]) -> WandbLogger:
     (found,) = [logger for logger in loggers if isinstance(logger, WandbLogger)]
     return found
+
+
+def test_tensorboard_forgets_the_steps_after_the_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard (extra `tensorboard`)")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for first, end, resumed in ((1, 10, 0), (6, 8, 5)):
+        logger = make_loggers("tensorboard", tmp_path, "project", resumed)[1]
+        for step in range(first, end + 1):
+            logger.log_metrics({"train/loss": float(step)}, step=step)
+        logger.finalize("success")
+        time.sleep(1.1)  # files are ordered by their time in seconds
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.usefixtures("offline_wandb")
