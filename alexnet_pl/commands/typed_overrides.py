@@ -15,9 +15,10 @@ def typed_overrides() -> list[str]:
     """Overrides of the command line, without a leading `+`; [] if Hydra did not start the command."""
     if not HydraConfig.initialized():
         return []
-    hydra = HydraConfig.get()
-    number = str(hydra.job.num) if is_sweep_job() else JOB_NUMBER
-    return [word.lstrip("+").replace(JOB_NUMBER, number) for word in hydra.overrides.task]
+    words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    if not any(JOB_NUMBER in word for word in words) or not is_sweep_job():
+        return words
+    return [word.replace(JOB_NUMBER, str(HydraConfig.get().job.num)) for word in words]
 
 
 def is_sweep_job() -> bool:

@@ -54,7 +54,8 @@ def test_config_follows_a_fit_that_continues_the_run(copied_run: Path) -> None:
     code, text = type_command(["fit", "run", "ckpt_path=auto", "trainer.max_epochs=3"], copied_run.parent)
     assert code == 0, text
     assert read(copied_run)["trainer"]["max_epochs"] == 3
-    assert {path.name for path in (copied_run / ".hydra").iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    names = {path.name for path in (copied_run / ".hydra").iterdir()}  # `features` of another test has a folder there
+    assert names - {"features"} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
 
 
 def test_failed_fit_removes_no_folder_that_was_there(copied_run: Path, tmp_path: Path) -> None:
