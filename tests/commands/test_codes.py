@@ -12,8 +12,8 @@ from feature_files import WIDTH, make_features, sparse
 from omegaconf import DictConfig
 from run_folders import whole_and_cut
 from running import Compose, check_words, last, run
+from typed_words import type_words
 
-from alexnet_pl.commands import typed_overrides
 from alexnet_pl.commands.network_of_weights import architecture_of_run
 from alexnet_pl.detection.box_network import open_starting_point
 from alexnet_pl.errors import UserError
@@ -61,7 +61,7 @@ def weights(folder: Path) -> dict[str, Any]:
 def test_typed_settings_of_classifiers_are_refused(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    monkeypatch.setattr(typed_overrides, "typed_overrides", lambda: ["seed=1", f"{key}=1"])
+    type_words(monkeypatch, "seed=1", f"{key}=1")
     with pytest.raises(UserError, match=f"^{key}: not for codes"):
         run(cfg, "fit", tmp_path / "run")
 

@@ -3,12 +3,11 @@
 import shutil
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from running import Compose
+from typed_words import type_words
 
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.registry import COMMANDS
@@ -26,9 +25,7 @@ def typed(config: Compose, monkeypatch: pytest.MonkeyPatch) -> Compose:
     """typed(recipe, *words) → config of a command line with these words."""
 
     def composed(name: str, *words: str) -> DictConfig:
-        job = SimpleNamespace(overrides=SimpleNamespace(task=list(words)))
-        monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
-        monkeypatch.setattr(HydraConfig, "get", lambda: job)
+        type_words(monkeypatch, *words)
         return config(name, *words)
 
     return composed

@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from PIL import Image
 from run_folders import table, whole_and_cut
 from running import Compose, last, run
+from typed_words import type_words
 
-from alexnet_pl.commands import typed_overrides
 from alexnet_pl.commands.detect import name_pictures
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
@@ -365,7 +365,7 @@ def test_features_of_another_network_are_not_kept_beside_this_one(
 def test_typed_settings_of_classifiers_are_refused(
     localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    monkeypatch.setattr(typed_overrides, "typed_overrides", lambda: ["seed=1", f"{key}=1"])
+    type_words(monkeypatch, "seed=1", f"{key}=1")
     with pytest.raises(UserError, match=f"^{key}: not for boxes"):
         run(localise, "fit", tmp_path / "run")
 
