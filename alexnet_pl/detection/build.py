@@ -32,7 +32,7 @@ from alexnet_pl.experiment.trainer_options import count_epochs
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.checkpoint import check_compatible, check_same_images, describe_checkpoint, read_lineage
 from alexnet_pl.runs.layout import CHECKPOINTS
-from alexnet_pl.training.transfer import read_earlier_network
+from alexnet_pl.training.transfer import lineage_with_own
 
 
 def open_box_store(cfg: DictConfig) -> Store:
@@ -93,7 +93,8 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
             f"{trained.path}: its regressor is not copied, because boxes.units, per_class or the classes differ"
         )
     module, data = build_module_and_data(cfg, options, store, network, switches, trained)
-    module.lineage = read_lineage(trained.metadata) if cfg.ckpt_path else read_earlier_network(trained.path).lineage
+    resumed = bool(cfg.ckpt_path)
+    module.lineage = read_lineage(trained.metadata) if resumed else lineage_with_own(trained.path, trained.checkpoint)
     return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
 
 

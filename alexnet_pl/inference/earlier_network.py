@@ -6,7 +6,6 @@ from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import SOURCES
 from alexnet_pl.errors import UserError
 from alexnet_pl.inference.weights import FILE, HUB, Weights, read_weights
-from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.training.transfer import TRANSFER_KEY, EarlierNetwork, read_earlier_network
@@ -21,7 +20,6 @@ def open_earlier_network(source: str) -> EarlierNetwork:
         path = path / LAST
     if not path.is_file():
         raise UserError(f"{TRANSFER_KEY}: {path} does not exist; give {SOURCES}")
-    check_is_classifier(read_checkpoint(path, key=TRANSFER_KEY)["alexnet_pl"], path, TRANSFER_KEY)
     return read_earlier_network(path)
 
 

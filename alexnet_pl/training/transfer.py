@@ -23,7 +23,7 @@ from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import parse_record
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.table import Table, print_tables
@@ -52,7 +52,7 @@ class EarlierNetwork:
 def read_earlier_network(path: Path) -> EarlierNetwork:
     """Read the network in a checkpoint. Raises UserError for any other file."""
     checkpoint = read_checkpoint(path, key=TRANSFER_KEY)
-    check_is_network(checkpoint["alexnet_pl"], path, TRANSFER_KEY)
+    check_is_classifier(checkpoint["alexnet_pl"], path, TRANSFER_KEY)
     lineage = lineage_with_own(path, checkpoint)
     return EarlierNetwork(str(path), checkpoint["alexnet_pl"]["switches"], checkpoint["state_dict"], lineage)
 
