@@ -23,6 +23,16 @@ OTHER_SECTIONS = {"codes": "codes.yaml", "boxes": "_boxes.yaml", "detect": "_box
 OVERFEAT_HEAD = """\
 OverFeat's networks (`-c overfeat_fast`, `-c overfeat_accurate`) have no variants. Its other keys are those above.
 """
+MORE_HEAD = """\
+Keys without a default in a shared file. A plus sign adds one to a recipe that does not set it: `+model.width=0.5`.
+"""
+MORE = (
+    ("`model.width`", "`1.0`", "AlexNet: factor of the numbers of kernels and units; 0.25 in `tinyimagenet`"),
+    ("`model.net`", "`accurate`", "OverFeat: fast (Table 1) or accurate (Table 3)"),
+    ("`model.local3_maps`", "`32`", "network of §4.3: maps of layer local3; 64 in `cifar10_11pct`"),
+    ("`optim.layer_decay`", "`{}`", "weight decay by layer, such as {fc10: 0.01}; of others optim.weight_decay"),
+    ("`schedule.lr_by_activation`", "none", "`cifar10`: optim.lr for each value of model.activation"),
+)
 Rows = list[tuple[str, ...]]
 
 
@@ -39,6 +49,9 @@ def config_page() -> str:
         "## model and augment of OverFeat\n",
         OVERFEAT_HEAD,
         table(("key", "default", "meaning"), overfeat_rows()),
+        "## Keys of some recipes\n",
+        MORE_HEAD,
+        table(("key", "default", "meaning"), MORE),
     ]
     return "\n".join(parts)
 

@@ -1,6 +1,7 @@
 """Documentation: commands parse, generated pages are fresh, links resolve, snippets run."""
 
 import ast
+import inspect
 import os
 import re
 import shlex
@@ -23,8 +24,10 @@ from alexnet_pl.commands import options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.recipes import SHIPPED, is_override
+from alexnet_pl.experiment.build import NETS
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.training.classifier import Classifier
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -197,9 +200,17 @@ def test_reference_has_every_command_recipe_and_key() -> None:
     keys |= {str(name) for name, part in config.items() if not OmegaConf.is_dict(part)}
     tasks = {f"{name}.{key}" for other in others for name in OTHER_SECTIONS for key in other.get(name, {})}
     assert keys | tasks <= named
-    assert {f"model.{key}" for key in others[2].model} - {"model.net"} <= named
+    assert {f"model.{key}" for key in others[2].model} <= named
+    assert {*parameters("model", *NETS.values()), *parameters("optim", Classifier)} <= named
     known = ("schedule", "augment", "model", "optim")
     assert not {name for name in named - keys - tasks if name.split(".")[0] not in known}
+
+
+def parameters(section: str, *classes: type) -> set[str]:
+    """Keys of a section: what the constructors take, without what other sections give them."""
+    given = ("crop", "net", "augment", "architecture", "views", "dense", "performance")
+    names = {name for made in classes for name in inspect.signature(made).parameters}
+    return {f"{section}.{name}" for name in names - set(given)}
 
 
 def test_measured_effect_is_written_only_in_its_row_of_deviations(tmp_path: Path) -> None:
