@@ -23,6 +23,7 @@ from alexnet_pl.reporting.norms_comparison import HEAD, norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
 from alexnet_pl.table import to_markdown
+from pages.early_learning import early_learning_section
 from pages.effects import summarize_effects
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, results_table
@@ -61,7 +62,7 @@ def evidence_pages() -> dict[Path, str]:
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
-        ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT, "we", KEPT_RUNS) + tuning_section(),
+        ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT, "we", KEPT_RUNS) + own_sections(),
         DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
     }
 
@@ -118,6 +119,11 @@ def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
         "[All rows](docs/results.md). The paper's comparisons on a [proxy](docs/measured.md), 100 classes of "
         f"tiny-ImageNet and a quarter of the width: {found}.\n"
     )
+
+
+def own_sections() -> str:
+    """Sections of docs/measured.md about the kept runs alone."""
+    return early_learning_section(KEPT) + tuning_section()
 
 
 def tuning_section() -> str:
