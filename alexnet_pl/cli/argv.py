@@ -58,7 +58,7 @@ def to_hydra(argv: list[str]) -> list[str]:
     if composed == path and path.parent != SHIPPED:
         check_hydra_settings(path, [allow_new_key(word, sweep) for word in overrides])
     where = [f"--config-path={composed.parent}", f"--config-name={composed.stem}", f"--config-dir={SHIPPED}"]
-    words = stable_run_dir(command, path, attach_run(command, path, overrides), sweep)
+    words = stable_run_dir(command, path, attach_run(command, path, overrides, sweep), sweep)
     if not is_first_process():
         words.append("hydra.output_subdir=null")  # only the first process of a run writes its config
     given = [f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
@@ -112,8 +112,9 @@ QUIET = ("hydra.job.name=alexnet_pl", "hydra/job_logging=none")
 """Settings of Hydra that recipes have and the config of a run folder lacks; Hydra would write a main.log."""
 
 
-def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str]:
-    """Add the checkpoint and run folder of an earlier run if the command uses one.
+def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
+    """Add the checkpoint and run folder of an earlier run if the command uses one. In a sweep, all jobs but fits write
+    to that folder.
 
     A config read from a run folder has no settings for Hydra itself, so those are added too.
     """
@@ -139,8 +140,10 @@ def attach_run(command: Command, recipe: Path, overrides: list[str]) -> list[str
         raise UserError(f"ckpt_path={wanted}: no such file")
     found = [f"ckpt_path={quote_value(str(checkpoint.resolve()))}", *rest]
     if checkpoint.resolve().parent.name == CHECKPOINTS:
-        found.append(f"hydra.run.dir={quote_value(str(checkpoint.resolve().parent.parent))}")
-        found.append(f"hydra.output_subdir=.hydra/{command.name}")
+        folder = quote_value(str(checkpoint.resolve().parent.parent))
+        found += [f"hydra.run.dir={folder}", f"hydra.output_subdir=.hydra/{command.name}"]
+        if sweep and command.name != "fit" and not any(word.lstrip("+").startswith(FOLDERS) for word in rest):
+            found += [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=."]
     return [*found, *QUIET] if again else found
 
 

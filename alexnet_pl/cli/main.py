@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -135,6 +135,19 @@ def check_launcher(started_by: str, launcher: str) -> None:
         raise UserError(f"-m: processes of {started_by} train one network; start {started_by} once for each job")
 
 
+def prepare_job(folder: Path, job: Any) -> None:
+    """Make a job of a sweep repeatable: with its number instead of Hydra's interpolation, and for DDP ranks, which must
+    not start the sweep again. Raises UserError if a launcher's processes would run several jobs."""
+    if launched := find_launched():
+        check_launcher(launched.launcher, job.launcher._target_)
+    if not job.output_subdir or not is_first_process():
+        return  # without a config that Hydra wrote
+    config = f"{job.output_subdir}/config.yaml"
+    write_job_number(folder / config, job.job.num)
+    if not launched:
+        pin_argv_for_ddp_ranks([], isolated_config(folder, config))
+
+
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
@@ -149,11 +162,7 @@ def run(cfg: DictConfig) -> float | None:
         is_new = not is_run(folder)
         try:
             if sweep:
-                write_job_number(folder, job.job.num)
-            if sweep and (launched := find_launched()):
-                check_launcher(launched.launcher, job.launcher._target_)
-            elif sweep:  # the other DDP ranks must repeat this job, not start the sweep again
-                pin_argv_for_ddp_ranks([], isolated_config(folder, f"{job.output_subdir}/config.yaml"))
+                prepare_job(folder, job)
             if is_new:
                 adopt_started_config(folder)
             check_config(cfg)

@@ -19,7 +19,7 @@ from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.files import JsonObject, to_json, write_json
 from alexnet_pl.retrieval.code_evaluation import CodeComparison, trained_method
-from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine
+from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine, optimizer_settings
 from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
 from alexnet_pl.retrieval.codebook import CodeBook
 from alexnet_pl.retrieval.features import FeaturesInfo
@@ -81,7 +81,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),
         codes=CodesInfo(**options.net, neighbors=neighbors, checkpoint=book.checkpoint_info, finished=fit is not None),
-        training={key: value for key, value in fit.training.items() if key != "codes"} if fit else None,
+        training=optimizer_settings(fit.training) if fit else None,
         queries=len(comparison.labels),
         seed=seed,
         machine=describe_machine(),

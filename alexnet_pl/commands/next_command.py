@@ -85,14 +85,27 @@ def data_words(cfg: DictConfig) -> list[str]:
     typed = typed_overrides()
     words = [word for word in typed if word.startswith(("data.name=", "data.size="))]
     crop = (cfg.get("augment") or {}).get("crop")
-    from alexnet_pl.data.loading.augment import (
-        suitable_crop,  # imports torch: not at the top, so that --help is instant
-    )
-    from alexnet_pl.data.store.store import Store
+    from alexnet_pl.data.store.store import Store  # imports torch: not at the top, so that --help is instant
 
-    if crop and crop > cfg.data.size:
-        words.append(f"augment.crop={suitable_crop(cfg.data.size)}")
     classes = len(Store(store_root(cfg), check=False).classes)
+    if crop and crop > cfg.data.size:
+        fitting = find_crop(cfg, classes)
+        if not fitting:
+            return []
+        words.append(f"augment.crop={fitting}")
     if (cfg.get("model") or {}).get("num_classes", classes) != classes:
         words.append(f"model.num_classes={classes}")
     return [f"data.root={cfg.data.root}", *words]
+
+
+def find_crop(cfg: DictConfig, classes: int) -> int | None:
+    """Largest crop, from the usual one of the stored size downwards, that the recipe's network takes; None if there is
+    none."""
+    from alexnet_pl.data.loading.augment import suitable_crop
+    from alexnet_pl.experiment.build import takes_crop
+
+    usual = suitable_crop(cfg.data.size)
+    if "model" not in cfg:  # networks of boxes and codes keep their classifier's crop
+        return usual
+    model = {**dict(cfg.model), "num_classes": classes}
+    return next((crop for crop in range(usual, 0, -1) if takes_crop(model, crop)), None)

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.migration import ADDED, leave_out_added
+from alexnet_pl.config.migration import ADDED, HARDWARE, leave_out_added
 from alexnet_pl.config.options import make_code_options
 
 Settings = dict[str, Any]
@@ -29,12 +29,6 @@ def optimization(cfg: DictConfig) -> Settings:
         "data": {"batch_size": cfg.data.batch_size},
         "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
     }
-
-
-HARDWARE = (  # keys of `trainer` that do not change the trained network, up to rounding
-    "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
-    "benchmark", "deterministic", "detect_anomaly", "enable_progress_bar", "inference_mode", "profiler",
-)  # fmt: skip
 
 
 VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error

@@ -92,14 +92,25 @@ ADDED: dict[str, dict[str, Any]] = {
 """Keys that older configs lack, by section of `training_signature`, with the value that trains the same network."""
 
 
+HARDWARE = (  # keys of `trainer` that do not change the trained network, up to rounding
+    "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
+    "benchmark", "deterministic", "detect_anomaly", "enable_progress_bar", "inference_mode", "profiler",
+)  # fmt: skip
+"""Earlier versions recorded some of them among the training settings."""
+
+
 def leave_out_added(training: dict[str, Any]) -> dict[str, Any]:
     """Training settings without the keys in `ADDED` that have no effect, so that older records equal newer ones."""
     return {section: leave_out_of_section(section, keys) for section, keys in training.items()}
 
 
 def present_settings(training: dict[str, Any]) -> dict[str, Any]:
-    """Training settings of a record as they are written today: keys may be renamed without a new `SCHEMA`."""
-    return leave_out_added(migrate(training))
+    """Training settings of a record as they are written today: keys may be renamed or left out without a new
+    `SCHEMA`."""
+    settings = leave_out_added(migrate(training))
+    if isinstance(trainer := settings.get("trainer"), dict):
+        settings["trainer"] = {key: value for key, value in trainer.items() if key not in HARDWARE}
+    return settings
 
 
 def leave_out_of_section(section: str, keys: Any) -> Any:

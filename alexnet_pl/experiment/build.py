@@ -135,6 +135,16 @@ def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
     return make()
 
 
+def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
+    """Whether the network of a section `model` can be built for crops of this size, in pixels."""
+    try:
+        with torch.device("meta"):
+            make_named_net(model, crop)
+    except UserError:
+        return False
+    return True
+
+
 def check_memory(net: Net) -> None:
     """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
     needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())

@@ -80,7 +80,7 @@ def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, s
     if name == "towers" and count % 2:
         raise UserError(f"trainer.strategy=towers: {count} devices are not an even number; trainer.devices=2")
     if name == "towers" and count == 2 and shared.compress_gradients:
-        raise UserError("distributed.compress_gradients: two towers average no gradients; leave it out")
+        raise UserError("distributed.compress_gradients: two towers average no gradients; set it to false")
     strategy: type[Strategy] = STRATEGIES["ddp" if name == "auto" else name]
     return strategy(run, continuing_command(command, options), shared)  # type: ignore[call-arg]
 

@@ -15,8 +15,8 @@ REFUSED: dict[str, str] = {
     "gradient_clip_val": ONE_STEP,
     "gradient_clip_algorithm": ONE_STEP,
     "overfit_batches": "the loaders hand out each image once; use trainer.limit_train_batches",
-    "max_time": "it would cut an epoch short; `timeout -s INT 5h python -m alexnet_pl …` saves and stops in time, and "
-    "prints how to continue",
+    "max_time": "it would cut an epoch short; SIGINT saves and stops in time, as by `timeout -s INT 5h python -m "
+    "alexnet_pl …` (macOS: gtimeout); a run that has it needs trainer.max_time=null",
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
     "barebones": "it would leave out checkpoints and logs",
     "limit_predict_batches": "`predict` reads the images of predict.images; give fewer",
@@ -80,7 +80,7 @@ def check_fit_options(cfg: DictConfig, on_one_gpu: bool, follows_schedule: bool)
             "trainer.limit_val_batches=0: schedule.name=plateau follows the validation error; choose another schedule"
         )
     if cfg.performance.cuda_graph and not on_one_gpu:
-        raise UserError("performance.cuda_graph: needs one NVIDIA GPU; leave it out, or set trainer.devices=1")
+        raise UserError("performance.cuda_graph: needs one NVIDIA GPU; set it to false, or trainer.devices=1")
 
 
 def check_interval(interval: Any) -> None:

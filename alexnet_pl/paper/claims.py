@@ -165,7 +165,7 @@ CLAIMS = [
     ),
     Claim(
         "days", NETWORK, "§2, §6", "days of training", "between 5 and 6 days to train on two GTX 580 3GB GPUs",
-        {"days": 5.5}, "ILSVRC-2010 test", "ilsvrc2010", bound="about",
+        {"days": 5.5}, "ILSVRC-2010 test", "ilsvrc2010", alternatives=(("ilsvrc2010", LOGGED),), bound="about",
     ),
     Claim(
         "dropout.iterations", NETWORK, "§5.2", "iterations, with ÷ without dropout",

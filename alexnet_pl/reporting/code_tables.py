@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alexnet_pl.console import pluralize
@@ -10,8 +11,9 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject, list_paths
 from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_place
-from alexnet_pl.retrieval.code_result import CodesResult, RowKey, read_codes_result, rows_by_method
+from alexnet_pl.retrieval.code_result import CodesResult, RowKey, optimizer_settings, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import read_each
 from alexnet_pl.table import Table, to_markdown
 
@@ -35,13 +37,16 @@ def collect_codes(roots: Iterable[Path]) -> list[list[CodesResult]]:
 
 
 def read_known_methods(path: Path) -> CodesResult:
-    """Read codes.json. Raises UserError if it is invalid, or has a method that tables and legends have no place for."""
+    """Read codes.json, with the training settings of the run's fit.json if it lacks them. Raises UserError if it is
+    invalid, or has a method that tables and legends have no place for."""
     test = read_codes_result(path)
     for row in test.rows:
         try:
             method_place(row["method"])
         except ValueError as error:
             raise UserError(f"{path}: method {row['method']!r} is unknown to this version; test again") from error
+    if test.training is None and (status := read_fit_status(path.parents[2])):
+        return replace(test, training=optimizer_settings(status.training))
     return test
 
 

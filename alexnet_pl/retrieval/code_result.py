@@ -88,6 +88,11 @@ class CodesResult:
     commit: str | None = None
 
 
+def optimizer_settings(training: Settings) -> Settings:
+    """Training settings of an auto-encoder's fit besides its own options, which `CodesInfo` has."""
+    return {section: keys for section, keys in training.items() if section != "codes"}
+
+
 def read_codes_result(path: Path) -> CodesResult:
     """Read codes.json. Raises UserError, naming the file and the field, if it is invalid."""
     result = read_record(path, CodesResult, "test again", use_present_spelling)

@@ -22,9 +22,8 @@ def find_started_config(folder: Path) -> str:
     return started if (folder / started).is_file() else RUN_CONFIG
 
 
-def write_job_number(folder: Path, number: int) -> None:
+def write_job_number(path: Path, number: int) -> None:
     """Replace `JOB_NUMBER` in the config of a sweep's job, since it has no meaning outside of the sweep."""
-    path = folder / STARTED / Path(RUN_CONFIG).name
     if JOB_NUMBER in (text := path.read_text(encoding="utf-8")):
         with replacing(path) as temporary:
             temporary.write_text(text.replace(JOB_NUMBER, str(number)), encoding="utf-8")

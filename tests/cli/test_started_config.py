@@ -84,3 +84,12 @@ def test_key_of_another_schedule_is_refused(tiny: list[str], tmp_path: Path) -> 
     typed = ["schedule.name=plateau", "schedule.steps.drops=[2]"]
     code, text = type_command(["fit", "-c", "imagenette", *tiny, *typed, "hydra.run.dir=run"], tmp_path)
     assert (code, "schedule.name=plateau does not read it; add schedule.name=steps" in text) == (2, True), text
+
+
+def test_sweep_over_the_tests_of_a_run(copied_run: Path, tmp_path: Path) -> None:
+    """They are saved in the run folder, as single tests are; the config lies in .hydra/test, not in .hydra/started."""
+    words = ["test", "run", "-m", "test.views=ten,center"]
+    code, text = type_command(words, tmp_path)
+    assert code == 0, text
+    assert "Traceback" not in text
+    assert {path.name for path in (copied_run / "results").iterdir()} >= {"val-ten", "val-center"}

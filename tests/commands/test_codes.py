@@ -365,6 +365,17 @@ def test_auto_encoders_of_other_shapes_have_their_own_table(cfg: DictConfig, tmp
     assert picture_codes(groups)[1].count("codes-2") == 2
 
 
+def test_older_record_without_training_is_averaged_with_newer_ones(cfg: DictConfig, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        cfg.seed = seed
+        run(cfg, "reproduce", tmp_path / f"{seed}")
+    path = tmp_path / "0/results/val-codes/codes.json"
+    older = json.loads(path.read_text())
+    del older["training"]
+    path.write_text(json.dumps(older))
+    assert [len(tests) for tests in collect_codes([tmp_path])] == [2]
+
+
 def test_fits_of_other_length_are_not_averaged_and_other_checkpoints_are_not_finished(
     cfg: DictConfig, tmp_path: Path
 ) -> None:

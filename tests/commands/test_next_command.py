@@ -10,6 +10,7 @@ from running import Compose
 from alexnet_pl.commands import next_command, registry
 from alexnet_pl.data.loading.augment import suitable_crop
 from alexnet_pl.data.store import store
+from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.files import CACHE
 from alexnet_pl.models.alexnet import AlexNet
 
@@ -92,6 +93,25 @@ def test_crop_that_is_suggested_is_one_that_the_network_takes(size: int, crop: i
     assert suitable_crop(size) == crop
     if size >= 64:
         AlexNet(num_classes=2, crop=crop, width=0.1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size", "crop"),
+    [
+        ("overfeat_demo", 100, 77),  # the accurate network takes 77, 113, 149 … pixels alone
+        ("overfeat_demo", 130, 113),
+        ("boxes_demo_classifier", 72, None),
+        ("imagenette", 32, None),  # below the least crop of five convolutions and three poolings
+        ("cifar10_13pct", 23, 20),
+    ],
+)
+def test_suggested_crop_is_one_that_the_recipes_network_takes(
+    config: Compose, recipe: str, size: int, crop: int | None
+) -> None:
+    cfg = config(recipe, f"data.size={size}")
+    assert next_command.find_crop(cfg, 10) == crop
+    if crop:
+        make_named_net({**dict(cfg.model), "num_classes": 10}, crop)
 
 
 def test_command_after_verify_names_the_address_of_a_remote_store(

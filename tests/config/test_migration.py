@@ -262,6 +262,14 @@ def test_signature_has_an_added_key_only_if_it_has_an_effect(
     assert training_signature(cfg)[section][key] == value
 
 
+def test_recorded_hardware_does_not_distinguish_runs() -> None:
+    """Earlier versions recorded trainer.deterministic among the settings that decide the network."""
+    today = training_signature(compose("ilsvrc2012"))
+    older = {**today, "trainer": {**today["trainer"], "deterministic": True, "inference_mode": False}}
+    assert migrate_record({"schema": SCHEMA, "training": older})["training"] == today
+    assert fit_status.changed_settings(older, today) == []
+
+
 def test_older_list_of_layers_without_decay_replaces_the_recipes() -> None:
     """In an ensemble's overrides: of conv1 and conv2, which the recipe leaves out, only conv1; then none."""
     for words, decay in (("[conv1]", {"conv1": 0.0}), ("[conv1, fc10]", {"conv1": 0.0, "fc10": 0.0}), ("[]", None)):
