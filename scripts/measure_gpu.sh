@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # `bench gpu` on a GPU that is lent for minutes: an archive of RESULTS is written every ten seconds while it runs.
 #
-#   scripts/measure_gpu.sh RESULTS [MINUTES, default 9] [more of bench's keys, such as data.root=FOLDER]
+#   scripts/measure_gpu.sh RESULTS [MINUTES, default 8] [more of bench's keys, such as data.root=FOLDER]
 #
 # ARCHIVE: the archive's path, by default RESULTS.tgz. TMPDIR: folder for temporary stores and checkpoints, by default in
 # memory if there is room. Wheels of scripts/gpu_kit.py in build/gpu-kit are installed into a temporary folder.
 set -euo pipefail
-results=$1 minutes=${2:-9}
+if [[ ! ${2:-8} =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
+  echo "measure_gpu.sh: ${2}: a number of minutes" >&2
+  exit 2
+fi
+results=$1 minutes=${2:-8}
 shift $(($# < 2 ? $# : 2))
 archive=${ARCHIVE:-$results.tgz}
 python=${PYTHON:-$(command -v python3 || command -v python)}
@@ -18,9 +22,10 @@ if [ -z "${TMPDIR:-}" ]; then
   if [ "$(room /dev/shm || echo 0)" -gt 12000000 ]; then TMPDIR=/dev/shm; fi
   export TMPDIR
 fi
-export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$HOME/.cache/torchinductor} # code may not be run from /dev/shm
+# code may not be run from /dev/shm
+export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-${HOME:-/tmp}/.cache/torchinductor}
 if compgen -G "build/gpu-kit/wheels/*.whl" >/dev/null; then
-  site=$(mktemp -d)
+  site=$(mktemp -d -p /tmp)
   "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" build/gpu-kit/wheels/*.whl
   export PYTHONPATH="$site:$PWD${PYTHONPATH:+:$PYTHONPATH}"
 fi
@@ -34,5 +39,8 @@ pack() {
 (while sleep 10; do pack || true; done) &
 packer=$!
 trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".partial-??????' EXIT
-timeout --signal=TERM --kill-after=15 $((60 * minutes + 30)) \
-  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@"
+timeout --signal=TERM --kill-after=15 "$(awk "BEGIN { print 60 * $minutes + 30 }")" \
+  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" &
+measuring=$!
+trap 'kill $measuring' TERM INT # else bash would wait for the measurement to end
+wait $measuring || wait $measuring # the first returns when a signal comes

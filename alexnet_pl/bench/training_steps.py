@@ -137,26 +137,34 @@ def make_candidate(network: str, work: Workload) -> tuple[Any, Any]:
 
 
 def make_norm(name: str, work: Workload) -> Callable[[], None]:
-    """Return a function that runs response normalization, forward and backward, on conv1's and conv2's shapes."""
+    """Return a function that runs response normalization, forward and backward, on conv1's and conv2's shapes: on a GPU
+    as in training, in two towers, bfloat16 and channels-last memory."""
     torch.set_num_threads(work.threads)
     ask_for_large_pages()
     keep_freed_memory()  # large pages and kept memory for all candidates, since only the operation is compared
-    shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
-    inputs = [torch.randn(shape, device=work.device, requires_grad=True) for shape in shapes]
-    grads = [torch.randn(shape, device=work.device) for shape in shapes]
-    norm = LocalResponseNorm(towers=1)
+    norm = LocalResponseNorm(towers=2 if work.device == "cuda" else 1)
     norm.compiled = "compiled" in name
+    layer = norm if name.startswith(OURS) else StockNorm(norm.spec)
+    shapes = ((work.batch_size, 96, 55, 55), (work.batch_size, 256, 27, 27))
+    inputs = [responses(shape, work.device).requires_grad_() for shape in shapes]
+    grads = [responses(shape, work.device) for shape in shapes]
 
     def run() -> None:
         for _ in range(work.steps):
             for a, grad in zip(inputs, grads, strict=True):
                 a.grad = None
-                b = norm(a) if name.startswith(OURS) else F.local_response_norm(a, 5, 1e-4, 0.75, 2.0)
-                b.backward(grad)
+                layer(a).backward(grad)
         if work.device == "cuda":
             torch.cuda.synchronize()
 
     return run
+
+
+def responses(shape: tuple[int, ...], device: str) -> Tensor:
+    """Normal random numbers in the type and memory format that a layer's responses have in training on `device`."""
+    if device == "cuda":
+        return torch.randn(shape, device=device, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
+    return torch.randn(shape, device=device)
 
 
 class StockNorm(nn.Module):

@@ -35,6 +35,8 @@ def explain(error: Exception) -> None:
         fail(str(error))
     if isinstance(error, HydraException | OmegaConfBaseException):
         fail(hydra_message(error))
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        fail("the GPU's memory is full; set a smaller data.batch_size, or performance.cache_on_gpu=false")
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
         path = error.filename2 or error.filename or "writing"
         advice = DISK.get(error.errno or 0, "choose another folder")

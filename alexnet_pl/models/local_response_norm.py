@@ -75,9 +75,9 @@ def gradient_terms(a: Tensor, grad: Tensor, squares: Tensor, spec: NormSpec) -> 
     return direct, direct * at_least_float32(a) / s
 
 
-def combine_gradient(a: Tensor, direct: Tensor, neighbor_terms: Tensor, spec: NormSpec) -> Tensor:
-    """Compute the gradient from its two terms, the second padded."""
-    return (direct - 2 * spec.alpha * spec.beta * at_least_float32(a) * window_sum(neighbor_terms, spec)).to(a.dtype)
+def combine_gradient(a: Tensor, direct: Tensor, terms: Tensor, spec: NormSpec) -> Tensor:
+    """Compute the gradient from its two terms. `terms`: those that are summed over neighbors, padded."""
+    return (direct - 2 * spec.alpha * spec.beta * at_least_float32(a) * window_sum(terms, spec)).to(a.dtype)
 
 
 def normalize(a: Tensor, spec: NormSpec) -> Tensor:
@@ -90,8 +90,29 @@ def gradient(a: Tensor, grad: Tensor, spec: NormSpec) -> Tensor:
 
     The sum runs over the same neighbors as in `normalize`, because being neighbors is symmetric.
     """
-    direct, neighbor_terms = gradient_terms(a, grad, zero_pad(square(a), spec), spec)
-    return combine_gradient(a, direct, zero_pad(neighbor_terms, spec), spec)
+    direct, terms = gradient_terms(a, grad, zero_pad(square(a), spec), spec)
+    return combine_gradient(a, direct, zero_pad(terms, spec), spec)
+
+
+# GPU: compiled as two functions. In one, each value would compute the roots and sums of squares of all its neighbors,
+# in more than twice the instructions and so many registers that few of a GPU's threads run at once.
+
+
+def neighbor_terms(a: Tensor, grad: Tensor, spec: NormSpec) -> Tensor:
+    """Compute the term of the gradient that is summed over neighbors."""
+    return gradient_terms(a, grad, zero_pad(square(a), spec), spec)[1]
+
+
+def gradient_from_terms(a: Tensor, grad: Tensor, terms: Tensor, spec: NormSpec) -> Tensor:
+    """Compute the gradient from the result of `neighbor_terms`; the other term is computed again."""
+    direct, _ = gradient_terms(a, grad, zero_pad(square(a), spec), spec)
+    return combine_gradient(a, direct, zero_pad(terms, spec), spec)
+
+
+def compiled_gradient(a: Tensor, grad: Tensor, spec: NormSpec) -> Tensor:
+    whole = not spec.spatial
+    terms = compiled(neighbor_terms, whole)(a, grad, spec)
+    return compiled(gradient_from_terms, whole)(a, grad, terms, spec)
 
 
 # CPU: cache-blocked. The operations run on a few images at a time, in padded buffers that stay in cache. If `normalize`
@@ -107,14 +128,14 @@ def apply_norm_into(out: Tensor, a: Tensor, squares: Tensor, spec: NormSpec) -> 
 
 
 def gradient_terms_into(
-    direct: Tensor, neighbor_terms: Tensor, a: Tensor, grad: Tensor, squares: Tensor, spec: NormSpec
+    direct: Tensor, terms: Tensor, a: Tensor, grad: Tensor, squares: Tensor, spec: NormSpec
 ) -> None:
-    for out, term in zip((direct, neighbor_terms), gradient_terms(a, grad, squares, spec), strict=True):
+    for out, term in zip((direct, terms), gradient_terms(a, grad, squares, spec), strict=True):
         out.copy_(term)
 
 
-def combine_gradient_into(out: Tensor, a: Tensor, direct: Tensor, neighbor_terms: Tensor, spec: NormSpec) -> None:
-    out.copy_(combine_gradient(a, direct, neighbor_terms, spec))
+def combine_gradient_into(out: Tensor, a: Tensor, direct: Tensor, terms: Tensor, spec: NormSpec) -> None:
+    out.copy_(combine_gradient(a, direct, terms, spec))
 
 
 class PaddedBuffer(NamedTuple):
@@ -161,14 +182,14 @@ def normalize_in_blocks(a: Tensor, spec: NormSpec, use_compile: bool) -> Tensor:
 
 def gradient_in_blocks(a: Tensor, grad: Tensor, spec: NormSpec, use_compile: bool) -> Tensor:
     slices = block_slices(a, use_compile)
-    out, squares, neighbor_terms = torch.empty_like(a), *(PaddedBuffer.around(a[slices[0]], spec) for _ in range(2))
+    out, squares, terms = torch.empty_like(a), *(PaddedBuffer.around(a[slices[0]], spec) for _ in range(2))
     direct = torch.empty_like(squares.interior)
     for part in slices:
         maybe_compile(square_into, use_compile)(squares.interior, a[part])
         maybe_compile(gradient_terms_into, use_compile)(
-            direct, neighbor_terms.interior, a[part], grad[part], squares.padded, spec
+            direct, terms.interior, a[part], grad[part], squares.padded, spec
         )
-        maybe_compile(combine_gradient_into, use_compile)(out[part], a[part], direct, neighbor_terms.padded, spec)
+        maybe_compile(combine_gradient_into, use_compile)(out[part], a[part], direct, terms.padded, spec)
     return out
 
 
@@ -192,5 +213,5 @@ class NormFunction(torch.autograd.Function):
         (a,) = ctx.saved_tensors
         if a.device.type == "cpu":
             return gradient_in_blocks(a, grads[0], ctx.spec, ctx.use_compile), None, None
-        compute_gradient = compiled(gradient, whole=not ctx.spec.spatial) if ctx.use_compile else gradient
+        compute_gradient = compiled_gradient if ctx.use_compile else gradient
         return compute_gradient(a, grads[0], ctx.spec), None, None

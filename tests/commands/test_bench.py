@@ -11,7 +11,6 @@ import pytest
 import sleepers
 import torch
 from running import Compose
-from torch.nn import functional as F
 
 from alexnet_pl.bench import (
     end_to_end,
@@ -190,7 +189,8 @@ def test_candidates_run_in_own_processes_and_a_dead_one_is_reported() -> None:
 
 def test_compared_norms_are_the_same_operation() -> None:
     a = torch.randn(2, 8, 5, 5) * 30
-    torch.testing.assert_close(LocalResponseNorm(towers=1)(a), F.local_response_norm(a, 5, 1e-4, 0.75, 2.0))
+    for norm in (LocalResponseNorm(towers=2), SpatialNorm()):
+        torch.testing.assert_close(norm(a), StockNorm(norm.spec)(a))
 
 
 @pytest.mark.slow

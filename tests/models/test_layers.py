@@ -1,6 +1,7 @@
 """Layers: response normalization (§4.3) and the program's spatial norm against loops in float64; dropout (§5.2)."""
 
 import shutil
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from alexnet_pl.models import local_response_norm
 from alexnet_pl.models.layers import Dropout, LocallyConnected, LocalResponseNorm, NormLayer, SpatialNorm
+from alexnet_pl.models.local_response_norm import NormSpec
 from alexnet_pl.runtime import compiled
 
 HALF_BF16 = 2**-8  # maximum relative rounding error of bfloat16, which has eight significant bits
@@ -79,16 +81,35 @@ def test_response_norm_accepts_other_constants() -> None:
     torch.testing.assert_close(norm(a), written_out(a, n=3, k=0.5, alpha=0.3, beta=1.25), rtol=1e-12, atol=0)
 
 
-def test_response_norm_and_gradient_match_torch_in_each_half() -> None:
+def halves(a: Tensor) -> Tensor:
     """torch's norm divides α by n too, so on each GPU's half it equals the program's norm (SOURCE_FACTS §2)."""
+    return torch.cat([F.local_response_norm(half, 5, 1e-4, 0.75, 2.0) for half in a.chunk(2, 1)], 1)
 
-    def halves(a: Tensor) -> Tensor:
-        return torch.cat([F.local_response_norm(half, 5, 1e-4, 0.75, 2.0) for half in a.chunk(2, 1)], 1)
 
+def pooled(a: Tensor) -> Tensor:
+    """SOURCE_FACTS §2: x · (1 + 1e-3 · avg_pool(x², 5, stride 1, pad 2, count_include_pad))^−0.75."""
+    mean = F.avg_pool2d(a.square(), 5, stride=1, padding=2, count_include_pad=True)
+    return a * (1 + 1e-3 * mean) ** -0.75
+
+
+def test_response_norm_and_gradient_match_torch_in_each_half() -> None:
     a, g = maps(2, 20, 5, 4), maps(2, 20, 5, 4, seed=1, size=1.0)
     norm = LocalResponseNorm(towers=2)
     torch.testing.assert_close(norm(a), halves(a), rtol=1e-12, atol=0)
     torch.testing.assert_close(gradient(norm, a, g), gradient(halves, a, g), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reference"),
+    [(NormSpec(5, 2.0, 1e-4 / 5, 0.75, 2, False), halves), (NormSpec(5, 1.0, 1e-3 / 25, 0.75, 1, True), pooled)],
+    ids=["maps", "space"],
+)
+def test_gradient_in_two_functions_as_on_gpus(spec: NormSpec, reference: Callable[[Tensor], Tensor]) -> None:
+    a, g = maps(2, 20, 9, 8), maps(2, 20, 9, 8, seed=1, size=1.0)
+    towers = [one.unflatten(1, (spec.towers, -1)) for one in (a, g)]
+    terms = local_response_norm.neighbor_terms(*towers, spec)
+    found = local_response_norm.gradient_from_terms(*towers, terms, spec).flatten(1, 2)
+    torch.testing.assert_close(found, gradient(reference, a, g), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
@@ -121,12 +142,6 @@ def test_spatial_norm_matches_the_programs_formula(shape: tuple[int, ...]) -> No
 
 
 def test_spatial_norm_and_gradient_match_average_pooling() -> None:
-    """SOURCE_FACTS §2: x · (1 + 1e-3 · avg_pool(x², 5, stride 1, pad 2, count_include_pad))^−0.75."""
-
-    def pooled(a: Tensor) -> Tensor:
-        mean = F.avg_pool2d(a.square(), 5, stride=1, padding=2, count_include_pad=True)
-        return a * (1 + 1e-3 * mean) ** -0.75
-
     a, g = maps(2, 4, 9, 8), maps(2, 4, 9, 8, seed=1, size=1.0)
     torch.testing.assert_close(SpatialNorm()(a), pooled(a), rtol=1e-12, atol=0)
     torch.testing.assert_close(gradient(SpatialNorm(), a, g), gradient(pooled, a, g), rtol=1e-10, atol=1e-12)

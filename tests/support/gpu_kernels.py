@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data.loading.augment import Draws, gather_pixels
-from alexnet_pl.models.local_response_norm import NormSpec, gradient, normalize
+from alexnet_pl.models.local_response_norm import NormSpec, gradient_from_terms, neighbor_terms, normalize
 from alexnet_pl.runtime import WHOLE
 
 BLOCKS = {"XBLOCK": 256, "YBLOCK": 16, "ZBLOCK": 1}  # sizes among those that the autotuner tries
@@ -158,9 +158,11 @@ def cases() -> dict[str, tuple[Callable[..., Tensor], list[Tensor], Mapping[str,
     return {
         "norm1": (partial(normalize, spec=maps), [conv1], None),
         "norm2": (partial(normalize, spec=maps), [conv2], None),
-        "gradient of norm1": (partial(gradient, spec=maps), [conv1, conv1], WHOLE),
+        "neighbor terms of norm1": (partial(neighbor_terms, spec=maps), [conv1, conv1], WHOLE),
+        "gradient of norm1": (partial(gradient_from_terms, spec=maps), [conv1, conv1, conv1.float()], WHOLE),
         "spatial2": (partial(normalize, spec=pixels), [whole], None),
-        "gradient of spatial2": (partial(gradient, spec=pixels), [whole, whole], None),
+        "neighbor terms of spatial2": (partial(neighbor_terms, spec=pixels), [whole, whole], None),
+        "gradient of spatial2": (partial(gradient_from_terms, spec=pixels), [whole, whole, whole.float()], None),
         "augmentation": (augment, batch, None),
     }
 
