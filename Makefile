@@ -85,7 +85,7 @@ evidence: setup  ## run what is missing of all measurements: ROOT=FOLDER [TINYIM
 	$(PY) scripts/evidence.py "$(or $(ROOT),build/evidence)" $(SOURCES) $(if $(PART),--part $(PART)) && $(PY) scripts/reference.py
 
 notebooks: setup  ## run the notebooks and write them as HTML to build/notebooks (RUN=FOLDER: with your own run)
-	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb
+	$(if $(RUN),ALEXNET_PL_RUN=$(abspath $(RUN))) $(PY) -m nbconvert --execute --to html --output-dir build/notebooks $(filter-out notebooks/colab.ipynb,$(wildcard notebooks/*.ipynb))
 
 lint: setup  ## run ruff, codespell, the import contracts and pyright
 	$(VENV)/bin/ruff check .

@@ -93,7 +93,7 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
     return Session(
         time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command=command,
-        argv=sys.argv[1:],
+        argv=typed_words(),
         commit=current_commit(),
         changed_files=(git("status", "--porcelain", "--", "alexnet_pl", "configs") or "").splitlines(),
         store=store,
@@ -105,6 +105,15 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
         cpus=os.cpu_count(),
         gpus=[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     )
+
+
+def typed_words() -> list[str]:
+    """Words of the command line after the program's name: as typed, or in processes that another program has started,
+    such as a sweep's, as Hydra received them."""
+    for position, word in enumerate(sys.orig_argv):
+        if Path(word).name == "alexnet_pl":
+            return sys.orig_argv[position + 1 :]
+    return sys.argv[1:]
 
 
 def cpu_name() -> str:

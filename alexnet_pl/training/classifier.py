@@ -283,6 +283,7 @@ class Classifier(L.LightningModule):
         self.log(f"{stage}/loss", metrics["nll"], **options)
         if stage == "val":
             self.log("step", float(self.global_step), **options)
+            self.log("epoch", float(self.current_epoch + 1), **options)  # Lightning adds it only without "step"
         self.last_metrics = metrics
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.files import replacing
 from alexnet_pl.runs.metrics_log import is_complete_row, read_rows
+from alexnet_pl.runs.title import name_run
 
 WANDB_ID = "wandb_id.txt"
 
@@ -184,10 +185,9 @@ def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> Wan
         mode = os.environ.get("WANDB_MODE") or ("offline" if is_offline() else "online")
         id_path = run / WANDB_ID
         identity = read_wandb_id(id_path) if id_path.exists() else secrets.token_hex(4)
-        name = "/".join(run.parts[-2:])
         settings = wandb.Settings(silent=True, console="off", init_timeout=30)
         options = {"project": project, "entity": entity, "mode": mode, "settings": settings}
-        logger = WandbLogger(name=name, save_dir=str(run), id=identity, resume="allow", **options)
+        logger = WandbLogger(name=name_run(run), save_dir=str(run), id=identity, resume="allow", **options)
         logger._wandb_init.pop("anonymous", None)  # Lightning passes None, and wandb warns of any value
         experiment = logger.experiment
         if rank_zero_only.rank == 0 and mode == "offline":

@@ -12,8 +12,8 @@ from alexnet_pl.data.images import check_aspect_ratio, decode
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
-from alexnet_pl.webapp.title import name_run
 
 MOST_BOXES = 20  # maximum boxes shown per image, the most confident
 LONGEST_SIDE = 1024  # maximum side in pixels of an image that the page shows; larger ones are reduced, with their boxes

@@ -21,8 +21,8 @@ from alexnet_pl.retrieval.features import features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.runs.checkpoint import checkpoint_step
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
-from alexnet_pl.webapp.title import name_run
 
 NUM_LABELS, NUM_NEIGHBORS = 5, 6
 CODES = Path("runs/codes")  # run folders of configs/codes.yaml

@@ -75,6 +75,22 @@ def test_older_record_has_no_precision(tmp_path: Path) -> None:
     assert session.arithmetic == "2 CPU cores, precision not recorded"
 
 
+@pytest.mark.parametrize(
+    ("started", "words"),
+    [
+        (["python", "-m", "alexnet_pl", "fit", "-c", "demo"], ["fit", "-c", "demo"]),
+        (["python", "/usr/bin/alexnet_pl", "test", "runs/alexnet_pl"], ["test", "runs/alexnet_pl"]),
+        (["python", "-m", "submitit.core._submit", "jobs"], ["--config-name=demo"]),
+    ],
+)
+def test_command_line_is_recorded_as_typed(
+    monkeypatch: pytest.MonkeyPatch, started: list[str], words: list[str]
+) -> None:
+    monkeypatch.setattr("sys.orig_argv", started)
+    monkeypatch.setattr("sys.argv", ["alexnet_pl", "--config-name=demo"])
+    assert provenance.typed_words() == words
+
+
 def test_sessions_are_appended_in_order(tmp_path: Path) -> None:
     for command in ("fit", "fit", "test"):
         provenance.append_session(tmp_path, provenance.Session(time="now", command=command, argv=[]))

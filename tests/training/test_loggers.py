@@ -169,6 +169,7 @@ def test_wandb_offline_is_in_the_run_folder_and_resumes_the_same_run(tmp_path: P
         run.mkdir(parents=True, exist_ok=True)
         loggers = make_loggers("wandb", run, "project", step)
         assert len(loggers) == 2
+        assert of_wandb(loggers).experiment.name == "demo/one"
         identities.append(of_wandb(loggers).experiment.id)
         for logger in loggers:
             logger.log_metrics({"train/loss": 1.5}, step=step + 5)

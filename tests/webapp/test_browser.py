@@ -20,7 +20,6 @@ from photographs import drawn, save_png
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import app
-from alexnet_pl.webapp.title import name_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -229,20 +228,6 @@ def test_heading_fits_a_narrow_screen(browser: Any, title: str) -> None:
     view.get_by_role("heading", name=title).wait_for()
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
     view.close()
-
-
-@pytest.mark.parametrize(
-    ("run", "title"),
-    [
-        ("runs/demo/2026-11-29_17-01-29-067927", "demo, 2026-11-29 17:01"),
-        ("runs/demo/2026-11-29_17-01-29", "demo, 2026-11-29 17:01"),
-        ("multirun/overlap/seed5", "overlap/seed5"),
-        ("runs/caffe", "caffe"),
-        ("runs/demo/reproduce/as-shipped", "demo, as-shipped"),
-    ],
-)
-def test_heading_names_recipe_and_run(run: str, title: str, tmp_path: Path) -> None:
-    assert name_run(tmp_path / run) == title
 
 
 def test_one_of_two_classes_of_one_name_is_correct(browser: Any) -> None:

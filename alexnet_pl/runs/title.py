@@ -1,4 +1,4 @@
-"""Heading of the demo app: the run in words, as "demo, 2026-11-29 17:01", "demo, as-shipped" or "overlap/seed5"."""
+"""Name of a run in the demo app and in W&B: "demo, 2026-11-29 17:01", "demo, as-shipped" or "overlap/seed5"."""
 
 import re
 from pathlib import Path
