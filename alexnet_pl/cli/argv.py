@@ -52,6 +52,8 @@ def to_hydra(argv: list[str]) -> list[str]:
     refuse_renamed_overrides(overrides)
     if nameless := [word for word in overrides if not word.lstrip("+~").partition("=")[0]]:
         raise UserError(f"{nameless[0]}: no key before the equals sign")
+    if own := [word for word in overrides if word.lstrip("+~").partition("=")[0] == "command"]:
+        raise UserError(f"{own[0]}: the command is the first word: alexnet_pl {command.name}")
     check_flags(command, flags)
     sweep = bool(set(SWEEP) & set(flags))  # in a sweep, a comma separates values, also of paths
     composed = config_for_hydra(path)

@@ -27,10 +27,21 @@ complete -c alexnet_pl -n "not __fish_use_subcommand" -a "{fish_keys}"
 SCRIPTS = {"bash": BASH, "zsh": "autoload -U +X bashcompinit && bashcompinit\n" + BASH, "fish": FISH}
 
 
+USAGE = """\
+usage: alexnet_pl completion bash|zsh|fish
+
+Print a script that completes commands, recipes and keys, for a shell's start-up file:
+  eval "$(alexnet_pl completion bash)"            in ~/.bashrc
+  eval "$(alexnet_pl completion zsh)"             in ~/.zshrc
+  alexnet_pl completion fish | source             in ~/.config/fish/config.fish"""
+
+
 def completion(shell: str) -> str:
+    if shell in ("-h", "--help"):
+        return USAGE
     if shell not in SCRIPTS:
         raise UserError(f"completion: choose a shell: {', '.join(SCRIPTS)}")
-    keys = sorted(known_keys())
+    keys = sorted(known_keys() | {"variant", "hydra.run.dir"})
     words = {
         "commands": " ".join([*COMMANDS, "completion"]),
         "recipes": " ".join(recipe_names()),

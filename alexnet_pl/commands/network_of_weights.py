@@ -63,7 +63,10 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
     for section, values in {"model": architecture["model"], "augment": augment}.items():
         cfg[section] = {**values, **command_line_values(section)}
     if not OmegaConf.is_missing(cfg.data, "root"):
-        take_store(cfg)
+        store = open_store_of_size(cfg)
+        cfg.data.name = store.name
+        if checkpoint is None and "num_classes" not in command_line_values("model"):
+            cfg.model.num_classes = len(store.classes)
 
 
 def architecture_of_run(checkpoint: Path) -> Settings:
@@ -91,17 +94,15 @@ def command_line_values(section: str) -> dict[str, object]:
     return dict(OmegaConf.from_dotlist(words).get(section) or {})
 
 
-def take_store(cfg: DictConfig) -> None:
-    """Set name and number of classes from the store. Raises UserError if its image size differs from that of the
-    weights' network."""
+def open_store_of_size(cfg: DictConfig) -> Store:
+    """The store at `data.root`. Raises UserError if its image size differs from that of the weights' network."""
     store = Store(store_root(cfg))
     if store.size != cfg.data.size:
         raise UserError(
             f"data.root: {store.root} holds squares of {store.size} pixels, but the network of transfer.weights "
             f"reads {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
-    cfg.data.name = store.name
-    cfg.model.num_classes = len(store.classes)
+    return store
 
 
 def make_meta_net(cfg: DictConfig) -> Any:

@@ -1,6 +1,7 @@
 """Suggest the command to type next, as the last line of output: `next: python -m alexnet_pl test runs/demo/…`."""
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +23,8 @@ def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) 
     following = command.next_by_kind.get(kind_of(cfg), command.next) if cfg else command.next
     if following == "dashboard" and is_offline():
         following = "figures {tested}"
+    if following and following.startswith("page") and not find_spec("starlette"):
+        following = "report"  # the demo app is an extra
     if not following or (cfg and cfg.command == "prepare" and cfg.prepare.part):
         return  # a part of a store is not a complete store yet
     finders = {
@@ -82,7 +85,10 @@ def data_words(cfg: DictConfig) -> list[str]:
     fits this size, and the number of its classes if the recipe's network has another one."""
     if OmegaConf.is_missing(cfg.data, "root"):
         return []
-    typed = typed_overrides()
+    root, typed = f"data.root={cfg.data.root}", typed_overrides()
+    if OmegaConf.select(cfg, "transfer.network") == "weights":  # which set size, crop and number of classes
+        weights = [word for word in typed if word.startswith("transfer.weights=")]
+        return [root, *(weights or ["transfer.weights=RUN"])]
     words = [word for word in typed if word.startswith(("data.name=", "data.size="))]
     crop = (cfg.get("augment") or {}).get("crop")
     from alexnet_pl.data.store.store import Store  # imports torch: not at the top, so that --help is instant
@@ -93,9 +99,9 @@ def data_words(cfg: DictConfig) -> list[str]:
         if not fitting:
             return []
         words.append(f"augment.crop={fitting}")
-    if (cfg.get("model") or {}).get("num_classes", classes) != classes:
+    if (cfg.get("model") or {}).get("num_classes") not in (None, classes):  # null: the store's
         words.append(f"model.num_classes={classes}")
-    return [f"data.root={cfg.data.root}", *words]
+    return [root, *words]
 
 
 def find_crop(cfg: DictConfig, classes: int) -> int | None:

@@ -208,12 +208,15 @@ def suggest_key(key: str, missing: str = "") -> str:
     return f"; did you mean {found[0]}?" if found else "; --cfg job prints all keys"
 
 
+NOT_TYPED = ("hydra", "defaults", "command")  # Hydra's, and the first word of the command line
+
+
 def known_keys() -> set[str]:
-    """Dotted keys of all shipped recipes."""
+    """Dotted keys of all shipped recipes that a user can set."""
     keys: set[str] = set()
     for path in [*SHIPPED.glob("*.yaml"), *SHIPPED.glob("variant/*.yaml")]:
         config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-        own = {key: config[key] for key in config if key != "hydra"} if isinstance(config, dict) else {}
+        own = {key: config[key] for key in config if key not in NOT_TYPED} if isinstance(config, dict) else {}
         keys |= set(dotted(own))
     return keys
 

@@ -43,6 +43,8 @@ def name_runs(given: list[Path]) -> list[NamedRun]:
 
 def check_run(folder: Path) -> Path:
     """Return the folder. Raises UserError if a file of a run is missing or corrupt."""
+    if not folder.exists():
+        raise UserError(f"{folder}: there is no such folder")
     for name in (METRICS, PROVENANCE):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: not a run folder (no {name} in it)")

@@ -150,6 +150,7 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
         (["predict", "store/run", "store"], r"^store: settings are written key=value; predict.images=store\?$"),
         (["fit", "demo", "-x"], "^unrecognized arguments: -x; --help"),
         (["fit", "demo", "--cfg", "all_of_it"], "invalid choice: 'all_of_it'"),
+        (["fit", "-c", "demo", "+command=test"], r"^\+command=test: the command is the first word: alexnet_pl fit$"),
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
     ],
 )

@@ -60,10 +60,15 @@ def test_test_counts_every_image_once_with_ten_views(cfg: DictConfig, tmp_path: 
     assert low < top1 < high
 
 
-def test_validate_repeats_the_last_validation_of_the_fit(cfg: DictConfig, tmp_path: Path) -> None:
+def test_validate_repeats_the_last_validation_of_the_fit(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     at_end = run(cfg, "fit", tmp_path)
+    capsys.readouterr()
     assert run(cfg, "validate", tmp_path, last(tmp_path)) == pytest.approx(at_end)
-    assert json.loads((tmp_path / "validation.json").read_text())["views"] == "center"
+    found = json.loads((tmp_path / "validation.json").read_text())
+    assert (found["views"], found["finished"]) == ("center", True)
+    assert "not the last weights" not in capsys.readouterr().out
 
 
 def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:

@@ -95,6 +95,24 @@ def test_one_command_fine_tunes_a_network_on_the_stores_classes(
     assert opened.cfg.transfer.layers == COPIED
 
 
+def test_fine_tuned_network_reads_a_store_of_other_classes(
+    config: Compose, store: Path, tiny_store: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Commands on trained weights keep their number of classes; a new fit takes the store's, unless it is typed."""
+    finetuned(config, store, tiny_run, tmp_path / "run", "+trainer.limit_train_batches=1")
+    weights = last(tmp_path / "run")
+    cfg = config("finetune", f"data.root={tiny_store}", f"ckpt_path={weights}", f"transfer.weights={tiny_run}")
+    cfg.command = "features"
+    fill_in(cfg, tmp_path / "run")
+    assert (cfg.model.num_classes, cfg.data.name) == (4, "tiny")
+    cfg = config("finetune", f"data.root={store}", f"transfer.weights={weights}")
+    fill_in(cfg, tmp_path / "new")
+    assert cfg.model.num_classes == 4
+    cfg = config("finetune", f"data.root={tiny_store}", f"transfer.weights={weights}")
+    fill_in(cfg, tmp_path / "new")
+    assert cfg.model.num_classes == 10
+
+
 def test_exported_weights_and_checkpoint_give_the_same_initial_network(
     config: Compose, store: Path, tiny_run: Path, tmp_path: Path
 ) -> None:

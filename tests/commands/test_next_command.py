@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from running import Compose
+from typed_words import type_words
 
 from alexnet_pl.commands import next_command, registry
 from alexnet_pl.data.loading.augment import suitable_crop
@@ -112,6 +113,30 @@ def test_suggested_crop_is_one_that_the_recipes_network_takes(
     assert next_command.find_crop(cfg, 10) == crop
     if crop:
         make_named_net({**dict(cfg.model), "num_classes": 10}, crop)
+
+
+@pytest.mark.parametrize("typed", [[], ["transfer.weights=runs/a"]])
+def test_fit_suggested_after_prepare_takes_the_network_of_the_weights(
+    config: Compose, tiny_store: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str]
+) -> None:
+    """They set the crop and the stored size; the store sets the number of classes."""
+    type_words(monkeypatch, "data.size=72", *typed)
+    cfg = config("finetune", f"data.root={tiny_store}", "data.size=72", *typed)
+    assert next_command.data_words(cfg) == [f"data.root={tiny_store}", *(typed or ["transfer.weights=RUN"])]
+    cfg = config("folder", f"data.root={tiny_store}", "data.size=72", "augment.crop=67")
+    assert next_command.data_words(cfg) == [f"data.root={tiny_store}", "data.size=72"]
+
+
+def test_page_is_suggested_only_if_it_can_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    (tmp_path / "run/.hydra/config.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    for there, command in ((True, "page run"), (False, "report")):
+        monkeypatch.setattr(next_command, "find_spec", lambda name, there=there: there or None)
+        next_command.suggest_next(registry.find("figures"), tmp_path / "run")
+        assert capsys.readouterr().out == f"next: python -m alexnet_pl {command}\n"
 
 
 def test_command_after_verify_names_the_address_of_a_remote_store(

@@ -85,7 +85,7 @@ class Augment(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < crop <= size:
-            raise ValueError(f"crop={crop}: at most the stored size, {size} pixels, such as crop={suitable_crop(size)}")
+            raise ValueError(f"crop={crop}: at most the stored size, {size} pixels, such as {suitable_crop(size)}")
         if noise_scale not in NOISE_SCALES:
             raise ValueError(f"noise_scale={noise_scale}: one of {', '.join(NOISE_SCALES)}")
         if mean not in MEANS:

@@ -220,7 +220,7 @@ def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete
         raise UserError(f"prepare.source: {'; '.join(wrong)}; {ALLOW}")
     if not expected:
         counted = ", ".join(f"{count:,} {split}" for split, count in plan.counts.items())
-        print(f"  counted {counted} images; a copy of this form does not say how many there should be", flush=True)
+        print(f"  counted {counted} images; the copy does not say how many there should be", flush=True)
     return wrong
 
 

@@ -217,7 +217,9 @@ def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:
 
 def describe_progress(partial: Path) -> str:
     done = len(list(partial.glob("*.npz")))
-    return f"{done} shards are finished; the same command resumes" if done else "no shard was finished"
+    if not done:
+        return "nothing is finished yet; the same command starts again"
+    return f"{done} shards are finished; the same command resumes"
 
 
 def explain_os_error(root: Path, error: OSError) -> UserError:

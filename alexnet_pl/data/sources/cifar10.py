@@ -60,7 +60,8 @@ def read_cifar(where: Path) -> DatasetListing:
     items = {
         split: [item for name in batches for item in read_batch(name, files[name])] for split, batches in SPLITS.items()
     }
-    return DatasetListing([(f"c{i}", name) for i, name in enumerate(names)], items)
+    classes = [(f"c{i}", name) for i, name in enumerate(names)]
+    return DatasetListing(classes, items, expected={split: 10_000 * len(batches) for split, batches in SPLITS.items()})
 
 
 def files_of_folder(folder: Path) -> Files:

@@ -100,6 +100,11 @@ def check_splits(
     for split in ("train", "val") if val_share is None or found.get("val") is not None else ("train",):
         if not found.get(split):
             offer = f"; {offer_val_share('train')}" if split == "val" and not roots["val"].is_dir() else ""
+            if not any(root.is_dir() for root in roots.values()) and find_image_files(source):
+                raise UserError(
+                    f"prepare.source: {source} holds images and no class folders; give the folder above it if that "
+                    "has a folder for each class"
+                )
             raise UserError(f"prepare.source: {roots[split]} {explain_no_classes(roots[split], split)}{offer}")
     classes = sorted(found["train"])
     for split, folders in found.items():

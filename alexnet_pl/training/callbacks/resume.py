@@ -14,9 +14,11 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from alexnet_pl.config.run_config import read_yaml
 from alexnet_pl.console import is_first_process, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.training.loggers import MetricsFile
 
 
@@ -138,7 +140,9 @@ class GracefulInterrupt(L.Callback):
 
     def how_to_resume(self) -> str:
         run = self.path.parents[1]
-        return f"continue: python -m alexnet_pl fit {shlex.quote(shorten_path(run))} (or the same `reproduce` again)"
+        command = read_yaml(run / CONFIG).get("command") if (run / CONFIG).is_file() else None
+        again = " (or the same `reproduce` again)" if command == "reproduce" else ""
+        return f"continue: python -m alexnet_pl fit {shlex.quote(shorten_path(run))}{again}"
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for number, handler in self.previous_handlers.items():

@@ -172,7 +172,7 @@ def test_store_of_another_size_that_appears_meanwhile_is_no_success(source: Data
             shutil.rmtree(tmp_path / "store.partial")
         return READ(item)
 
-    with pytest.raises(UserError, match=r"^data.root: \S+/store: No such file or directory; no shard was finished"):
+    with pytest.raises(UserError, match=r"^data.root: \S+/store: No such file or directory; nothing is finished yet"):
         make(source, tmp_path / "store", overtaken)
 
 

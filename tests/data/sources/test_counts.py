@@ -121,7 +121,7 @@ def test_store_with_an_official_name_needs_the_official_counts(form: Callable[[P
 
 def test_counts_are_printed_if_no_expected_counts_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_store(options(packed(tmp_path / "copy"), tmp_path / "store"))
-    assert "counted 6 train, 5 val, 3 test images; a copy of this form does not say how many" in capsys.readouterr().out
+    assert "counted 6 train, 5 val, 3 test images; the copy does not say how many" in capsys.readouterr().out
     make_store(options(tree(tmp_path / "tree"), tmp_path / "other"))
     assert "counted" not in capsys.readouterr().out
 
