@@ -23,6 +23,7 @@ from alexnet_pl.data.prepare.plan import Part, Plan, Shard, check_counts
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.name_split import OLDER_SPLIT
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
@@ -146,8 +147,10 @@ def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) ->
                 fsync(temporary)
             plan = preparation
     if differing := [key for key in preparation if preparation[key] != plan.get(key)]:
+        held_out = differing[0] == "images" and "held_out" in (plan.get("how") or {})
+        rule = f" ({OLDER_SPLIT})" if held_out else ""
         raise UserError(
-            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it"
+            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it{rule}"
         )
 
 
