@@ -119,7 +119,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, object]:
+def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> JsonObject:
     """Images and settings that a partial store must share with the run that resumes it."""
     settings_of_store = {k: v for k, v in settings._asdict().items() if k not in ("workers", "allow_incomplete")}
     return json.loads(
@@ -127,7 +127,7 @@ def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSett
     )
 
 
-def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) -> None:
+def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
     """Write plan.json, or check it: raise UserError if the folder was started with other images or settings.
 
     If several parts start together, the first writes the file.

@@ -54,9 +54,8 @@ class Mirror:
             corrupt = corrupt_files(description, self.root)  # less than before, if another process held the lock
             self.download(list_small_files(description) if DESCRIPTION in corrupt else corrupt, description["files"])
             if corrupt and compute_fingerprint(description, self.root) != description["fingerprint"]:
-                raise UserError(
-                    f"data.root: {self.url}: checksum mismatch after download: store.json or a file beside it is corrupt"
-                )
+                what = "store.json or a file beside it is corrupt"
+                raise UserError(f"data.root: {self.url}: checksum mismatch after download: {what}")
 
     def fetch(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
         """Download the files that are not cached, and check those with a checksum in `hashes`.

@@ -84,8 +84,6 @@ def test_hard_links_are_listed_in_their_place(tmp_path: Path) -> None:
     assert listed(tmp_path, *entries) == [path for path, *_ in entries]
 
 
-@pytest.mark.parametrize(
-    "target", [("s.JPEG", "n01000001_1.JPEG", tarfile.SYMTYPE), ("._s.JPEG", "", tarfile.REGTYPE)]
-)
+@pytest.mark.parametrize("target", [("s.JPEG", "n01000001_1.JPEG", tarfile.SYMTYPE), ("._s.JPEG", "", tarfile.REGTYPE)])
 def test_hard_link_to_what_is_skipped_is_skipped(target: tuple[str, str, bytes], tmp_path: Path) -> None:
     assert listed(tmp_path, FIRST, target, ("l.JPEG", target[0], tarfile.LNKTYPE)) == ["./n01000001_1.JPEG"]

@@ -193,6 +193,8 @@ def test_unfinished_store_of_an_earlier_version_is_named(
 ) -> None:
     make(caltech, tmp_path / "store", part="1/2")
     hash_file_names(monkeypatch)
-    says = r"started with other images; .* or delete it \(earlier versions held out other images for prepare.val_share\)$"
+    says = (
+        r"started with other images; .* or delete it \(earlier versions held out other images for prepare.val_share\)$"
+    )
     with pytest.raises(UserError, match=says):
         make(caltech, tmp_path / "store")
