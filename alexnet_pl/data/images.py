@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 import torch
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -91,15 +92,22 @@ def load_tiff(picture: Image.Image) -> None:
 def to_rgb(picture: Image.Image) -> Image.Image:
     """Convert any mode to RGB: scale 16-bit gray to 8 bits, which Pillow would clip, and drop transparency.
 
-    Raises ValueError for floats and 32-bit integers, whose range is unknown.
+    Raises ValueError for floats, integers with a sign and 32-bit integers, whose range is unknown.
     """
     if picture.mode == "F" or (picture.format, picture.mode) == ("TIFF", "I"):
-        raise ValueError(f"{picture.format} {picture.mode}, pixels of 32 bits: convert it to 8 bits")
+        raise ValueError(f"{picture.format} {picture.mode}, {describe_samples(picture)}: convert it to 8 bits")
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture, np.float64) * 255 / 65535).round().clip(0, 255).astype(np.uint8))
     if "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture.convert("RGB")
+
+
+def describe_samples(picture: Image.Image) -> str:
+    """Pixels of a TIFF by its tags BitsPerSample and SampleFormat; those of other formats have 32 bits."""
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
+    (bits, *_), (kind, *_) = tags.get(258, (32,)), tags.get(339, (1,))
+    return f"pixels of {bits} bits" + (" with a sign" if kind == 2 else "")
 
 
 def raw_rgb(data: bytes) -> torch.Tensor:

@@ -177,12 +177,31 @@ def test_lossless_formats_are_read_exactly(kind: str) -> None:
     assert kind in odd
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_tiff_of_unknown_range_is_refused(dtype: type) -> None:
-    """Numbers from 0 to 1, or to 200 of 2³², would be black."""
-    picture = Image.fromarray(np.linspace(0, 200, 64).reshape(8, 8).astype(dtype))
-    with pytest.raises(ValueError, match=r"^TIFF (F|I), pixels of 32 bits: convert it to 8 bits$"):
-        decode(encoded(picture, "TIFF"))
+@pytest.mark.parametrize(
+    ("dtype", "kind", "says"),
+    [
+        ("<f4", 3, "TIFF F, pixels of 32 bits"),
+        ("<u4", 1, "TIFF I, pixels of 32 bits"),
+        (">i4", 2, "TIFF I, pixels of 32 bits with a sign"),
+        ("<i2", 2, "TIFF I, pixels of 16 bits with a sign"),
+        (">i2", 2, "TIFF I, pixels of 16 bits with a sign"),
+    ],
+)
+def test_tiff_of_unknown_range_is_refused(dtype: str, kind: int, says: str) -> None:
+    """Numbers from 0 to 1, or to 200 of 2³², would be black; with a sign, white may be anywhere."""
+    pixels = np.linspace(0, 200, 64).reshape(8, 8).astype(dtype)
+    with pytest.raises(ValueError, match=rf"^{says}: convert it to 8 bits$"):
+        decode(gray_tiff(pixels, kind))
+
+
+def gray_tiff(pixels: np.ndarray, kind: int) -> bytes:
+    """(H, W) → TIFF in the byte order of the array, written according to its specification; `kind`: SampleFormat."""
+    order, (height, width) = pixels.dtype.str[0], pixels.shape
+    tags = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
+    tags |= {279: pixels.nbytes, 339: kind}
+    fields = b"".join(struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    start = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8 + pixels.nbytes)
+    return start + pixels.tobytes() + struct.pack(f"{order}H", len(tags)) + fields + bytes(4)
 
 
 @pytest.mark.parametrize(("kind", "order"), [("TIFF", "<u2"), ("TIFF", ">u2"), ("PNG", "<u2"), ("PPM", "<u2")])

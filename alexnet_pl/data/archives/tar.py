@@ -35,6 +35,14 @@ class Member(NamedTuple):
     path: str = ""
 
 
+class Header(NamedTuple):
+    """Entry of a tar archive. `location`: of a regular file; `target`: path of a hard link's; neither: skipped."""
+
+    path: str
+    location: ByteLocation | None = None
+    target: str = ""
+
+
 class FileRange:
     """Bytes `start` … `start + size` of a file as a file object, without copying them."""
 
@@ -60,35 +68,47 @@ class FileRange:
 
 
 def list_members(location: ByteLocation) -> Iterator[Member]:
-    """List the regular files of a tar archive, in its order, then those that are hard links to them; symbolic links,
-    devices and folders are skipped.
+    """List the regular files of a tar archive and the hard links to them, in its order; symbolic links, devices and
+    folders are skipped, and so are hard links to what is skipped.
 
     Raises UserError, naming the file, if the archive is corrupt or truncated, or if the target of a hard link is not in
     it.
     """
-    links: dict[str, list[str]] = {}
-    for member, target in read_headers(location):
-        if target:
-            links.setdefault(normal_path(target), []).append(member.path)
-        else:
-            yield member
-    if not links:
-        return
-    for member, target in read_headers(location):  # again, so that the places of other members need no memory
-        for path in [] if target else links.pop(normal_path(member.path), []):
-            yield Member(Path(path).name, member.location, path)
-    for target, (path, *_) in links.items():
-        raise UserError(
-            f"prepare.source: {location.path}: {path} is a link to {target}, which is not in it; get it again"
-        )
+    targets: dict[str, ByteLocation | None] | None = None
+    for header in read_headers(location):
+        place = header.location
+        if header.target:
+            if targets is None:
+                targets = find_link_targets(location)
+            if (target := normal_path(header.target)) not in targets:
+                raise UserError(
+                    f"prepare.source: {location.path}: {header.path} is a link to {target}, which is not in it; "
+                    "get it again"
+                )
+            place = targets[target]
+        if place is not None:
+            yield Member(Path(header.path).name, place, header.path)
+
+
+def find_link_targets(location: ByteLocation) -> dict[str, ByteLocation | None]:
+    """Places of the targets of hard links, by path; None for those that are skipped.
+
+    The archive is read twice more, so that the places of other members, of which there may be millions, need no memory.
+    """
+    wanted = {normal_path(header.target) for header in read_headers(location) if header.target}
+    places: dict[str, ByteLocation | None] = {}
+    for header in read_headers(location):
+        if (path := normal_path(header.path)) in wanted:
+            own = places.get(normal_path(header.target)) if header.target else header.location
+            places.setdefault(path, own)
+    return places
 
 
 def normal_path(path: str) -> str:
     return str(PurePosixPath(path))
 
 
-def read_headers(location: ByteLocation) -> Iterator[tuple[Member, str]]:
-    """Yield (member, "") of each regular file, and (member, path of its target) of each hard link."""
+def read_headers(location: ByteLocation) -> Iterator[Header]:
     size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
         with (
@@ -98,14 +118,7 @@ def read_headers(location: ByteLocation) -> Iterator[tuple[Member, str]]:
             for info in tar:
                 if size is not None and info.offset_data + info.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                if (info.isreg() or info.islnk()) and not is_desktop_file(Path(info.name).name):
-                    member_location = ByteLocation(
-                        location.path, location.start + info.offset_data, info.size, location.compression
-                    )
-                    yield (
-                        Member(Path(info.name).name, member_location, info.name),
-                        info.linkname if info.islnk() else "",
-                    )
+                yield to_header(info, location)
                 tar.members.clear()  # tarfile keeps all members otherwise
             check_end(tar.fileobj, tar.offset)  # type: ignore[arg-type]
         if location.compression and location.size is None:
@@ -114,6 +127,18 @@ def read_headers(location: ByteLocation) -> Iterator[tuple[Member, str]]:
         raise UserError(
             f"prepare.source: {location.path}: corrupt or incomplete archive ({explain(error)}); download it again"
         ) from error
+
+
+def to_header(info: tarfile.TarInfo, archive: ByteLocation) -> Header:
+    if is_desktop_file(Path(info.name).name):
+        return Header(info.name)
+    if info.islnk():
+        return Header(info.name, target=info.linkname)
+    if not info.isreg():
+        return Header(info.name)
+    return Header(
+        info.name, ByteLocation(archive.path, archive.start + info.offset_data, info.size, archive.compression)
+    )
 
 
 def check_end(file: IO[bytes], position: int) -> None:

@@ -15,6 +15,7 @@ from alexnet_pl.data.prepare.run import build_plan, os_error_message
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path, write_shard, write_shard_metadata
 from alexnet_pl.data.prepare.verify import find_corrupt_shards, shard_path
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.name_split import OLDER_SPLIT
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files
 from alexnet_pl.data.store.store import Store, corruption_error
@@ -52,7 +53,7 @@ def check_source_images(plan: Plan, store: Store) -> None:
                 line == written for line, written in zip_longest(file, plan.name_lines(split))
             )
         if not same:
-            raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
+            raise other_images_error(store, split)
 
 
 def repair_names(store: Store, plan: Plan, name: str) -> Path:
@@ -61,7 +62,7 @@ def repair_names(store: Store, plan: Plan, name: str) -> Path:
     with made.open("w") as file:
         file.writelines(plan.name_lines(split) if split in plan.counts else [])
     if checksum(made) != store.manifest.files[name]:
-        raise UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from")
+        raise other_images_error(store, split)
     return replace_file(made, store.root / name)
 
 
@@ -112,6 +113,12 @@ def remove_folder(path: Path) -> None:
     """Remove the folder at `path` if there is one, which no file could replace."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+
+
+def other_images_error(store: Store, split: str) -> UserError:
+    held_out = "held_out" in (store.manifest.settings or {})
+    rule = f"; {OLDER_SPLIT}, and such a store must be prepared again" if held_out else ""
+    return UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from{rule}")
 
 
 def changed_error(path: Path) -> UserError:

@@ -23,6 +23,7 @@ from alexnet_pl.data.prepare.plan import Part, Plan, Shard, check_counts
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
+from alexnet_pl.data.sources.name_split import OLDER_SPLIT
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
@@ -118,7 +119,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> dict[str, object]:
+def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> JsonObject:
     """Images and settings that a partial store must share with the run that resumes it."""
     settings_of_store = {k: v for k, v in settings._asdict().items() if k not in ("workers", "allow_incomplete")}
     return json.loads(
@@ -126,7 +127,7 @@ def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSett
     )
 
 
-def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) -> None:
+def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
     """Write plan.json, or check it: raise UserError if the folder was started with other images or settings.
 
     If several parts start together, the first writes the file.
@@ -146,8 +147,10 @@ def start_store(partial: Path, preparation: dict[str, object], file: IO[str]) ->
                 fsync(temporary)
             plan = preparation
     if differing := [key for key in preparation if preparation[key] != plan.get(key)]:
+        held_out = differing[0] == "images" and "held_out" in (plan.get("how") or {})
+        rule = f" ({OLDER_SPLIT})" if held_out else ""
         raise UserError(
-            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it"
+            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it{rule}"
         )
 
 

@@ -1,13 +1,13 @@
 """Class folders within tar or zip archives, such as Imagenette's imagenette2-320.tgz, read without unpacking them.
 
-one archive        [folder/]train/<class>/*, [folder/]val/<class>/*, perhaps [folder/]test/*
-                       or, without splits, [folder/]<class>/*
-    one per split      train.tar, val.tar: [folder/]<class>/*
+one archive        [folder/]train/<class>/*, [folder/]val/<class>/*, perhaps [folder/]test/*; also x_train/ …
+                   or, without splits, [folder/]<class>/*
+one per split      train.tar, val.tar: [folder/]<class>/*
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -25,18 +25,60 @@ from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError
 
 FIRST = 64  # members of a tar, or images of a zip, that show whether it has class folders; lists may come first
-SPLIT_FOLDER = re.compile(rf"(?:.*[-_])?({'|'.join(SPLITS)})")
+SPLIT_FOLDER = re.compile(rf"((?:.*[-_])?)({'|'.join(SPLITS)})")  # x_train: prefix and split
+Folders = tuple[str, ...]
 
 
 class ArchivedImage(NamedTuple):
     """Image in an archive. `split`: "" if neither its path nor the archive's name gives it; `folder`: its class, "" for
-    an image directly in the folder of a split; `root`: path of the folder that holds the splits or classes."""
+    an image directly in the folder of a split; `root`: path of the folder that holds the splits or classes; `place`:
+    its location as a JSON row."""
 
     split: str
     folder: str
     name: str
     root: str
-    location: ByteLocation
+    place: list[Any]
+
+
+class ArchiveLayout:
+    """Splits and classes of an archive's images, by the `folders` of all of them.
+
+    Where train/ or val/ hold class folders, test/ is a split too, and so is x_test/ beside x_train/ or x_val/. In other
+    archives the name counts, if it has one split: test/ is a class of train.tar. `split`: that of the name, else "".
+    """
+
+    def __init__(self, path: Path, folders: Iterable[Folders] = ()) -> None:
+        self.prefixes: dict[Folders, set[str]] = {}  # of folders of splits, by the folder that they lie in
+        for each in folders:
+            if len(each) > 1 and (match := SPLIT_FOLDER.fullmatch(each[-2])):
+                self.prefixes.setdefault(each[:-2], set()).add(match[1])
+        words = split_words(path)
+        self.split = words.pop() if len(words) == 1 and not self.prefixes else ""
+
+    def is_split(self, folders: Folders) -> bool:
+        """Whether images directly in these folders have no class, since the last one holds a split."""
+        match = SPLIT_FOLDER.fullmatch(folders[-1]) if folders else None
+        if match is None:
+            return False
+        prefix, word = match.groups()
+        if self.prefixes:
+            return not prefix or prefix in self.prefixes.get(folders[:-1], ())
+        return not prefix and self.split in ("", SPLITS[word])
+
+    def locate(self, path: str, place: list[Any]) -> ArchivedImage:
+        """Find the split and class of an image. A class may be named like a split, as bullet_train: the folder above
+        it is asked first."""
+        folders, name = folders_of(path), PurePosixPath(path).name
+        *above, folder = folders or ("",)
+        if above and (split := split_of(above[-1])):
+            return ArchivedImage(split, folder, f"{above[-1]}/{folder}/{name}", "/".join(above[:-1]), place)
+        if self.is_split(folders):
+            split = split_of(folder)
+            shown = split if split == "test" else folder  # the name of an unpacked image without a label
+            return ArchivedImage(split, "", f"{shown}/{name}", "/".join(above), place)
+        prefix = f"{self.split}/" if self.split else ""
+        return ArchivedImage(self.split, folder, f"{prefix}{folder}/{name}", "/".join(above), place)
 
 
 def find_folder_archives(source: Path) -> list[Path]:
@@ -48,13 +90,15 @@ def find_folder_archives(source: Path) -> list[Path]:
 def has_class_folder(path: Path) -> bool:
     has_list = path.suffix == ".zip"  # so that other files before the images take no time
     found = list_archive(path, is_image_path) if has_list else list_copied_files(path)
-    first = (PurePosixPath(member.path) for member in islice(found, FIRST))
-    folders = {image.parent for image in first if is_image(Path(image.name)) and image.parent.name}
-    named = split_of_archive(path)
-    flat = {folder for folder in folders if is_split_folder(folder.name, named)}
-    if named:  # as photos_test/1.jpg in photos_test.tar
-        flat |= {folder for folder in folders if folder.name == path.name.partition(".")[0]}
-    return any(split_of(folder.parent.name) for folder in folders) or folders > flat
+    words, layout = split_words(path), ArchiveLayout(path)
+    if len(words) != 1:  # unlabelled test images of an archive of several splits may come first
+        found = (member for member in found if not layout.is_split(folders_of(member.path)))
+    first = (folders_of(member.path) for member in islice(found, FIRST) if is_image_path(member.path))
+    own = path.name.partition(".")[0] if words else ""  # of the images photos_test/1.jpg in photos_test.tar
+    return any(
+        (above and split_of(above[-1])) or not (layout.is_split((*above, folder)) or folder == own)
+        for *above, folder in filter(None, first)
+    )
 
 
 def is_image_path(path: str) -> bool:
@@ -88,47 +132,35 @@ def read_archived_folders(source: Path, archives: list[Path], val_share: float |
 
 
 def list_images(path: Path, passed_over: PassedOver) -> Iterator[ArchivedImage]:
+    members = DiskList(list_image_members(path, passed_over))
+    layout = ArchiveLayout(path, {folders_of(member_path) for member_path, _ in members})
+    for member_path, place in members:
+        yield layout.locate(member_path, place)
+
+
+def list_image_members(path: Path, passed_over: PassedOver) -> Iterator[tuple[str, ByteLocation]]:
     others = passed_over.setdefault(path, Counter())
-    split = split_of_archive(path)
     for member in list_copied_files(path):
         if is_image(Path(member.name)):
-            yield locate_image(member, split)
+            yield member.path, member.location
         else:
             others[Path(member.name).suffix.lower()] += 1
 
 
-def locate_image(member: Member, split: str) -> ArchivedImage:
-    """Find the split and class of an image from its path. `split`: that of the archive's name, if any.
-
-    A class may be named like a split, as bullet_train: the folder above it is asked first.
-    """
-    *folders, name = PurePosixPath(member.path).parts
-    if folders[-1:] == [INNER] and len(folders) > 1:
-        del folders[-1]
-    prefix, root = f"{split}/" if split else "", folders[:-1]
-    if root and (own := split_of(root[-1])):
-        split, prefix, root = own, f"{root[-1]}/", root[:-1]
-    elif folders and is_split_folder(folders[-1], split):
-        return ArchivedImage(split_of(folders[-1]), "", f"{folders[-1]}/{name}", "/".join(root), member.location)
-    folder = folders[-1] if folders else ""
-    return ArchivedImage(split, folder, f"{prefix}{folder}/{name}", "/".join(root), member.location)
+def folders_of(path: str) -> Folders:
+    """Folders of an image, without the inner one of a class."""
+    folders = PurePosixPath(path).parts[:-1]
+    return folders[:-1] if folders[-1:] == (INNER,) and len(folders) > 1 else folders
 
 
-def split_of_archive(path: Path) -> str:
-    """Split in the name of an archive, "" if there is none."""
-    match = SPLIT.search(path.name)
-    return SPLITS[match[1]] if match else ""
-
-
-def is_split_folder(folder: str, split: str) -> bool:
-    """Whether images directly in `folder` have no class, since it holds a split. `split`: that of the archive's name,
-    in which test/ is a class of train.tar."""
-    return SPLITS.get(folder) == split if split else folder in SPLITS
+def split_words(path: Path) -> set[str]:
+    """Splits in the name of an archive."""
+    return {SPLITS[word] for word in SPLIT.findall(path.name)}
 
 
 def split_of(folder: str) -> str:
     match = SPLIT_FOLDER.fullmatch(folder)
-    return SPLITS[match[1]] if match else ""
+    return SPLITS[match[2]] if match else ""
 
 
 def find_classes(source: Path, images: DiskList) -> dict[str, set[str]]:

@@ -11,15 +11,22 @@ from alexnet_pl.data.sources.archived_folders import find_folder_archives, read_
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing
 from alexnet_pl.data.sources.cifar10 import find_batches, find_batches_archive, read_cifar
 from alexnet_pl.data.sources.class_names import add_class_names
-from alexnet_pl.data.sources.huggingface import find_arrow_files, find_packed, find_shards, find_tables, read_shards
+from alexnet_pl.data.sources.huggingface import (
+    find_arrow_files,
+    find_packed,
+    find_shards,
+    find_tables,
+    read_packed,
+    read_shards,
+)
 from alexnet_pl.data.sources.ilsvrc import find_devkit, read_ilsvrc
 from alexnet_pl.data.sources.ilsvrc_det import find_det, read_det
 from alexnet_pl.data.sources.image_folder import has_class_folders, read_folders
 from alexnet_pl.data.sources.kaggle import IMAGES as KAGGLE_IMAGES
 from alexnet_pl.data.sources.kaggle import find_kaggle, read_kaggle
-from alexnet_pl.data.sources.packed_rows import read_archive_rows, read_arrow_rows, read_table_rows
+from alexnet_pl.data.sources.packed_rows import read_arrow_rows, read_table_rows
 from alexnet_pl.data.sources.row_listing import read_files
-from alexnet_pl.data.sources.split_files import find_missing_numbers, find_missing_parts
+from alexnet_pl.data.sources.split_files import find_missing_parts
 from alexnet_pl.data.sources.split_lists import find_lists, read_lists
 from alexnet_pl.data.sources.synset_archives import HELD_OUT, find_archives, read_synset_archives
 from alexnet_pl.data.sources.tabled_images import find_table, read_tabled
@@ -40,7 +47,6 @@ def no_names(first: Path) -> list[str]:
 
 FORMS_OF_ROWS = (
     ("Hugging Face's Parquet files", find_tables, read_table_rows, find_missing_parts, read_class_names),
-    ("Hugging Face's archives", find_packed, read_archive_rows, find_missing_numbers, no_names),
     ("Hugging Face's Arrow files", find_arrow_files, read_arrow_rows, find_missing_parts, read_arrow_class_names),
     ("TFRecord files", find_tfrecords, read_record_rows, find_missing_parts, no_names),
 )
@@ -88,6 +94,8 @@ def read_published(source: Path, options: CopyOptions) -> tuple[str, DatasetList
     for form, find, rows, find_missing, class_names in FORMS_OF_ROWS:
         if files := find(source):
             return form, read_files(files, rows, find_missing, class_names, options)
+    if packed := find_packed(source):
+        return "Hugging Face's archives", read_packed(packed, options)
     return None
 
 

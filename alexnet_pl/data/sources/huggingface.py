@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, PassedOver
-from alexnet_pl.data.sources.packed_rows import read_shard_rows
-from alexnet_pl.data.sources.row_listing import list_rows
+from alexnet_pl.data.sources.packed_rows import read_archive_rows, read_shard_rows
+from alexnet_pl.data.sources.row_listing import list_rows, read_files
 from alexnet_pl.data.sources.split_files import (
     SPLITS,
     check_complete,
@@ -56,6 +56,13 @@ def find_shards(source: Path) -> dict[str, list[Path]]:
         if found := {split: paths for split, paths in shards.items() if paths}:
             return found
     return {}
+
+
+def read_packed(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:
+    passed_over: PassedOver = {}
+    rows = partial(read_archive_rows, passed_over=passed_over)
+    listing = read_files(files, rows, find_missing_numbers, lambda first: [], options)
+    return replace(listing, passed_over=passed_over)
 
 
 def read_shards(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:

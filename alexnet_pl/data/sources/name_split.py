@@ -11,17 +11,18 @@ from pathlib import PurePosixPath
 
 from alexnet_pl.data.sources.base import ImageRecord, LazyRecords
 
-IMAGENET_NAME = re.compile(r"n\d{8}_\d+\.\w+")
+IMAGENET_NAME = re.compile(r"(n\d{8}_\d+)(?:_n\d{8})?(\.\w+)")  # Hugging Face's archives give the wnid twice
+OLDER_SPLIT = "earlier versions held out other images for prepare.val_share"
 
 
 def is_held_out(name: str, share: float) -> bool:
     """Whether the image `name` is in the fraction `share`, 0 to 1, that is held out for validation.
 
-    The folders above a file name of ImageNet do not count, so that archives of synsets, trees unpacked from them and
-    tables of them have the same split.
+    Of a file name of ImageNet only its first wnid, its number and its suffix count, so that archives of synsets, trees
+    unpacked from them and packed copies of them have the same split.
     """
-    own = PurePosixPath(name).name
-    name = own if IMAGENET_NAME.fullmatch(own) else name
+    if match := IMAGENET_NAME.fullmatch(PurePosixPath(name).name):
+        name = match[1] + match[2]
     return int.from_bytes(hashlib.sha256(name.encode("utf8", "surrogateescape")).digest()[:8]) / 2**64 < share
 
 

@@ -66,10 +66,13 @@ def find_wnid(name: str) -> str | None:
     return wnids[-1] if wnids else None
 
 
-def read_archive_rows(path: Path) -> Iterator[SourceRow]:
+def read_archive_rows(path: Path, passed_over: PassedOver) -> Iterator[SourceRow]:
+    others = passed_over.setdefault(path, Counter())
     for member in list_members(whole_archive(path)):
         if is_image(Path(member.name)):
             yield SourceRow(member.path, find_wnid(member.name), None, member.location)
+        else:
+            others[Path(member.name).suffix.lower()] += 1
 
 
 def read_shard_rows(path: Path, passed_over: PassedOver) -> Iterator[SourceRow]:

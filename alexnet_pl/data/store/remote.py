@@ -11,7 +11,7 @@ import fsspec
 from rich.progress import track
 
 from alexnet_pl.data.archives.remote import check_protocol
-from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, list_small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, corrupt_files, list_small_files
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject, check_space, replacing
 from alexnet_pl.locks import exclusive_lock
@@ -44,24 +44,18 @@ class Mirror:
             temporary.write_bytes(manifest)
 
     def fetch_small(self, description: JsonObject) -> None:
-        """Download labels, names and statistics unless cached. Raises UserError if their fingerprint differs."""
-        names = list_small_files(description)
-        if all((self.root / name).is_file() for name in names):
-            return
-        self.fetch(names, {})
-        if compute_fingerprint(description, self.root) != description["fingerprint"]:
-            for name in names:
-                (self.root / name).unlink(missing_ok=True)
-            raise UserError(
-                f"data.root: {self.url}: checksum mismatch after download: labels, names or statistics are corrupt"
-            )
+        """Download labels, names and statistics unless cached."""
+        self.fetch(list_small_files(description), description["files"])
 
-    def fetch_small_again(self, description: JsonObject, corrupt: list[str]) -> None:
-        """Download corrupt files of the cache again: all if their checksums do not show which. Raises UserError if
-        their fingerprint still differs."""
-        for name in list_small_files(description) if DESCRIPTION in corrupt else corrupt:
-            (self.root / name).unlink(missing_ok=True)
-        self.fetch_small(description)
+    def fetch_small_again(self, description: JsonObject) -> None:
+        """Download corrupt labels, names and statistics again: all if their checksums do not show which. Raises
+        UserError if their fingerprint still differs."""
+        with exclusive_lock(self.root / ".lock"):
+            corrupt = corrupt_files(description, self.root)  # less than before, if another process held the lock
+            self.download(list_small_files(description) if DESCRIPTION in corrupt else corrupt, description["files"])
+            if corrupt and compute_fingerprint(description, self.root) != description["fingerprint"]:
+                what = "store.json or a file beside it is corrupt"
+                raise UserError(f"data.root: {self.url}: checksum mismatch after download: {what}")
 
     def fetch(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
         """Download the files that are not cached, and check those with a checksum in `hashes`.
@@ -72,11 +66,18 @@ class Mirror:
         if not self.list_missing(names):
             return
         with exclusive_lock(self.root / ".lock"):
-            missing = self.list_missing(names)  # less than before, if another process held the lock
-            with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
-                done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), missing)
-                for _ in track(done, f"fetch {label}", len(missing)) if label and missing else done:
-                    pass
+            self.download(self.list_missing(names), hashes, label)  # less than before, likewise
+
+    def fetch_again(self, name: str, expected: str) -> None:
+        """Download a corrupt file again. It is replaced, never removed, since other processes may open it."""
+        with exclusive_lock(self.root / ".lock"):
+            self.fetch_one(name, expected)
+
+    def download(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
+        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
+            done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), names)
+            for _ in track(done, f"fetch {label}", len(names)) if label and names else done:
+                pass
 
     def list_missing(self, names: Collection[str]) -> list[str]:
         return [name for name in names if not (self.root / name).is_file()]

@@ -103,8 +103,7 @@ class Store:
         if self.mirror is None:
             return False
         shard = shard_name(name, number, self.encoding)
-        (self.root / shard).unlink(missing_ok=True)
-        self.mirror.fetch([shard], {shard: self.manifest.splits[name].blake3[number]})
+        self.mirror.fetch_again(shard, self.manifest.splits[name].blake3[number])
         return True
 
     def find_corrupt_small(self) -> list[str]:
@@ -112,7 +111,7 @@ class Store:
         corrupt = corrupt_files(self.description, self.root)
         if self.mirror is None or not corrupt:
             return corrupt
-        self.mirror.fetch_small_again(self.description, corrupt)
+        self.mirror.fetch_small_again(self.description)
         return corrupt_files(self.description, self.root)
 
     @cached_property

@@ -69,7 +69,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["one archive", "one per split", "inside a split"])
 def test_class_may_be_named_like_a_split(form: str, tmp_path: Path) -> None:
-    classes = ["apple", "bullet_train", "crash_test", "pear-val", *(["train"] if form == "inside a split" else [])]
+    classes = ["apple", "bullet_train", "crash_test", "pear-val", "test"]
+    classes += ["train"] if form == "inside a split" else []
     trees: dict[str, Files] = {
         split: {f"{name}/{split}{i}.jpg": photo(i) for name in classes for i in range(70)} for split in ("train", "val")
     }
@@ -88,6 +89,41 @@ def test_class_named_like_a_split_in_an_archive_without_splits(tmp_path: Path) -
     place = write(tmp_path, {"photos.tar": tar(files)}) / "photos.tar"
     found = read_source(place, CopyOptions(val_share=0.3))[1]
     assert ([name for name, _ in found.classes], sorted(found.splits)) == (["bus", "crash_test"], ["train", "val"])
+
+
+TREES = {
+    "flowers_train_test.zip": ("train/{}/1.jpg", "test/{}.jpg"),
+    "flowers_train_val_test.tar": ("flowers/train/{}/1.jpg", "flowers/val/{}/1.jpg", "flowers/test/{}.jpg"),
+    "flowers_train.tar": ("flowers/train/{}/1.jpg", "flowers/test/{}.jpg"),
+    "flowers-test.tar": ("train/{}/1.jpg", "val/{}/1.jpg", "test/{}.jpg"),
+    "my.zip": ("my_train/{}/1.jpg", "my_val/{}/1.jpg", "my_test/{}.jpg"),
+    "my_train.tar": ("x/my-train/{}/images/1.jpg", "x/my-valid/{}/1.jpg", "x/my-test/{}.jpg"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [*((name, "classes") for name in TREES), *((name, "test") for name in TREES if "-test" not in name)],
+)
+def test_unlabelled_test_images_are_no_class(name: str, first: str, tmp_path: Path) -> None:
+    """Whatever the archive's name says. They may come first, except in an archive that is named like one of them."""
+    *classes, test = TREES[name]
+    files: Files = {place.format(folder): photo(i) for place in classes for i, folder in enumerate("abcdefgh")}
+    loose: Files = {test.format(i): photo(i) for i in range(100)}
+    files = loose | files if first == "test" else files | loose
+    place = write(tmp_path / "packed", {name: zipped(files) if name.endswith("zip") else tar(files)}) / name
+    write(tmp_path / "tree", files)
+    root = tmp_path / "tree" / test.rpartition("/")[0] / ".."
+    options = CopyOptions(val_share=0.5)
+    assert names_and_labels(read_source(place, options)[1]) == names_and_labels(read_source(root, options)[1])
+
+
+def test_prefixed_folder_that_is_no_split_beside_splits_is_refused(tmp_path: Path) -> None:
+    files: Files = {f"{split}/{name}/1.jpg": photo(1) for split in ("train", "val") for name in "ab"}
+    assert "crash_test lies beside train, val" in refused(tmp_path, files | {"crash_test/1.jpg": photo(1)})
+    assert "a, b lies beside test" in refused(
+        tmp_path, {"a/1.jpg": photo(1), "b/1.jpg": photo(1), "test/1.jpg": photo(1)}
+    )
 
 
 def test_archive_of_unlabelled_images_beside_the_others_is_passed_over(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import photo, tar, write
+from copies import WNIDS, Files, packed, photo, tar, write
 
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.image_folder import SUFFIXES
@@ -88,6 +88,14 @@ def test_labeled_samples_without_a_known_image_are_counted(tmp_path: Path) -> No
     shard(tmp_path / "x-val-0000.tar", {"0": sample(0)})
     counts = read_source(tmp_path)[1].passed_over
     assert sum(counts.values(), Counter[str]()) == {".avif": 2, ".cls": 1}
+
+
+def test_other_files_of_hugging_face_archives_are_counted(tmp_path: Path) -> None:
+    copy = packed(tmp_path / "copy")
+    more: Files = {f"{wnid}_9_{wnid}.AVIF": b"x" for wnid in WNIDS} | {"n01000001_8_n01000001.JPEG": photo(1)}
+    (copy / "train_images_2.tar.gz").write_bytes(gzip.compress(tar(more)))
+    counts = read_source(copy)[1].passed_over
+    assert sum(counts.values(), Counter[str]()) == {".avif": 3}
 
 
 @pytest.mark.parametrize(

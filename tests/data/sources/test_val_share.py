@@ -1,14 +1,17 @@
 """`prepare.val_share`: validation split by image name for class folders without a validation split."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from copies import WNIDS, packed, parquet, photo, shards, tar, train_images, write
 
 from alexnet_pl.data.prepare.options import PrepareOptions
-from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.prepare.pipeline import make_store, repair_store
+from alexnet_pl.data.sources import name_split
 from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.name_split import is_held_out
@@ -109,6 +112,14 @@ def test_share_of_imagenet_names_does_not_depend_on_the_form_of_the_copy(tmp_pat
         assert {name.rpartition("/")[2] for name in found["val"]} == {n for n, first in digests.items() if first < 128}
 
 
+@pytest.mark.parametrize("number", range(8))
+def test_name_with_the_wnid_twice_has_the_split_of_the_other(number: int) -> None:
+    """As in Hugging Face's archives."""
+    plain = f"n01440764_{number}.JPEG"
+    held_out = hashlib.sha256(plain.encode()).digest()[0] < 128
+    assert is_held_out(f"train/n01440764_{number}_n01440764.JPEG", 0.5) is is_held_out(plain, 0.5) is held_out
+
+
 @pytest.mark.parametrize("name", ["a/b.jpg", "train/n01440764/a.jpg", "scan20230115_1.jpg", "a/n01440764.JPEG"])
 def test_share_of_other_names_is_of_their_whole_path(name: str) -> None:
     assert is_held_out(name, 0.5) == (hashlib.sha256(name.encode()).digest()[0] < 128)
@@ -151,3 +162,39 @@ def test_share_that_leaves_no_image_is_named(
 def test_invalid_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match=r"^val_share=.*: at least 0 and below 1"):
         PrepareOptions("x", "x", val_share=share)
+
+
+def make(caltech: Path, root: Path, part: str | None = None, **more: Any) -> None:
+    make_store(PrepareOptions(str(root), "x", 16, source=str(caltech), val_share=0.3, part=part, **more))
+
+
+def hash_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold out other images, as an earlier version did."""
+    monkeypatch.setattr(name_split, "IMAGENET_NAME", re.compile(r"(image_\d+)(\.jpg)"))
+
+
+def test_repair_of_a_store_of_an_earlier_version_says_so(
+    caltech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "store"
+    make(caltech, root)
+    hash_file_names(monkeypatch)
+    options = PrepareOptions(str(root), "x", 16, source=str(caltech), val_share=0.3, workers=1)
+    says = "that .*store was made from; earlier versions held out other images for prepare.val_share, and such a store"
+    with pytest.raises(UserError, match=f"these are not the images of train {says} must be prepared again$"):
+        repair_store(options, Store(root, check=False))
+    (root / "train.names.jsonl").write_text("")
+    with pytest.raises(UserError, match=f"these are not the images of train {says}"):
+        repair_store(options, Store(root, check=False))
+
+
+def test_unfinished_store_of_an_earlier_version_is_named(
+    caltech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(caltech, tmp_path / "store", part="1/2")
+    hash_file_names(monkeypatch)
+    says = (
+        r"started with other images; .* or delete it \(earlier versions held out other images for prepare.val_share\)$"
+    )
+    with pytest.raises(UserError, match=says):
+        make(caltech, tmp_path / "store")

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def pixels(store: Store, split: str) -> np.ndarray:
     room = part.buffer(len(part))
     part.read(np.arange(len(part)), room.numpy())
     return room.numpy()
+
+
+def fetched(store: Store) -> Path:
+    """The cache, with all shards."""
+    for split in store.splits:
+        store.fetch(split)
+    return store.root
 
 
 def test_remote_store_reads_like_a_local_one(here: Path) -> None:
@@ -135,8 +143,53 @@ def test_remote_store_whose_small_file_is_corrupt_is_named(here: Path) -> None:
     cached = Store(URL).root / "mean.npy"
     cached.write_bytes(b"?")
     fsspec.filesystem("memory").pipe_file("/bucket/store/mean.npy", b"?")
-    with pytest.raises(UserError, match=rf"^data.root: {URL}: checksum mismatch after download"):
+    with pytest.raises(UserError, match=rf"^data.root: {URL}/mean.npy: checksum mismatch after download"):
         Store(URL)
+
+
+@pytest.mark.usefixtures("here")
+def test_changed_remote_store_json_is_named() -> None:
+    files = fsspec.filesystem("memory")
+    about = files.cat_file("/bucket/store/store.json")
+    files.pipe_file("/bucket/store/store.json", about.replace(b'"tiny"', b'"huge"'))
+    with pytest.raises(UserError, match=rf"^data.root: {URL}: checksum mismatch after download: store.json or a file"):
+        Store(URL)
+
+
+@pytest.mark.usefixtures("here")
+def test_corrupt_files_in_the_cache_are_replaced_and_not_removed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes may open them, and one that finds another's download must not remove it."""
+    store = Store(URL)
+    names = ["mean.npy", "train.labels.npy", next(path.name for path in fetched(store).glob("val-000001.*"))]
+    for name in names:
+        (store.root / name).write_bytes(b"?")
+    there: dict[str, bool] = {}
+    original = remote.Mirror.fetch_one
+
+    def noting(self: remote.Mirror, name: str, expected: str | None) -> None:
+        there[name] = (self.root / name).is_file()
+        original(self, name, expected)
+
+    monkeypatch.setattr(remote.Mirror, "fetch_one", noting)
+    assert not list(find_corrupt(store))
+    assert there == dict.fromkeys(names, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_file_that_another_process_has_replaced_is_not_downloaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(URL)
+    cached = store.root / "mean.npy"
+    content = cached.read_bytes()
+    cached.write_bytes(b"?")
+
+    @contextmanager
+    def waiting(path: Path) -> Iterator[None]:
+        cached.write_bytes(content)
+        yield
+
+    monkeypatch.setattr(remote, "exclusive_lock", waiting)
+    monkeypatch.setattr(remote.Mirror, "fetch_one", None)
+    assert store.find_corrupt_small() == []
 
 
 @pytest.mark.parametrize("url", ["memory://nowhere", "nosuch://x"])
