@@ -12,7 +12,6 @@ from omegaconf import DictConfig
 
 from alexnet_pl import runtime
 from alexnet_pl.commands.fit import check_folder_is_free, fit_to_end, is_finished, pin_start_for_ddp_ranks
-from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_code_options
@@ -138,8 +137,3 @@ def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
         finished=fit is not None and fit.finished and fit.steps == checkpoint.step,
         val_top1_error=error,
     )
-
-
-def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless it is finished, then `test`."""
-    return fit_then_test(cfg, folder, fit, test)

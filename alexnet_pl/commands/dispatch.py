@@ -22,7 +22,8 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command`. Returns the objective of a sweep if the command measures it."""
     silence_image_warnings()
     command = find(cfg.command)
-    if command.first_process_only and not is_first_process():
+    alone = command.first_process_only or kind_of(cfg) in command.first_process_kinds
+    if alone and not is_first_process():
         print(f"{command.name}: runs on the first process only", flush=True)
         return None
     if "data" not in command.keys or kind_of(cfg) == "codes":

@@ -118,9 +118,10 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they look."""
-    if cfg.command == "fit":
-        start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
-        pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
+    start = {"ckpt_path": cfg.ckpt_path}
+    if cfg.transfer.weights:
+        start["transfer.weights"] = cfg.transfer.weights
+    pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
 
 
 def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
