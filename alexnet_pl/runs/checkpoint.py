@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl.config.migration import ADDED, SCHEMA, migrate_record
@@ -155,11 +154,6 @@ def print_start(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Print the checkpoint that a command uses, on the first process only."""
     if is_first_process():
         print(f"using {os.path.relpath(path)}, step {checkpoint['global_step']:,}", flush=True)
-
-
-def checkpoint_step(cfg: DictConfig) -> int:
-    """`global_step` of the checkpoint at `cfg.ckpt_path`."""
-    return read_checkpoint(cfg.ckpt_path)["global_step"]
 
 
 def describe_checkpoint(path: Path) -> CheckpointInfo:

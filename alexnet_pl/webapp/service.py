@@ -21,7 +21,7 @@ from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
-from alexnet_pl.runs.checkpoint import checkpoint_step
+from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
@@ -55,7 +55,7 @@ class DemoService:
 
     @property
     def description(self) -> str:
-        step = f"step {checkpoint_step(self.cfg):,}"
+        step = f"step {read_checkpoint(self.cfg.ckpt_path)['global_step']:,}"
         neighbors = f"; neighbors among {len(self.index.features):,} training images" if self.index else ""
         return (
             f"{self.cfg.data.name}, {len(self.classes):,} classes, {Path(self.cfg.ckpt_path).name}, {step}{neighbors}"
