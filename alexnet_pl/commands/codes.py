@@ -25,7 +25,7 @@ from alexnet_pl.retrieval.features import FeaturesInfo
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_seed, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_seed
 from alexnet_pl.runs.layout import METRICS
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
@@ -66,7 +66,9 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     """Compare the methods at this run's number of bits. Queries are images of the tested split; training images are
     searched."""
     options, checkpoint = make_code_options(cfg), Path(cfg.ckpt_path)
-    seed = cfg.seed if (trained_with := checkpoint_seed(checkpoint)) is None else trained_with
+    content = read_checkpoint(checkpoint)
+    fit, trained_with = fit_status.finished_fit(checkpoint, content), read_seed(content["alexnet_pl"])
+    seed = cfg.seed if trained_with is None else trained_with
     train, tested = open_features(options, options.layer)
     book = CodeBook(checkpoint, train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
@@ -75,7 +77,6 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, neighbors)]
     if options.layer == "fc7":
         rows += comparison.untrained_rows(options.bits, seed)
-    fit = fit_status.finished_fit(checkpoint, read_checkpoint(checkpoint))
     result = CodesResult(
         dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),

@@ -176,6 +176,11 @@ def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
     return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
 
 
+def read_seed(metadata: Mapping[str, Any]) -> int | None:
+    """Seed of the fit from `metadata`, the entry `alexnet_pl` of a checkpoint; None in older checkpoints."""
+    return metadata.get("course", {}).get("seed")
+
+
 def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
     """Origin of imported weights from `metadata`, the entry `alexnet_pl` of a checkpoint; None for trained weights."""
     return parse_record(metadata["imported"], ImportedWeights) if metadata.get("imported") else None
@@ -201,8 +206,3 @@ def check_trained_here(path: str | Path) -> None:
             f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
             "a new fit from its layers"
         )
-
-
-def checkpoint_seed(path: Path) -> int | None:
-    """Seed with which a network was trained; None in older checkpoints."""
-    return read_checkpoint(path)["alexnet_pl"].get("course", {}).get("seed")
