@@ -26,7 +26,7 @@ from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_seed
-from alexnet_pl.runs.layout import METRICS
+from alexnet_pl.runs.layout import METRICS, run_of_checkpoint
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.callbacks.records import FitRecord
@@ -119,7 +119,8 @@ def describe_machine() -> SearchMachine:
 
 def trained_weight(checkpoint: Path, configured: float) -> float:
     """Weight of the neighbor loss with which a checkpoint was trained, by fit.json; as configured if it has none."""
-    fit = fit_status.read_fit_status(checkpoint.parent.parent)
+    run = run_of_checkpoint(checkpoint)
+    fit = fit_status.read_fit_status(run) if run else None
     return fit.training.get("codes", {}).get("neighbors", 0.0) if fit else configured
 
 
