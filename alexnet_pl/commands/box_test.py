@@ -33,8 +33,8 @@ from alexnet_pl.detection.box_evaluation import (
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.box_submission import why_not_submittable, write_box_submission
 from alexnet_pl.detection.build import open_box_store
+from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
-from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
 from alexnet_pl.evaluation.result import append_top5, describe_weights

@@ -17,7 +17,7 @@ from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.detection.build import build_boxes
 from alexnet_pl.files import parse_record
 from alexnet_pl.runs.records import DatasetInfo
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 
 UNREAD = {
     "schedule": "boxes, whose learning rate decays linearly to zero over trainer.max_epochs",

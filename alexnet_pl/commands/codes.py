@@ -29,7 +29,7 @@ from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_s
 from alexnet_pl.runs.layout import METRICS, run_of_checkpoint
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 
 UNREAD = {
     "schedule": "codes, whose learning rate decays linearly to zero over trainer.max_epochs",

@@ -57,11 +57,11 @@ def target_of(command: Command, cfg: DictConfig) -> str:
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders. Raises
     UserError if `data.root` is given and is no store, whether the command opens it for these runs or not."""
-    from alexnet_pl.commands import options
+    from alexnet_pl.commands import run_options
 
     silence_image_warnings()
-    folders, given = options.split_words(command.name, words, command.operands)
-    chosen = options.read_options(given, getattr(options, command.options))
+    folders, given = run_options.split_words(command.name, words, command.operands)
+    chosen = run_options.read_options(given, getattr(run_options, command.options))
     if root := getattr(chosen, "root", None):
         check_store(root)
     load(command.function)(folders, chosen)

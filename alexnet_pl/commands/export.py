@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.commands.options import ExportOptions
+from alexnet_pl.commands.run_options import ExportOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason

@@ -29,13 +29,13 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
-from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rate_scales
+from alexnet_pl.training.transfer import copy_layers, freeze_layers, learning_rate_scales
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -130,7 +130,7 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
         earlier = open_earlier_network(transfer.weights)
-        carry_over(module.net, earlier, transfer.layers)
+        copy_layers(module.net, earlier, transfer.layers)
         module.lineage = earlier.lineage
     module.rate_scales = learning_rate_scales(module.net, transfer)
     freeze_layers(module.net, module.rate_scales)

@@ -43,7 +43,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     Throughput,
     WeightAndGradientNorms,
 )
-from alexnet_pl.training.callbacks.records import Provenance
+from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
