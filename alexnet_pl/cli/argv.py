@@ -24,7 +24,7 @@ from alexnet_pl.config.recipes import (
 )
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.layout import CHECKPOINTS, latest_checkpoint
+from alexnet_pl.runs.layout import latest_checkpoint, run_of_checkpoint
 from alexnet_pl.runs.started_config import STARTED
 
 SWEEP = ("-m", "--multirun")
@@ -141,8 +141,8 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
     if not checkpoint.is_file():
         raise UserError(f"ckpt_path={wanted}: no such file")
     found = [f"ckpt_path={quote_value(str(checkpoint.resolve()))}", *rest]
-    if checkpoint.resolve().parent.name == CHECKPOINTS:
-        folder = quote_value(str(checkpoint.resolve().parent.parent))
+    if run := run_of_checkpoint(checkpoint.resolve()):
+        folder = quote_value(str(run))
         found += [f"hydra.run.dir={folder}", f"hydra.output_subdir=.hydra/{command.name}"]
         if sweep and command.name != "fit" and not any(word.lstrip("+").startswith(FOLDERS) for word in rest):
             found += [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=."]

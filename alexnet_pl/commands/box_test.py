@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.classifier_test import summarize_fit
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.store.store import Store
@@ -34,21 +33,14 @@ from alexnet_pl.detection.box_evaluation import (
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.box_submission import why_not_submittable, write_box_submission
 from alexnet_pl.detection.build import open_box_store
+from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
-from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
-from alexnet_pl.evaluation.result import FitSummary, append_top5
+from alexnet_pl.evaluation.result import append_top5, describe_weights
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
-from alexnet_pl.runs.checkpoint import (
-    check_same_classes,
-    checkpoint_seed,
-    describe_checkpoint,
-    read_checkpoint,
-    read_lineage,
-)
-from alexnet_pl.runs.fit_status import finished_fit
+from alexnet_pl.runs.checkpoint import check_same_classes, read_checkpoint
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
     LOCALISATION_ERRORS,
@@ -128,23 +120,16 @@ def describe_test(
 ) -> dict[str, Any]:
     """Fields of `BoxDescription`, but for the number of tested images."""
     path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
-    content = read_checkpoint(path)
-    fit, metadata = finished_fit(path, content), content["alexnet_pl"]
-    dataset = predictions.describe_dataset(store, split)
+    metadata, dataset = read_checkpoint(path)["alexnet_pl"], predictions.describe_dataset(store, split)
     shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0
     return {
         "task": trained_with.task,
         "dataset": replace(dataset, images=len(tested), train_images=len(train)),
-        "checkpoint": describe_checkpoint(path),
+        **describe_weights(path),
         "classification_val_images": shared,
         "train_images_with_boxes": int((train.box_counts() > 0).sum()),
         "model": metadata["switches"]["model"],
         "window": finder.network.window.window,
-        "seed": checkpoint_seed(path),
-        "finished": fit is not None,
-        "training": fit.training if fit and not fit.changed else None,
-        "trained": summarize_fit(fit) if fit else FitSummary(),
-        "lineage": read_lineage(metadata),
         "boxes": trained_with,
         "detect": replace(options, scales=list(finder.scales), zoom=finder.zoom),
         "commit": current_commit(),

@@ -1,10 +1,9 @@
-"""`fit` and `reproduce` of box recipes (OverFeat §4, §5): train a regressor or a detector."""
+"""`fit` of box recipes (OverFeat §4, §5): train a regressor or a detector."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.box_test import test
 from alexnet_pl.commands.fit import (
     check_folder_is_free,
     fit_to_end,
@@ -12,14 +11,13 @@ from alexnet_pl.commands.fit import (
     pin_start_for_ddp_ranks,
     store_fingerprint,
 )
-from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.detection.build import build_boxes
 from alexnet_pl.files import parse_record
 from alexnet_pl.runs.records import DatasetInfo
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 
 UNREAD = {
     "schedule": "boxes, whose learning rate decays linearly to zero over trainer.max_epochs",
@@ -50,8 +48,3 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     outcome = "no validation" if loss is None else f"val loss {loss:.4f}"  # trainer.max_steps can end a fit before one
     print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: {outcome}", folder)
     return loss
-
-
-def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless it is finished, then `test`."""
-    return fit_then_test(cfg, folder, fit, test)

@@ -1,6 +1,6 @@
 """Describe a test of a network, run it, and print its result."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -10,10 +10,9 @@ from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.evaluation import predictions
-from alexnet_pl.evaluation.result import FitSummary, TestDescription, TestResult, append_top5
+from alexnet_pl.evaluation.result import TestDescription, TestResult, append_top5, describe_weights
 from alexnet_pl.paper import matching
-from alexnet_pl.runs.checkpoint import checkpoint_seed, describe_checkpoint, read_checkpoint, read_import
-from alexnet_pl.runs.fit_status import FitStatus, finished_fit
+from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import PROBABILITIES
 from alexnet_pl.training.classifier import Classifier
 
@@ -21,20 +20,11 @@ from alexnet_pl.training.classifier import Classifier
 def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> TestDescription:
     """Describe a test before it runs: images, weights, earlier runs, and the row of the paper that it reproduces."""
     path = Path(cfg.ckpt_path)
-    content = read_checkpoint(path)
-    fit, imported = finished_fit(path, content), read_import(content["alexnet_pl"])
-    seed = checkpoint_seed(path)
-    tested = TestDescription(
-        dataset=predictions.describe_dataset(data.store, data.test_split_name),
-        views=module.views,
-        checkpoint=describe_checkpoint(path),
-        seed=cfg.seed if seed is None and imported is None else seed,
-        finished=fit is not None,
-        training=fit.training if fit and not fit.changed else None,
-        trained=summarize_fit(fit) if fit else FitSummary(),
-        lineage=module.lineage,
-        imported=imported,
-    )
+    weights, imported = describe_weights(path), read_import(read_checkpoint(path)["alexnet_pl"])
+    if weights["seed"] is None and imported is None:
+        weights["seed"] = cfg.seed
+    dataset = predictions.describe_dataset(data.store, data.test_split_name)
+    tested = TestDescription(dataset=dataset, views=module.views, imported=imported, **weights)
     complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
     return replace(tested, claim=matching.matching_claim(tested) if complete else None)
 
@@ -49,10 +39,6 @@ def run_test(
     trainer.callbacks.append(predictions.PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     return tested
-
-
-def summarize_fit(fit: FitStatus) -> FitSummary:
-    return FitSummary(**{field.name: getattr(fit, field.name) for field in fields(FitSummary)})
 
 
 def last_metrics(module: Classifier) -> dict[str, float]:

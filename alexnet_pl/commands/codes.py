@@ -12,7 +12,6 @@ from omegaconf import DictConfig
 
 from alexnet_pl import runtime
 from alexnet_pl.commands.fit import check_folder_is_free, fit_to_end, is_finished, pin_start_for_ddp_ranks
-from alexnet_pl.commands.reproduce import fit_then_test
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import codes_signature
 from alexnet_pl.config.options import make_code_options
@@ -26,11 +25,11 @@ from alexnet_pl.retrieval.features import FeaturesInfo
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, checkpoint_seed, read_checkpoint
-from alexnet_pl.runs.layout import METRICS
+from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_seed
+from alexnet_pl.runs.layout import METRICS, run_of_checkpoint
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 
 UNREAD = {
     "schedule": "codes, whose learning rate decays linearly to zero over trainer.max_epochs",
@@ -67,7 +66,9 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     """Compare the methods at this run's number of bits. Queries are images of the tested split; training images are
     searched."""
     options, checkpoint = make_code_options(cfg), Path(cfg.ckpt_path)
-    seed = cfg.seed if (trained_with := checkpoint_seed(checkpoint)) is None else trained_with
+    content = read_checkpoint(checkpoint)
+    fit, trained_with = fit_status.finished_fit(checkpoint, content), read_seed(content["alexnet_pl"])
+    seed = cfg.seed if trained_with is None else trained_with
     train, tested = open_features(options, options.layer)
     book = CodeBook(checkpoint, train, runtime.device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
@@ -76,7 +77,6 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, neighbors)]
     if options.layer == "fc7":
         rows += comparison.untrained_rows(options.bits, seed)
-    fit = fit_status.finished_fit(checkpoint, read_checkpoint(checkpoint))
     result = CodesResult(
         dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),
@@ -119,7 +119,8 @@ def describe_machine() -> SearchMachine:
 
 def trained_weight(checkpoint: Path, configured: float) -> float:
     """Weight of the neighbor loss with which a checkpoint was trained, by fit.json; as configured if it has none."""
-    fit = fit_status.read_fit_status(checkpoint.parent.parent)
+    run = run_of_checkpoint(checkpoint)
+    fit = fit_status.read_fit_status(run) if run else None
     return fit.training.get("codes", {}).get("neighbors", 0.0) if fit else configured
 
 
@@ -138,8 +139,3 @@ def describe_network(run: Path, features: FeaturesInfo) -> FeatureNetwork:
         finished=fit is not None and fit.finished and fit.steps == checkpoint.step,
         val_top1_error=error,
     )
-
-
-def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless it is finished, then `test`."""
-    return fit_then_test(cfg, folder, fit, test)

@@ -12,8 +12,8 @@ from alexnet_pl.config.box_options import make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.images import check_aspect_ratio
 from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
-from alexnet_pl.detection.records import write_boxes
 from alexnet_pl.experiment.predict import find_images, read_batches
 from alexnet_pl.figures.boxes import save_box_picture
 from alexnet_pl.table import Table, print_tables

@@ -22,7 +22,8 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     """Run `cfg.command`. Returns the objective of a sweep if the command measures it."""
     silence_image_warnings()
     command = find(cfg.command)
-    if command.first_process_only and not is_first_process():
+    alone = command.first_process_only or kind_of(cfg) in command.first_process_kinds
+    if alone and not is_first_process():
         print(f"{command.name}: runs on the first process only", flush=True)
         return None
     if "data" not in command.keys or kind_of(cfg) == "codes":
@@ -56,11 +57,11 @@ def target_of(command: Command, cfg: DictConfig) -> str:
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders. Raises
     UserError if `data.root` is given and is no store, whether the command opens it for these runs or not."""
-    from alexnet_pl.commands import options
+    from alexnet_pl.commands import run_options
 
     silence_image_warnings()
-    folders, given = options.split_words(command.name, words, command.operands)
-    chosen = options.read_options(given, getattr(options, command.options))
+    folders, given = run_options.split_words(command.name, words, command.operands)
+    chosen = run_options.read_options(given, getattr(run_options, command.options))
     if root := getattr(chosen, "root", None):
         check_store(root)
     load(command.function)(folders, chosen)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.commands.options import ExportOptions
+from alexnet_pl.commands.run_options import ExportOptions
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
@@ -16,7 +16,7 @@ from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import FIRST_LINES, model_card
 from alexnet_pl.inference.trained_network import build_network
 from alexnet_pl.inference.weights import HUB, WeightsInfo, read_run_weights
-from alexnet_pl.runs.layout import CHECKPOINTS, read_config
+from alexnet_pl.runs.layout import CHECKPOINTS, checkpoint_of_run, read_config
 
 CARD, CONFIG = "README.md", "config.json"
 CHECKED = 32  # number of images on which the written file is compared with the network
@@ -36,7 +36,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         raise UserError(known)
     (run,) = runs
     read_config(run)
-    checkpoint = run / CHECKPOINTS / f"{options.ckpt_path}.ckpt"
+    checkpoint = checkpoint_of_run(run, f"{CHECKPOINTS}/{options.ckpt_path}.ckpt")
     weights = read_run_weights(run, checkpoint)
     network = build_network(weights, checkpoint, options.views)
     name, write, run_written = FORMATS[options.format]

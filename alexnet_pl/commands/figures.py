@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from alexnet_pl.commands.options import FigureOptions, typed_options
+from alexnet_pl.commands.run_options import FigureOptions, typed_options
 from alexnet_pl.console import print_message, shorten_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
@@ -20,7 +20,7 @@ from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
 from alexnet_pl.files import write_json
-from alexnet_pl.reporting.learning_curves import distinguish
+from alexnet_pl.reporting.learning_curves import shortest_names
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, is_run
 
 
@@ -72,7 +72,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[dict[Path, str], list[Path]]:
                 others.append(run)
             else:
                 lengths.setdefault(run, len(run.relative_to(folder).parts) or 1)
-    names = distinguish({Path(os.path.abspath(run)): length for run, length in lengths.items()})
+    names = shortest_names({Path(os.path.abspath(run)): length for run, length in lengths.items()})
     return {run: names[Path(os.path.abspath(run))] for run in lengths}, list(dict.fromkeys(others))
 
 

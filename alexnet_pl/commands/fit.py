@@ -29,13 +29,13 @@ from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
-from alexnet_pl.training.transfer import carry_over, freeze_layers, learning_rate_scales
+from alexnet_pl.training.transfer import copy_layers, freeze_layers, learning_rate_scales
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -55,7 +55,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
     """Raise UserError if a new fit would replace the checkpoints of another."""
     path = folder / LAST
-    if not cfg.ckpt_path and cfg.command == "fit" and is_first_process() and path.is_file():
+    if not cfg.ckpt_path and is_first_process() and path.is_file():
         step = read_checkpoint(path)["global_step"]
         raise UserError(
             f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
@@ -118,9 +118,10 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they look."""
-    if cfg.command == "fit":
-        start = {"ckpt_path": cfg.ckpt_path, "transfer.weights": cfg.transfer.weights}
-        pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
+    start = {"ckpt_path": cfg.ckpt_path}
+    if cfg.transfer.weights:
+        start["transfer.weights"] = cfg.transfer.weights
+    pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
 
 
 def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
@@ -129,7 +130,7 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
     if transfer.layers and not cfg.ckpt_path:
         assert transfer.weights
         earlier = open_earlier_network(transfer.weights)
-        carry_over(module.net, earlier, transfer.layers)
+        copy_layers(module.net, earlier, transfer.layers)
         module.lineage = earlier.lineage
     module.rate_scales = learning_rate_scales(module.net, transfer)
     freeze_layers(module.net, module.rate_scales)

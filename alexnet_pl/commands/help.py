@@ -4,7 +4,7 @@ import re
 import textwrap
 from dataclasses import fields
 
-from alexnet_pl.commands import options
+from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, format_override, recipe_names
 
@@ -61,9 +61,9 @@ def command_help(command: Command) -> str:
 
 def option_lines(command: Command) -> str:
     lines = []
-    for one in fields(getattr(options, command.options)):
+    for one in fields(getattr(run_options, command.options)):
         value = "…" if one.default is None else one.default
-        typed = format_override(options.option_key(one), value)
+        typed = format_override(run_options.option_key(one), value)
         lines.append(f"  {typed:<20} {one.metadata['help']}")
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alexnet_pl.commands.options import ImportOptions
+from alexnet_pl.commands.run_options import ImportOptions
 from alexnet_pl.console import print_message, suggest
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import sha256

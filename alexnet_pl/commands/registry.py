@@ -34,6 +34,7 @@ class Command:
     uses_trainer: bool = False
     boxes_only: bool = False  # only for runs of box recipes
     first_process_only: bool = False  # in a job of torchrun or srun
+    first_process_kinds: tuple[str, ...] = ()  # kinds of recipe of which only the first process runs the command
     takes: Literal["recipe", "runs"] = "recipe"
     operands: str = "RUN [RUN ...]"  # for takes="runs": the arguments without a key
     options: str = ""  # for takes="runs": the dataclass for key=value arguments
@@ -100,6 +101,7 @@ COMMANDS = {
             targets_by_kind={"codes": "codes:test", "boxes": "box_test:test"},
             needs_checkpoint=True,
             uses_trainer=True,
+            first_process_kinds=("codes", "boxes"),
             keys=("ckpt_path", "test", "logger", "data", *NET, "codes", "detect", *MACHINE),
             examples=("test runs/demo/latest", "test -c demo ckpt_path=best test.views=center"),
             next="figures {run}",
@@ -108,7 +110,7 @@ COMMANDS = {
         Command(
             "reproduce",
             "fit and test; the same command resumes after an interruption",
-            targets_by_kind={"codes": "codes:reproduce", "boxes": "boxes:reproduce"},
+            targets_by_kind={"codes": "reproduce:reproduce", "boxes": "reproduce:reproduce"},
             stable_run_dir=True,
             uses_trainer=True,
             keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", "boxes", "detect", *MACHINE),
@@ -142,6 +144,7 @@ COMMANDS = {
             targets_by_kind={"boxes": "detect:detect"},
             needs_checkpoint=True,
             uses_trainer=True,
+            first_process_only=True,
             keys=("detect", "predict", "ckpt_path", "trainer"),
             examples=("detect runs/overfeat_detect/latest predict.images=holiday.jpg",),
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.options import CurveOptions
+from alexnet_pl.commands.run_options import CurveOptions
 from alexnet_pl.console import pluralize, print_message, shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves

@@ -1,6 +1,6 @@
 """`reproduce`: fit to the end, then test. Resumes when called again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,17 +15,18 @@ from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.started_config import find_started_config
 
-Stage = Callable[[DictConfig, Path], float | None]
-
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
-    """`fit` to its end, unless it is finished, then `test`, unless these weights have been tested."""
-    objective, launched = None, launched_processes()
+    """`fit` to its end, unless it is finished, then `test`, unless these weights have been tested.
+
+    Codes and boxes are tested each time, by the first process; the others end after the fit.
+    """
+    objective, launched, kind = None, launched_processes(), dispatch.kind_of(cfg)
     for stage in stages(cfg, folder):
-        if stage.command == "test" and (results := finished_test(stage, folder)):
+        if stage.command == "test" and not kind and (results := finished_test(stage, folder)):
             print_message("already tested", results)
             return earlier_error(results)
-        with own_process_state(keep_group=launched is not None):
+        with own_process_state(keep_group=launched is not None and not kind):
             if not launched:
                 words = [f"++command={stage.command}", f"ckpt_path={quote_literal(stage.ckpt_path)}"]
                 words.append(f"hydra.run.dir={quote_literal(str(folder.absolute()))}")
@@ -40,10 +41,3 @@ def stages(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
         stage = cfg.copy()
         stage.command, stage.ckpt_path = command, checkpoint
         yield stage
-
-
-def fit_then_test(cfg: DictConfig, folder: Path, fit: Stage, test: Stage) -> float | None:
-    """`reproduce` in one process, for networks that are tested again each time."""
-    first, second = stages(cfg, folder)
-    fit(first, folder)
-    return test(second, folder)

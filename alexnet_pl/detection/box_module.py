@@ -5,23 +5,20 @@ that decays linearly to zero works without a search.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.detection.box_network import BoxNetwork
-from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.runs.records import LineageStage
+from alexnet_pl.training.adam_module import AdamModule
 
 
-class BoxModule(L.LightningModule):
+class BoxModule(AdamModule):
     """Base module whose checkpoints contain everything that `detect` needs.
 
     `switches`: settings of the network, {"model", "augment", "boxes"}; `store`: identity of the training images.
@@ -39,13 +36,9 @@ class BoxModule(L.LightningModule):
         weight_decay: float = 0.0,
         epochs: int = 1,
     ) -> None:
-        super().__init__()
-        if min(lr, weight_decay) < 0:
-            raise ValueError(f"lr={lr}, weight_decay={weight_decay}: not below 0")
+        super().__init__(lr, epochs, weight_decay)
         self.network, self.switches, self.classes, self.store_info = network, switches, classes, store
-        self.lr, self.weight_decay, self.epochs = lr, weight_decay, epochs
         self.lineage: list[LineageStage] = []
-        self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
         self.options = BoxOptions(**switches["boxes"])
         # Lightning's own mean over processes divides the number of images as an integer
         self.val_losses = nn.ModuleList(MeanMetric() for _ in self.loss_names)
@@ -54,21 +47,6 @@ class BoxModule(L.LightningModule):
     def freeze(self) -> None:
         """Freeze the parameters that are not trained; called once, by the constructor."""
 
-    def configure_optimizers(self) -> Any:
-        """Adam over the trainable parameters; the learning rate decays linearly from `lr` to zero, once per epoch."""
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        adam = torch.optim.Adam(trainable, self.lr, weight_decay=self.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
-        return {"optimizer": adam, "lr_scheduler": schedule}
-
-    def on_fit_start(self) -> None:
-        check_batch_size(self.trainer.datamodule.batch_size, self.trainer.world_size)  # type: ignore[attr-defined]
-
-    def check_loss(self, loss: Tensor) -> Tensor:
-        if not torch.isfinite(loss):
-            raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
-        return loss
-
     def log_val_losses(self, losses: Mapping[str, Tensor], count: int) -> None:
         """Log the mean of each loss over all processes; `count`: images or windows of this batch."""
         for name, metric in zip(self.loss_names, self.val_losses, strict=True):
@@ -76,18 +54,14 @@ class BoxModule(L.LightningModule):
             metric.update(losses[name], count)
             self.log(f"val/{name}", metric, prog_bar=True)
 
-    def on_validation_epoch_end(self) -> None:
-        self.log("step", float(self.global_step), sync_dist=True)
-
     def on_save_checkpoint(self, checkpoint: JsonObject) -> None:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["alexnet_pl"] = {
             "schema": SCHEMA,
             "switches": self.switches,
             "classes": self.classes,
             "store": self.store_info,
             "lineage": [to_json(stage) for stage in self.lineage],
-            "course": {"seed": data.seed, "batch_size": data.batch_size},
+            "course": self.course,
         }
 
 

@@ -17,7 +17,7 @@ from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.files import JsonObject
 from alexnet_pl.models.sliding_window import WindowGeometry
 from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
-from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.layout import find_checkpoint
 from alexnet_pl.training.classifier import check_sliding
 
 BACKGROUND = "background"
@@ -68,8 +68,8 @@ class BoxNetwork(nn.Module):
         return WindowOutputs(scores[0], self.regressor(self.pool(maps), self.window.pool_stride)[0].float())
 
 
-class StartingPoint(NamedTuple):
-    """Checkpoint of a classifier or a box network whose weights a fit starts from."""
+class NetworkCheckpoint(NamedTuple):
+    """Checkpoint of a classifier or a box network. `checkpoint`: content of the file at `path`."""
 
     path: Path
     checkpoint: JsonObject
@@ -84,18 +84,13 @@ class StartingPoint(NamedTuple):
         return {name.removeprefix("network."): value for name, value in self.checkpoint["state_dict"].items()}
 
 
-def open_starting_point(weights: str, key: str = "transfer.weights") -> StartingPoint:
+def open_network_checkpoint(weights: str, key: str = "transfer.weights") -> NetworkCheckpoint:
     """Read a checkpoint, or the last one in a run folder. Raises UserError, naming the config key, if there is none, or
     if it is of short codes."""
-    path = Path(weights)
-    path = path / LAST if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(
-            f"{key}: {path} does not exist; give a checkpoint or the run folder of a trained OverFeat network"
-        )
-    starting_point = StartingPoint(path, read_checkpoint(path, key=key))
-    check_is_network(starting_point.metadata, path, key)
-    return starting_point
+    path = find_checkpoint(weights, key, "a checkpoint or the run folder of a trained OverFeat network")
+    checkpoint = NetworkCheckpoint(path, read_checkpoint(path, key=key))
+    check_is_network(checkpoint.metadata, path, key)
+    return checkpoint
 
 
 def make_box_network(switches: Mapping[str, Any], classes: int, options: BoxOptions) -> BoxNetwork:
@@ -118,7 +113,7 @@ def count_maps(net: Any, side: int) -> int:
     return net.convolve(torch.zeros(1, 3, side, side)).shape[1]
 
 
-def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[Sequence[str]]) -> None:
+def copy_weights(network: BoxNetwork, source: NetworkCheckpoint, classes: Sequence[Sequence[str]]) -> None:
     """Copy the weights of `source` into the network. Raises UserError if a layer of `source` does not fit.
 
     The last layer is copied class by class, so that a classifier of 1,000 classes can initialize a detector of 200 of
@@ -140,7 +135,7 @@ def copy_weights(network: BoxNetwork, source: StartingPoint, classes: Sequence[S
         state["mean"].copy_(source.tensors["augment.mean_image"].mean((1, 2)).reshape(3, 1, 1))
 
 
-def regressor_fits(network: BoxNetwork, source: StartingPoint, classes: Sequence[Sequence[str]]) -> bool:
+def regressor_fits(network: BoxNetwork, source: NetworkCheckpoint, classes: Sequence[Sequence[str]]) -> bool:
     """Whether `source` has a regressor of the same sizes and, with outputs for each class, of the same `classes`."""
     if network.regressor.heads > 1 and class_ids(classes) != class_ids(source.metadata["classes"]):
         return False
@@ -170,7 +165,7 @@ def load_box_network(path: str) -> tuple[BoxNetwork, list[list[str]], BoxOptions
 
     Raises UserError if it is a checkpoint of a classifier.
     """
-    checkpoint = open_starting_point(path, "ckpt_path")
+    checkpoint = open_network_checkpoint(path, "ckpt_path")
     switches, classes = checkpoint.metadata["switches"], checkpoint.metadata["classes"]
     if "boxes" not in switches:
         raise UserError(f"ckpt_path: {path} is a classifier; train boxes with `fit -c configs/overfeat_localise.yaml`")

@@ -15,11 +15,11 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
 from alexnet_pl.detection.box_network import (
     BoxNetwork,
-    StartingPoint,
+    NetworkCheckpoint,
     class_ids,
     copy_weights,
     make_box_network,
-    open_starting_point,
+    open_network_checkpoint,
     regressor_fits,
 )
 from alexnet_pl.detection.detection_training import DetectorModule
@@ -31,7 +31,7 @@ from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.experiment.trainer_options import count_epochs
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.checkpoint import check_compatible, check_same_images, describe_checkpoint, read_lineage
-from alexnet_pl.runs.layout import CHECKPOINTS
+from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.training.transfer import lineage_with_own
 
 
@@ -47,7 +47,7 @@ def store_record(store: Store) -> JsonObject:
     return {"name": store.name, "fingerprint": store.fingerprint, **counts}
 
 
-def open_transfer_source(cfg: DictConfig) -> StartingPoint:
+def open_transfer_source(cfg: DictConfig) -> NetworkCheckpoint:
     """Open the checkpoint that a fit starts from: the resumed run's, else `transfer.weights`.
 
     Raises UserError if neither is given.
@@ -56,7 +56,7 @@ def open_transfer_source(cfg: DictConfig) -> StartingPoint:
     if not weights:
         raise UserError("transfer.weights is required: pass transfer.weights=RUN, a trained OverFeat network")
     refuse_unread_transfer(cfg)
-    return open_starting_point(weights)
+    return open_network_checkpoint(weights)
 
 
 def refuse_unread_transfer(cfg: DictConfig) -> None:
@@ -68,7 +68,7 @@ def refuse_unread_transfer(cfg: DictConfig) -> None:
             raise UserError(f"transfer.{key}: not for boxes; boxes.fine_tune chooses the layers that are trained")
 
 
-def box_switches(trained: StartingPoint, options: BoxOptions) -> JsonObject:
+def box_switches(trained: NetworkCheckpoint, options: BoxOptions) -> JsonObject:
     inherited = {name: trained.metadata["switches"][name] for name in ("model", "augment")}
     return {**inherited, "boxes": {**vars(options), "scales": list(options.scales)}}
 
@@ -104,7 +104,7 @@ def build_module_and_data(
     store: Store,
     network: BoxNetwork,
     switches: JsonObject,
-    trained: StartingPoint,
+    trained: NetworkCheckpoint,
 ) -> tuple[BoxModule, L.LightningDataModule]:
     arguments = {
         "network": network,
@@ -123,7 +123,7 @@ def build_module_and_data(
     return module, WindowData(store, train, val, cfg.data.batch_size, cfg.seed)
 
 
-def check_same_convolutions(network: BoxNetwork, source: StartingPoint) -> None:
+def check_same_convolutions(network: BoxNetwork, source: NetworkCheckpoint) -> None:
     """Raise UserError if a resumed fit started from other convolutions than those of `source`, in whose folder it would
     keep the features that it computes."""
     for name, tensor in network.net.state_dict().items():
@@ -136,13 +136,13 @@ def check_same_convolutions(network: BoxNetwork, source: StartingPoint) -> None:
 
 
 def open_window_caches(
-    cfg: DictConfig, options: BoxOptions, store: Store, network: BoxNetwork, trained: StartingPoint
+    cfg: DictConfig, options: BoxOptions, store: Store, network: BoxNetwork, trained: NetworkCheckpoint
 ) -> tuple[WindowCache, WindowCache]:
     """Open the window caches of the training and validation images, in the folder of the run with the features."""
-    source = open_starting_point(cfg.transfer.weights) if cfg.transfer.weights else trained
+    source = open_network_checkpoint(cfg.transfer.weights) if cfg.transfer.weights else trained
     if cfg.ckpt_path and source is not trained:
         check_same_convolutions(network, source)
-    run = source.path.parent.parent if source.path.parent.name == CHECKPOINTS else source.path.parent
+    run = run_of_checkpoint(source.path) or source.path.parent
     identity = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
     device = runtime.device(cfg)
     network.to(device).eval()

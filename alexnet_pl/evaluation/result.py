@@ -4,7 +4,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from alexnet_pl.config.identity import Settings
@@ -12,7 +12,8 @@ from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
-from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.runs.checkpoint import describe_checkpoint, read_checkpoint, read_lineage, read_seed
+from alexnet_pl.runs.fit_status import FitStatus, finished_fit, read_fit_status
 from alexnet_pl.runs.layout import RESULT
 from alexnet_pl.runs.provenance import current_commit
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage, Schema
@@ -93,6 +94,24 @@ class TestResult(TestDescription):
         for name in ("top1_error_interval", "top5_error_interval"):
             if len(getattr(self, name)) != 2:
                 raise ValueError(f"{name}: not two numbers")
+
+
+def describe_weights(path: Path) -> JsonObject:
+    """Fields of a result that describe the tested weights, from their checkpoint and the fit.json of its run."""
+    content = read_checkpoint(path)
+    metadata, fit = content["alexnet_pl"], finished_fit(path, content)
+    return {
+        "checkpoint": describe_checkpoint(path),
+        "seed": read_seed(metadata),
+        "finished": fit is not None,
+        "training": fit.training if fit and not fit.changed else None,
+        "trained": summarize_fit(fit) if fit else FitSummary(),
+        "lineage": read_lineage(metadata),
+    }
+
+
+def summarize_fit(fit: FitStatus) -> FitSummary:
+    return FitSummary(**{field.name: getattr(fit, field.name) for field in fields(FitSummary)})
 
 
 def has_top5(classes: int) -> bool:

@@ -43,7 +43,7 @@ from alexnet_pl.training.callbacks.monitoring import (
     Throughput,
     WeightAndGradientNorms,
 )
-from alexnet_pl.training.callbacks.records import Provenance
+from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
@@ -80,7 +80,7 @@ def make_data(cfg: DictConfig, kind: type[ImageStore] = ImageStore) -> ImageStor
 
 def make_module(cfg: DictConfig) -> Classifier:
     augment = instantiate(Augment, cfg.augment, "augment", size=cfg.data.size)
-    net = make_net(cfg, augment.crop)
+    net = make_named_net(dict(cfg.model), augment.crop)
     architecture = {
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
@@ -117,10 +117,6 @@ def scaled_optim(cfg: DictConfig) -> Settings:
         factor = f"{cfg.data.batch_size}/{base}"
         print(f"learning rate {section['lr']:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
     return {**section, "lr": rate}
-
-
-def make_net(cfg: DictConfig, crop: int) -> Net:
-    return make_named_net(dict(cfg.model), crop)
 
 
 def make_named_net(model: Mapping[str, Any], crop: int) -> Net:

@@ -17,7 +17,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_lineage
-from alexnet_pl.runs.layout import CONFIG, LAST, RESULT, how_to_train, is_run, latest_checkpoint, read_config
+from alexnet_pl.runs.layout import CONFIG, RESULT, checkpoint_of_run, is_run, latest_checkpoint, read_config
 from alexnet_pl.training.classifier import Classifier
 
 VARIABLE = "ALEXNET_PL_RUN"
@@ -64,10 +64,7 @@ class TrainedRun:
 
     @property
     def checkpoint(self) -> Path:
-        path = self.folder / LAST
-        if not path.is_file():
-            raise UserError(f"{path}: does not exist; {how_to_train(self.folder)}")
-        return path
+        return checkpoint_of_run(self.folder)
 
     @cached_property
     def checkpoint_info(self) -> dict[str, Any]:

@@ -129,8 +129,8 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
         f"{100 * share:.0f} % of these have the query's class, the names of the others are in italics."
     )
 
-    def drawing(theme: Theme) -> Figure:
-        return figure4.draw_neighbors(queries, images, labels, neighbor_labels, run.classes, theme)
+    def drawing(_: Theme) -> Figure:
+        return figure4.draw_neighbors(queries, images, labels, neighbor_labels, run.classes)
 
     return FigureEntry(drawing, caption, f"{100 * share:.0f} % of the query's class")
 

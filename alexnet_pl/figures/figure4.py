@@ -81,7 +81,6 @@ def draw_neighbors(
     labels: np.ndarray,
     neighbor_labels: np.ndarray,
     classes: list[str],
-    theme: Theme,
 ) -> Figure:
     """Draw Figure 4, right: queries (Q, 3, size, size) in the first column, their nearest images beside them.
 

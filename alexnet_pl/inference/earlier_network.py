@@ -4,9 +4,8 @@ from pathlib import Path
 
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import SOURCES
-from alexnet_pl.errors import UserError
 from alexnet_pl.inference.weights import FILE, HUB, Weights, read_weights
-from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.layout import find_checkpoint
 from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.training.transfer import TRANSFER_KEY, EarlierNetwork, read_earlier_network
 
@@ -16,11 +15,7 @@ def open_earlier_network(source: str) -> EarlierNetwork:
     path = Path(source)
     if source.startswith(HUB) or path.suffix == ".safetensors" or (path / FILE).is_file():
         return from_exported(source, read_weights(source))
-    if path.is_dir():
-        path = path / LAST
-    if not path.is_file():
-        raise UserError(f"{TRANSFER_KEY}: {path} does not exist; give {SOURCES}")
-    return read_earlier_network(path)
+    return read_earlier_network(find_checkpoint(source, TRANSFER_KEY, SOURCES))
 
 
 def from_exported(source: str, weights: Weights) -> EarlierNetwork:

@@ -20,7 +20,7 @@ from alexnet_pl.evaluation.result import TestResult, read_result
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import Count, parse_record, sha256, to_json
 from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_import
-from alexnet_pl.runs.layout import LAST, RESULT, how_to_train, is_run, read_config
+from alexnet_pl.runs.layout import RESULT, checkpoint_of_run, is_run, read_config, run_of_checkpoint
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
 from alexnet_pl.training.transfer import lineage_with_own
 
@@ -62,20 +62,18 @@ def read_weights(source: str | Path) -> Weights:
         return read_weights(download_from_hub(str(source)))
     path = Path(source)
     if is_run(path):
-        return read_run_weights(path, path / LAST)
+        return read_run_weights(path, checkpoint_of_run(path))
     if (path / FILE).is_file():
         path = path / FILE
     if path.suffix == ".safetensors":
         return read_exported_weights(path)
     if not path.is_file():
         raise UserError(f"{source}: not a run folder, checkpoint or {FILE}{describe_runs_inside(path)}")
-    folder = path.parent.parent
-    return read_run_weights(folder if is_run(folder) else None, path)
+    run = run_of_checkpoint(path)
+    return read_run_weights(run if run and is_run(run) else None, path)
 
 
 def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
-    if not checkpoint.is_file():
-        raise UserError(f"{checkpoint}: does not exist{f'; {how_to_train(run)}' if run else ''}")
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     check_is_classifier(metadata, checkpoint)

@@ -166,7 +166,7 @@ def results_and_differences(tests: Sequence[BoxTestRun]) -> list[Table]:
 
 def group_by_label(tests: Sequence[BoxTestRun], label: Callable[[BoxResult], str]) -> dict[str, list[BoxTestRun]]:
     """Tests with equal settings, one per seed, by `label` and the settings that it does not tell."""
-    settings = [untold_settings(test.result) for test in tests]
+    settings = [unlabeled_settings(test.result) for test in tests]
     usual = {key: most_common([each.get(key, "") for each in settings]) for each in settings for key in each}
     groups: dict[str, list[BoxTestRun]] = {}
     for test, own in zip(tests, settings, strict=True):
@@ -175,20 +175,20 @@ def group_by_label(tests: Sequence[BoxTestRun], label: Callable[[BoxResult], str
     return {name: one_per_seed(group) for name, group in sorted(groups.items())}
 
 
-TOLD = {  # settings in the labels and titles of tables, and some that change no number
+IN_LABELS = {  # settings in the labels and titles of tables, and some that change no number
     "detect": ("scales", "positions", "least_score", "combine", "score", "weight", "blacklist", "confidence", "show"),
     "boxes": ("scales", "per_class", "random_negatives", "hard_negatives"),
 }
 
 
-def untold_settings(test: BoxResult) -> dict[str, str]:
+def unlabeled_settings(test: BoxResult) -> dict[str, str]:
     """Settings of training and test that no label names, by config key, as JSON."""
     sections = {**(test.training or {}), "boxes": asdict(test.boxes), "detect": asdict(test.detect)}
     return {
         f"{name}.{key}": f"{value:g}" if isinstance(value, float) else json.dumps(value)
         for name, section in sections.items()
         for key, value in section.items()
-        if key not in TOLD.get(name, ())
+        if key not in IN_LABELS.get(name, ())
     }
 
 

@@ -38,7 +38,7 @@ def name_runs(given: list[Path]) -> list[NamedRun]:
                 lengths.setdefault(Path(os.path.abspath(run)), len(run.relative_to(folder).parts) or 1)
     if not lengths:
         raise UserError(f"{', '.join(map(str, given))}: no run with a logged validation of a classifier")
-    return [NamedRun(name, run) for run, name in distinguish(lengths).items()]
+    return [NamedRun(name, run) for run, name in shortest_names(lengths).items()]
 
 
 def check_run(folder: Path) -> Path:
@@ -64,13 +64,13 @@ def find_problem(run: Path) -> str | None:
     return None if validations(run) else f"{run}: no validation of a classifier in {METRICS}"
 
 
-def distinguish(lengths: dict[Path, int]) -> dict[Path, str]:
+def shortest_names(lengths: dict[Path, int]) -> dict[Path, str]:
     """Names of absolute paths: as many last parts as given, and more where names would be equal."""
     names = {path: Path(*path.parts[-length:]).as_posix() for path, length in lengths.items()}
     counts = Counter(names.values())
     if len(counts) == len(names):
         return names
-    return distinguish({path: length + (counts[names[path]] > 1) for path, length in lengths.items()})
+    return shortest_names({path: length + (counts[names[path]] > 1) for path, length in lengths.items()})
 
 
 def learning_curves(folders: str | Path | Iterable[str | Path]) -> Iterator[str]:

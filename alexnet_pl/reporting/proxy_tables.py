@@ -3,7 +3,7 @@
 import math
 
 from alexnet_pl.evaluation.intervals import Difference
-from alexnet_pl.paper.claim import ALEXNET, ERRORS, Claim
+from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
 from alexnet_pl.paper.proxies import Comparison, ProxyResults, labels_by_verdict
@@ -55,7 +55,7 @@ def comparison_cells(row: Comparison) -> list[str]:
     return [
         row.label,
         row.baseline_label,
-        name_section(row.claim),
+        row.claim.place,
         format_paper(row),
         " / ".join(map(format_points, row.ours.values())),
         *verdict_cells(row),
@@ -68,11 +68,6 @@ def verdict_notes(results: ProxyResults) -> list[str]:
     if not all(row.claim.verified and row.baseline.verified for row in results.comparisons):
         notes.append(UNVERIFIED_NOTE)
     return notes
-
-
-def name_section(claim: Claim) -> str:
-    """Section, with the name of a paper that is not AlexNet's."""
-    return claim.section if claim.paper == ALEXNET else f"{claim.paper}, {claim.section}"
 
 
 def format_paper(row: Comparison) -> str:

@@ -21,7 +21,6 @@ from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
-from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.experiment.trainer_options import count_epochs
@@ -31,6 +30,7 @@ from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.neighbor_loss import neighbor_loss
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.training.adam_module import AdamModule
 
 
 def measure_statistics(features: Features) -> tuple[np.ndarray, float]:
@@ -44,12 +44,14 @@ def measure_statistics(features: Features) -> tuple[np.ndarray, float]:
     return mean.astype(np.float32), float(np.sqrt(variance.mean()))
 
 
-class CodeLearner(L.LightningModule):
-    """LightningModule that trains an auto-encoder with Adam and a learning rate that decays linearly to zero.
+class CodeLearner(AdamModule):
+    """LightningModule that trains an auto-encoder.
 
     `source`: identity of the features (`Features.identity`), saved in checkpoints so that the codes are used with the
     same features only. `neighbors`: weight of the neighbor loss, which is added to the reconstruction error.
     """
+
+    fused = True
 
     def __init__(
         self,
@@ -60,21 +62,13 @@ class CodeLearner(L.LightningModule):
         lr: float = 0.001,
         epochs: int = 1,
     ) -> None:
-        super().__init__()
-        if lr < 0:
-            raise ValueError(f"lr={lr}: not below 0")
-        self.net, self.switches, self.source, self.lr, self.epochs = net, switches, source, lr, epochs
+        super().__init__(lr, epochs)
+        self.net, self.switches, self.source = net, switches, source
         self.neighbors, self.val_loss = neighbors, MeanMetric()
-        self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
-
-    def configure_optimizers(self) -> Any:
-        adam = torch.optim.Adam(self.net.parameters(), self.lr, fused=True)
-        falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
-        return {"optimizer": adam, "lr_scheduler": falling}
 
     def on_fit_start(self) -> None:
+        super().on_fit_start()
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        check_batch_size(data.batch_size, self.trainer.world_size)
         batch, processes = min(data.batch_size, len(data.features["train"])), self.trainer.world_size
         if self.neighbors and batch % processes:
             raise UserError(
@@ -87,9 +81,7 @@ class CodeLearner(L.LightningModule):
         loss = mean_error(errors)
         if self.neighbors:
             loss = loss + self.neighbors * self.batch_neighbor_loss(vectors, codes)
-        if not torch.isfinite(loss):
-            raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log("train/loss", self.check_loss(loss).detach(), prog_bar=True)
         return loss
 
     def batch_neighbor_loss(self, vectors: Tensor, codes: Tensor) -> Tensor:
@@ -105,13 +97,8 @@ class CodeLearner(L.LightningModule):
         self.val_loss.update(mean_error(self.net(vectors)[0]), len(vectors))
         self.log("val/loss", self.val_loss, prog_bar=True)
 
-    def on_validation_epoch_end(self) -> None:
-        self.log("step", float(self.global_step), sync_dist=True)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        course = {"seed": data.seed, "batch_size": data.batch_size}
-        record = {"schema": SCHEMA, "switches": self.switches, "course": course, "source": self.source}
+        record = {"schema": SCHEMA, "switches": self.switches, "course": self.course, "source": self.source}
         checkpoint["alexnet_pl"] = record
 
 

@@ -15,7 +15,7 @@ from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.hamming import HammingIndex, encode_features, pack_bits
 from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.runs.checkpoint import describe_checkpoint, read_checkpoint
-from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.layout import LAST, run_of_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,8 @@ class CodeBook:
         self.net = make_autoencoder(saved).to(device)
         self.features, self.bits = features, self.net.bits
         self.checkpoint_info = describe_checkpoint(checkpoint)
-        self.path = checkpoint.parent.parent / "codes" / f"{features.info.dataset.split}.npy"
+        run = run_of_checkpoint(checkpoint) or checkpoint.parent
+        self.path = run / "codes" / f"{features.info.dataset.split}.npy"
         self.codes = self.read_or_encode()
 
     @cached_property
@@ -89,6 +90,6 @@ def open_codes(run: str | Path, features: Features) -> CodeBook:
     """Open the codes of a run folder of configs/codes.yaml for `features`. Raises UserError if there are none."""
     checkpoint = Path(run) / LAST
     if not checkpoint.is_file():
-        raise UserError(f"{run}: has no {LAST}; fit codes first: fit -c codes codes.features=RUN")
+        raise UserError(f"{run} has no {LAST}; fit codes first: fit -c codes codes.features=RUN")
     check_links(Path(run))  # codes are written there
     return CodeBook(checkpoint, features)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from alexnet_pl.config.migration import ADDED, SCHEMA, migrate_record
@@ -157,11 +156,6 @@ def print_start(path: Path, checkpoint: Mapping[str, Any]) -> None:
         print(f"using {os.path.relpath(path)}, step {checkpoint['global_step']:,}", flush=True)
 
 
-def checkpoint_step(cfg: DictConfig) -> int:
-    """`global_step` of the checkpoint at `cfg.ckpt_path`."""
-    return read_checkpoint(cfg.ckpt_path)["global_step"]
-
-
 def describe_checkpoint(path: Path) -> CheckpointInfo:
     checkpoint = read_checkpoint(path)
     weights = weights_sha256(checkpoint["state_dict"])
@@ -180,6 +174,11 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
 def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
     """Earlier runs listed in `metadata`, the entry `alexnet_pl` of a checkpoint."""
     return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
+
+
+def read_seed(metadata: Mapping[str, Any]) -> int | None:
+    """Seed of the fit from `metadata`, the entry `alexnet_pl` of a checkpoint; None in older checkpoints."""
+    return metadata.get("course", {}).get("seed")
 
 
 def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
@@ -207,8 +206,3 @@ def check_trained_here(path: str | Path) -> None:
             f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
             "a new fit from its layers"
         )
-
-
-def checkpoint_seed(path: Path) -> int | None:
-    """Seed with which a network was trained; None in older checkpoints."""
-    return read_checkpoint(path)["alexnet_pl"].get("course", {}).get("seed")

@@ -14,7 +14,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record, present_settings
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import Count, NonNegative, parse_record, read_record, to_json, write_json
-from alexnet_pl.runs.layout import FIT, LAST
+from alexnet_pl.runs.layout import FIT, LAST, run_of_checkpoint
 from alexnet_pl.runs.records import DatasetInfo, Schema
 
 
@@ -108,9 +108,8 @@ def finished_fit(path: Path, checkpoint: Mapping[str, Any]) -> FitStatus | None:
     `checkpoint`: content of the file. If it contains settings, as newer ones do, they must equal those in fit.json;
     settings that it lists as changed count as changed. Raises UserError if they are corrupt.
     """
-    if path.parts[-2:] != Path(LAST).parts:
-        return None
-    status = read_fit_status(path.parent.parent)
+    run = run_of_checkpoint(path)
+    status = read_fit_status(run) if run and path == run / LAST else None
     if status is None or not status.finished or status.steps != checkpoint["global_step"]:
         return None
     saved = checkpoint.get("callbacks", {}).get("FitRecord")

@@ -78,23 +78,37 @@ def latest_checkpoint(runs: Path, which: str) -> Path:
     """
     root, file = runs.resolve(), f"{CHECKPOINTS}/{which}.ckpt"
     if is_run(root):
-        return checkpoint_of_run(runs, file)
+        checkpoint_of_run(runs, file)
+        return root / file
     found = [path for path in root.glob(f"**/{file}") if not is_within_run(path.parents[1], root)]
     if not found:
         raise UserError(f"ckpt_path={which}: no run in {runs} has a {which}.ckpt; train first, or pass ckpt_path=FILE")
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def checkpoint_of_run(run: Path, file: str) -> Path:
-    path = run.resolve() / file
+def checkpoint_of_run(run: Path, file: str = LAST) -> Path:
+    """Checkpoint of a run folder. Raises UserError, with the command that trains it, if it does not exist."""
+    path = run / file
     if path.is_file():
         return path
-    raise UserError(f"{run} has no {file}; {how_to_train(run)}")
+    how = f"`python -m alexnet_pl fit {shlex.quote(str(run))} ckpt_path=auto` trains it"
+    raise UserError(f"{run} has no {file}; {how}")
 
 
-def how_to_train(run: Path) -> str:
-    """Advice for a run folder without a checkpoint."""
-    return f"`python -m alexnet_pl fit {shlex.quote(str(run))} ckpt_path=auto` trains it"
+def find_checkpoint(source: str, key: str, wanted: str) -> Path:
+    """The checkpoint `source`, or the last one in that run folder. Raises UserError, naming the config's `key`, if it
+    does not exist. `wanted`: what to give instead."""
+    path = Path(source)
+    if path.is_dir():
+        path = path / LAST
+    if not path.is_file():
+        raise UserError(f"{key}: {path} does not exist; give {wanted}")
+    return path
+
+
+def run_of_checkpoint(path: Path) -> Path | None:
+    """Run folder of a checkpoint; None for a file that is in none."""
+    return path.parent.parent if path.parent.name == CHECKPOINTS else None
 
 
 def is_within_run(folder: Path, root: Path) -> bool:

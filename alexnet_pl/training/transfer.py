@@ -2,7 +2,7 @@
 pooling layer, to classify the entire ImageNet Fall 2011 release … and then 'fine-tuning' it on ILSVRC-2012".
 
 The paper describes one stage of pre-training. The authors' program went ILSVRC-2012 → Fall 2009 → Fall 2011 →
-ILSVRC-2012, each stage carrying over more layers; these are the recipes `fall2009_chain` and `fall2011_chain`. The
+ILSVRC-2012, each stage copying more layers; these are the recipes `fall2009_chain` and `fall2011_chain`. The
 learning rates of their layers are set by the schedule (`schedule.name=staged`); for images of one's own
 `transfer.rates` and `transfer.freeze` are simpler (configs/finetune.yaml).
 """
@@ -72,7 +72,7 @@ def lineage_with_own(path: Path, checkpoint: Mapping[str, Any]) -> list[LineageS
     return [*read_lineage(metadata), stage]
 
 
-def carry_over(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:
+def copy_layers(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:
     """Copy `layers` of an earlier network into `net` and print a table of the layers. Velocities start at zero, as in
     the program (layer.py:794).
 
@@ -130,14 +130,14 @@ def learning_rate_scales(net: nn.Module, transfer: TransferOptions) -> dict[str,
 
     Raises UserError, naming the layer, if the network lacks it, or if it would be frozen at its initial weights.
     """
-    carried = transfer.layers or []
+    copied = transfer.layers or []
     rates = {name: rate for name, rate in transfer.rates.items() if name != ALL}
-    frozen = carried if transfer.freeze == [ALL] else transfer.freeze
+    frozen = copied if transfer.freeze == [ALL] else transfer.freeze
     for key, names in {"transfer.rates": rates, "transfer.freeze": frozen}.items():
         check_layers(net, names, key)
-    if fresh := [name for name in frozen if name not in carried]:
+    if fresh := [name for name in frozen if name not in copied]:
         raise UserError(f"transfer.freeze: {fresh[0]} is not copied, so it has nothing to keep")
-    shared = dict.fromkeys(carried, transfer.rates[ALL]) if ALL in transfer.rates else {}
+    shared = dict.fromkeys(copied, transfer.rates[ALL]) if ALL in transfer.rates else {}
     return {**shared, **rates, **dict.fromkeys(frozen, 0.0)}
 
 

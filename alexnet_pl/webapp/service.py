@@ -1,6 +1,7 @@
 """Classifier behind the demo app: five labels (Figure 4, left), Grad-CAM, six nearest training images (right)."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,8 @@ from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
 from alexnet_pl.retrieval.features import features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
-from alexnet_pl.runs.checkpoint import checkpoint_step
+from alexnet_pl.retrieval.search import Neighbors
+from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
@@ -53,7 +55,7 @@ class DemoService:
 
     @property
     def description(self) -> str:
-        step = f"step {checkpoint_step(self.cfg):,}"
+        step = f"step {read_checkpoint(self.cfg.ckpt_path)['global_step']:,}"
         neighbors = f"; neighbors among {len(self.index.features):,} training images" if self.index else ""
         return (
             f"{self.cfg.data.name}, {len(self.classes):,} classes, {Path(self.cfg.ckpt_path).name}, {step}{neighbors}"
@@ -94,35 +96,36 @@ class DemoService:
         return [Label(self.classes[i], p, i) for i, p in pairs], time.perf_counter() - start
 
     def search_features(self, image: Tensor) -> SearchAnswer:
-        title = "Nearest by fc7 features"
-        if self.index is None:
+        title, index = "Nearest by fc7 features", self.index
+        if index is None:
             return SearchAnswer(title, [], f"No features yet. Make them with: python -m alexnet_pl features {self.run}")
-        start = time.perf_counter()
-        try:
-            neighbors = self.index.nearest_to_images(image, NUM_NEIGHBORS)
-        except UserError as error:  # faiss is not installed
-            return SearchAnswer(title, [], str(error))
-        width, count = self.index.features.width, len(self.index.features)
-        search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
-        note = f"{count:,} × {width:,} numbers, all compared in {search_time}; with the forward pass {total_time}."
-        return SearchAnswer(title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "{:.1f}"), note)
+        what = f"{index.features.width:,} numbers"
+        return self.search(title, lambda: index.nearest_to_images(image, NUM_NEIGHBORS), what, "{:.1f}")
 
     def search_codes(self, image: Tensor) -> SearchAnswer:
-        title = "Nearest by binary codes"
-        if self.index is None or self.codes is None:
+        title, index, codes = "Nearest by binary codes", self.index, self.codes
+        if index is None or codes is None:
             how = f"python -m alexnet_pl reproduce -c codes codes.features={self.run}"
             return SearchAnswer(title, [], f"No codes yet. After features, make them with: {how}")
+        what = f"{codes.bits} bits"
+        return self.search(
+            title, lambda: codes.nearest(index.embed(image), NUM_NEIGHBORS), what, "Hamming distance {:.0f}"
+        )
+
+    def search(self, title: str, find: Callable[[], Neighbors], what: str, distance: str) -> SearchAnswer:
+        """Time a search and show what it finds. `what`: numbers or bits per image; `distance`: format of one."""
         start = time.perf_counter()
         try:
-            neighbors = self.codes.nearest(self.index.embed(image), NUM_NEIGHBORS)
-        except UserError as error:
+            neighbors = find()
+        except UserError as error:  # faiss is not installed
             return SearchAnswer(title, [], str(error))
-        count, bits = len(self.index.features), self.codes.bits
-        search_time, total_time = format_milliseconds(neighbors.seconds), format_milliseconds(seconds_since(start))
-        note = f"{count:,} × {bits} bits, all compared in {search_time}; with the forward pass {total_time}."
-        return SearchAnswer(
-            title, self.near_images(neighbors.numbers[0], neighbors.distances[0], "Hamming distance {:.0f}"), note
-        )
+        search_time = format_milliseconds(neighbors.seconds)
+        total_time = format_milliseconds(time.perf_counter() - start)
+        near = self.near_images(neighbors.numbers[0], neighbors.distances[0], distance)
+        assert self.index is not None
+        count = len(self.index.features)
+        note = f"{count:,} × {what}, all compared in {search_time}; with the forward pass {total_time}."
+        return SearchAnswer(title, near, note)
 
     def near_images(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[NearImage]:
         assert self.index is not None
@@ -168,7 +171,3 @@ def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:
         with suppress(UserError):
             return open_codes(path.parent.parent, index.features)
     return None
-
-
-def seconds_since(start: float) -> float:
-    return time.perf_counter() - start

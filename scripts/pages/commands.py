@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet_pl.commands import options
+from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command
 from pages.markdown import NOTE, code, table
 
@@ -34,8 +34,8 @@ def command_section(command: Command) -> str:
     if command.default_recipe and not command.default_recipe.startswith("_"):
         parts.append(f"Default recipe: `{Path(command.default_recipe).stem}`.\n")
     if command.options:
-        fields = dataclasses.fields(getattr(options, command.options))
-        rows = [(f"`{options.option_key(one)}`", f"`{value(one.default)}`", one.metadata["help"]) for one in fields]
+        fields = dataclasses.fields(getattr(run_options, command.options))
+        rows = [(f"`{run_options.option_key(one)}`", f"`{value(one.default)}`", one.metadata["help"]) for one in fields]
         parts.append(table(("option", "default", "meaning"), rows))
     if command.keys:
         parts.append("Keys it reads: " + ", ".join(f"`{key}`" for key in command.keys) + ".\n")

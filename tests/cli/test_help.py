@@ -11,7 +11,7 @@ import pytest
 from command_line import alexnet_pl
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands import options, registry
+from alexnet_pl.commands import registry, run_options
 from alexnet_pl.commands.help import command_help
 from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.config.run_config import KNOWN
@@ -29,7 +29,9 @@ def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     text = command_help(command)
     assert all(f"\n  {key}:" in text for key in command.keys)
     if command.options:
-        assert all(f"\n  {options.option_key(one)}=" in text for one in fields(getattr(options, command.options)))
+        assert all(
+            f"\n  {run_options.option_key(one)}=" in text for one in fields(getattr(run_options, command.options))
+        )
     assert all(example.split()[0] == name for example in command.examples)
 
 

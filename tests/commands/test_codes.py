@@ -15,7 +15,7 @@ from running import Compose, check_words, last, run
 from typed_words import type_words
 
 from alexnet_pl.commands.network_of_weights import architecture_of_run
-from alexnet_pl.detection.box_network import open_starting_point
+from alexnet_pl.detection.box_network import open_network_checkpoint
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.code_curves import STYLES, Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES
@@ -178,7 +178,7 @@ def test_codes_are_no_network(cfg: DictConfig, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^transfer.weights: {path} holds short codes, not a network"):
         open_earlier_network(str(tmp_path / "codes"))
     with pytest.raises(UserError, match=rf"^transfer.weights: {path} holds short codes, not a network"):
-        open_starting_point(str(tmp_path / "codes"))
+        open_network_checkpoint(str(tmp_path / "codes"))
     with pytest.raises(UserError, match=rf"^ckpt_path: {path} holds short codes, not a network"):
         architecture_of_run(path)
 

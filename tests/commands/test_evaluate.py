@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from run_folders import load
 from running import TRAIN, VAL, Compose, last, run
 from torch.nn import functional as F
@@ -120,8 +120,6 @@ def test_incomplete_test_is_repeated(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluate, "write_confusions", killed)
-    (tmp_path / "run/.hydra").mkdir(parents=True)
-    OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
     with pytest.raises(KeyboardInterrupt):
         run(cfg, "reproduce", tmp_path / "run")
     monkeypatch.undo()

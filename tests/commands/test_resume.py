@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from run_folders import load, table, whole_and_cut
 from running import VAL, last, run
 
@@ -163,8 +163,6 @@ def test_repeated_reproduce_refuses_another_store_or_seed(
 ) -> None:
     """The name of the folder has neither: the run counted as finished. The same images elsewhere are the same."""
     cfg.trainer.max_epochs, cfg.test.views, here = 1, "center", cfg.data.root
-    (tmp_path / "run/.hydra").mkdir(parents=True)
-    OmegaConf.save(cfg, tmp_path / "run/.hydra/config.yaml")  # as Hydra does
     run(cfg, "reproduce", tmp_path / "run")
     cfg.data.root = str(shutil.copytree(here, tmp_path / "moved"))
     capsys.readouterr()

@@ -7,7 +7,7 @@ from box_runs import make_classifier_run, make_scenes
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.detection.box_network import BoxNetwork, copy_weights, make_box_network, open_starting_point
+from alexnet_pl.detection.box_network import BoxNetwork, copy_weights, make_box_network, open_network_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def options() -> BoxOptions:
 
 @pytest.fixture
 def network(classifier_run: Path, scene_store: Store, options: BoxOptions) -> BoxNetwork:
-    trained = open_starting_point(str(classifier_run))
+    trained = open_network_checkpoint(str(classifier_run))
     made = make_box_network(trained.metadata["switches"], len(scene_store.classes), options)
     copy_weights(made, trained, scene_store.classes)
     return made.eval()

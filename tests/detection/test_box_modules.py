@@ -13,7 +13,7 @@ from torch.multiprocessing import ProcessRaisedException
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import BoxNetwork, make_box_network, open_starting_point
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network, open_network_checkpoint
 from alexnet_pl.detection.detection_training import DetectorModule
 from alexnet_pl.detection.localisation_training import RegressorModule
 from alexnet_pl.detection.scene_loader import read_scene
@@ -23,7 +23,7 @@ from alexnet_pl.detection.window_writer import WindowBatch
 @pytest.fixture(params=["all", "classifier"])
 def detector(request: pytest.FixtureRequest, classifier_run: Path, scene_store: Store) -> DetectorModule:
     options = BoxOptions("detect", units=[16, 8], scales=[1], fine_tune=request.param)
-    switches = open_starting_point(str(classifier_run)).metadata["switches"]
+    switches = open_network_checkpoint(str(classifier_run)).metadata["switches"]
     network = make_box_network(switches, len(scene_store.classes), options)
     return DetectorModule(network, {"boxes": asdict(options)}, scene_store.classes, {})
 

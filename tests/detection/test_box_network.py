@@ -14,11 +14,11 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_network import (
     BoxNetwork,
-    StartingPoint,
+    NetworkCheckpoint,
     copy_outputs,
     copy_weights,
     make_box_network,
-    open_starting_point,
+    open_network_checkpoint,
 )
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.detection.pyramid import gather_windows, window_boxes, window_grid
@@ -121,7 +121,7 @@ def test_loss_is_the_squared_distance_of_the_true_class() -> None:
 def test_detector_copies_the_outputs_of_shared_classes(
     classifier_run: Path, scene_store: Store, options: BoxOptions
 ) -> None:
-    trained = open_starting_point(str(classifier_run))
+    trained = open_network_checkpoint(str(classifier_run))
     classes = [["new", "new"], *scene_store.classes[:3]]
     made = make_box_network(trained.metadata["switches"], 4, replace(options, task="detect"))
     fresh = made.net.fc9.weight[0].clone()
@@ -143,7 +143,7 @@ def test_outputs_per_class_are_copied_for_the_same_classes_only(
     torch.manual_seed(1)
     trained = make_box_network(switches, 10, options)
     metadata = {"switches": switches, "classes": scene_store.classes}
-    source = StartingPoint(tmp_path, {"state_dict": trained.state_dict(), "alexnet_pl": metadata})
+    source = NetworkCheckpoint(tmp_path, {"state_dict": trained.state_dict(), "alexnet_pl": metadata})
     for classes, copied in ((scene_store.classes, True), (scene_store.classes[::-1], not per_class)):
         made = make_box_network(switches, 10, options)
         copy_weights(made, source, classes)
@@ -158,4 +158,4 @@ def test_background_output_is_copied_if_both_have_one() -> None:
 
 def test_missing_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"transfer\.weights"):
-        open_starting_point(str(tmp_path / "none"))
+        open_network_checkpoint(str(tmp_path / "none"))

@@ -130,12 +130,24 @@ def test_towers_take_an_even_number(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("command", ["predict", "retrieve", "ensemble"])
+@pytest.mark.parametrize(
+    ("recipe", "command"),
+    [
+        *(("demo", command) for command in ("predict", "retrieve", "ensemble")),
+        *((recipe, "test") for recipe in ("codes", "overfeat_localise", "overfeat_detect")),
+        ("overfeat_detect", "detect"),
+    ],
+)
 def test_single_process_commands_run_on_rank_0_only(
-    config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+    config: Compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    recipe: str,
+    command: str,
 ) -> None:
     monkeypatch.setenv("RANK", "1")
-    cfg = config("demo")
+    cfg = config(recipe)
     cfg.command = command
     assert dispatch.run(cfg, tmp_path) is None
     assert capsys.readouterr().out == (f"{command}: runs on the first process only\n")

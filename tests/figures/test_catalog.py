@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -179,13 +178,8 @@ def test_long_class_names_are_shortened_at_the_bars() -> None:
     assert figure.axes[0].texts[1].get_text() == "German short-haired p…"
     assert figure.axes[0].texts[5].get_text() == "tench"
     picture, classes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([[1, 0] * 3])
-    check_words(
-        draw_for_notebook(
-            partial(
-                figure4.draw_neighbors, picture, picture[:, None].repeat(1, 6, 1, 1, 1), np.array([1]), classes, names
-            )
-        )
-    )
+    near = picture[:, None].repeat(1, 6, 1, 1, 1)
+    check_words(draw_for_notebook(lambda _: figure4.draw_neighbors(picture, near, np.array([1]), classes, names)))
 
 
 BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), for linear RGB

@@ -127,7 +127,7 @@ def test_missing_input_is_named_and_the_rest_is_drawn(
     command([str(light)])
     said = capsys.readouterr().out
     assert said.count("not drawn: ") == 4
-    assert f"checkpoints/last.ckpt: does not exist; `python -m alexnet_pl fit {light} ckpt_path=auto` trains it" in said
+    assert f"{light} has no checkpoints/last.ckpt; `python -m alexnet_pl fit {light} ckpt_path=auto` trains it" in said
     assert {path.name for path in (light / "figures").iterdir()} == {
         f"training{theme.suffix}.{kind}" for theme in THEMES for kind in ("png", "svg")
     }

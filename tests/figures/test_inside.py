@@ -11,7 +11,7 @@ from PIL import Image
 from running import check_words
 
 from alexnet_pl.commands import dispatch, figures, registry
-from alexnet_pl.commands.options import FigureOptions
+from alexnet_pl.commands.run_options import FigureOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import inside

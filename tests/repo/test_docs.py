@@ -20,7 +20,7 @@ from pages.evidence import with_effects
 from reference import pages as generated_pages
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.commands import options
+from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.recipes import SHIPPED, is_override
@@ -102,8 +102,8 @@ def test_every_command_composes_without_an_unknown_key(command: str) -> None:
         assert words[1] in ("bash", "zsh", "fish")
         return
     if COMMANDS[words[0]].takes == "runs":
-        _, given = options.split_words(words[0], words[1:])
-        options.read_options(given, getattr(options, COMMANDS[words[0]].options))
+        _, given = run_options.split_words(words[0], words[1:])
+        run_options.read_options(given, getattr(run_options, COMMANDS[words[0]].options))
         return
     words = to_hydra(words)
     path, name = (word.split("=", 1)[1] for word in words[:2])

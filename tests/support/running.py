@@ -69,6 +69,9 @@ def offline(home: Path) -> Iterator[None]:
 def run(cfg: DictConfig, command: str, folder: Path, ckpt: Path | None = None, **keys: Any) -> float | None:
     """Run a command like the command line, with `keys` set beforehand."""
     folder.mkdir(exist_ok=True)
+    if command == "reproduce":
+        (folder / ".hydra").mkdir(exist_ok=True)
+        OmegaConf.save(cfg, folder / ".hydra/config.yaml")  # as Hydra does
     cfg = cfg.copy()
     cfg.command, cfg.ckpt_path = command, str(ckpt) if ckpt else None
     for key, value in keys.items():

@@ -12,7 +12,7 @@ import pytest
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training import energy
-from alexnet_pl.training.callbacks.records import FitRecord
+from alexnet_pl.training.callbacks.fit_record import FitRecord
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.records import DatasetInfo
-from alexnet_pl.training.transfer import EarlierNetwork, carry_over, read_earlier_network
+from alexnet_pl.training.transfer import EarlierNetwork, copy_layers, read_earlier_network
 
 BELOW = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7"]
 
@@ -43,7 +43,7 @@ def test_copied_layers_are_bit_identical_and_others_new(
     torch.manual_seed(2)
     net = AlexNet(num_classes=10, crop=67, conv6=True)
     fresh = {name: value.clone() for name, value in net.state_dict().items()}
-    carry_over(net, source, BELOW)
+    copy_layers(net, source, BELOW)
     there = earlier.state_dict()
     for name, value in net.state_dict().items():
         layer = name.split(".")[0]
@@ -52,7 +52,7 @@ def test_copied_layers_are_bit_identical_and_others_new(
 
 
 def test_each_layers_origin_is_printed(before: Before, capsys: pytest.CaptureFixture[str]) -> None:
-    carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
+    copy_layers(AlexNet(num_classes=10, crop=67, conv6=True), before[0], BELOW)
     rows = [line for line in capsys.readouterr().out.splitlines() if "×" in line]
     said = {row.split("│")[1].strip(): row.split("│")[3].strip() for row in rows}
     assert said == {**dict.fromkeys(BELOW, "before, step 7"), "fc8": "initialization", "bottleneck": "not used"} | {
@@ -64,17 +64,17 @@ def test_layer_of_another_shape_is_named_with_both_shapes(before: Before) -> Non
     with pytest.raises(
         UserError, match=r"conv2.weight is 256 × 48 × 5 × 5 in .* and 128 × 48 × 5 × 5 here; leave conv2"
     ):
-        carry_over(AlexNet(num_classes=10, crop=67, conv6=True, towers=1), before[0], ["conv2"])
+        copy_layers(AlexNet(num_classes=10, crop=67, conv6=True, towers=1), before[0], ["conv2"])
     with pytest.raises(UserError, match=r"fc8.weight is 21 × 16 in .* and 10 × 4096 here; leave fc8 out"):
-        carry_over(AlexNet(num_classes=10, crop=67, conv6=True), before[0], ["fc8"])
+        copy_layers(AlexNet(num_classes=10, crop=67, conv6=True), before[0], ["fc8"])
 
 
 def test_missing_layers_are_named(before: Before, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"transfer.layers: this network has no conv7, only conv1"):
-        carry_over(AlexNet(num_classes=10, crop=67), before[0], ["conv7"])
+        copy_layers(AlexNet(num_classes=10, crop=67), before[0], ["conv7"])
     path = save(tmp_path / "plain.ckpt", AlexNet(num_classes=10, crop=67))
     with pytest.raises(UserError, match=r"plain.ckpt has no conv6; leave conv6 out"):
-        carry_over(AlexNet(num_classes=10, crop=67, conv6=True), read_earlier_network(path), ["conv6"])
+        copy_layers(AlexNet(num_classes=10, crop=67, conv6=True), read_earlier_network(path), ["conv6"])
 
 
 def test_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

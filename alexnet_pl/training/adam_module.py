@@ -1,0 +1,48 @@
+"""AdamModule: base LightningModule of networks trained by Adam, with a learning rate that decays linearly to zero."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from alexnet_pl.data.loading.loaders import check_batch_size
+from alexnet_pl.errors import UserError
+from alexnet_pl.files import JsonObject
+
+
+class AdamModule(L.LightningModule):
+    """Trains its trainable parameters; the learning rate decays from `lr` to zero over `epochs`, once per epoch."""
+
+    fused: bool | None = None  # torch's implementation of Adam; None: its default
+
+    def __init__(self, lr: float, epochs: int, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        for name, value in {"lr": lr, "weight_decay": weight_decay}.items():
+            if value < 0:
+                raise ValueError(f"{name}={value}: not below 0")
+        self.lr, self.epochs, self.weight_decay = lr, epochs, weight_decay
+        self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
+
+    def configure_optimizers(self) -> Any:
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(trainable, self.lr, weight_decay=self.weight_decay, fused=self.fused)
+        falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: max(0.0, 1 - epoch / self.epochs))
+        return {"optimizer": adam, "lr_scheduler": falling}
+
+    def on_fit_start(self) -> None:
+        check_batch_size(self.trainer.datamodule.batch_size, self.trainer.world_size)  # type: ignore[attr-defined]
+
+    def check_loss(self, loss: Tensor) -> Tensor:
+        if not torch.isfinite(loss):
+            raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
+        return loss
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("step", float(self.global_step), sync_dist=True)
+
+    @property
+    def course(self) -> JsonObject:
+        """Settings in a checkpoint that a resumed fit must share."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        return {"seed": data.seed, "batch_size": data.batch_size}
