@@ -13,13 +13,12 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
 from alexnet_pl.evaluation.predictions import PredictionFile
-from alexnet_pl.evaluation.result import TestDescription, TestResult, read_result, write_result
+from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_weights, read_result, write_result
 from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
-from alexnet_pl.runs.checkpoint import describe_checkpoint, read_checkpoint, read_import
-from alexnet_pl.runs.fit_status import finished_fit
+from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
 from alexnet_pl.runs.metric_names import CONFUSIONS
 from alexnet_pl.training.loggers import reopen_loggers
@@ -116,16 +115,9 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        path = Path(cfg.ckpt_path)
-        content = read_checkpoint(path)
-        tested = TestDescription(
-            dataset=predictions.describe_dataset(data.store, "val"),
-            views="center",
-            checkpoint=describe_checkpoint(path),
-            finished=finished_fit(path, content) is not None,
-            lineage=module.lineage,
-            imported=read_import(content["alexnet_pl"]),
-        )
+        path, dataset = Path(cfg.ckpt_path), predictions.describe_dataset(data.store, "val")
+        imported = read_import(read_checkpoint(path)["alexnet_pl"])
+        tested = TestDescription(dataset=dataset, views="center", imported=imported, **describe_weights(path))
         result = write_result(folder / VALIDATION, last_metrics(module), tested)
         print_test_result(result, folder / VALIDATION)
     return last_metrics(module)["top1_error"]
