@@ -73,8 +73,7 @@ def test_network_is_on_the_cpu_under_any_default_device(tiny_run: Path) -> None:
 
 
 def test_classifier_in_a_trainer_with_other_data_names_the_network(tiny_run: Path, tmp_path: Path) -> None:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = L.Trainer(max_epochs=1, default_root_dir=tmp_path, accelerator="cpu", **quiet)  # type: ignore[arg-type]
+    trainer = L.Trainer(default_root_dir=tmp_path, accelerator="cpu", logger=False, enable_progress_bar=False)
     images = TensorDataset(torch.zeros(2, 3, 72, 72, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(UserError, match=r"^Classifier: .*; use Classifier.net elsewhere$"):
-        trainer.fit(TrainedRun(tiny_run).module, DataLoader(images))
+        trainer.validate(TrainedRun(tiny_run).module, DataLoader(images))
