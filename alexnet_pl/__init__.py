@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr__
     from alexnet_pl.data.loading.augment import Augment as Augment
+    from alexnet_pl.data.store.split import Split as Split
     from alexnet_pl.data.store.store import Store as Store
     from alexnet_pl.detection.box_run import BoxRun as open_boxes
     from alexnet_pl.detection.box_run import example_box_run as example_box_run
@@ -50,6 +51,7 @@ PUBLIC = {  # name → module:definition
     "LocalResponseNorm": "models.layers:LocalResponseNorm",
     "MomentumSGD": "training.optimizer:MomentumSGD",
     "OverFeat": "models.overfeat:OverFeat",
+    "Split": "data.store.split:Split",
     "Store": "data.store.store:Store",
     "TrainedNetwork": "inference.trained_network:TrainedNetwork",
     "UserError": "errors:UserError",

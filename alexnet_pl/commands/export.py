@@ -11,14 +11,15 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import read_record, replacing, to_json, write_json
+from alexnet_pl.files import replacing, to_json, write_json
+from alexnet_pl.inference.export_folder import CARD, CONFIG, ExportInfo, exported_formats, read_graph_views
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
-from alexnet_pl.inference.model_card import FIRST_LINES, model_card
+from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import build_network
-from alexnet_pl.inference.weights import HUB, WeightsInfo, read_run_weights
+from alexnet_pl.inference.weights import HUB, is_graph, read_run_weights
+from alexnet_pl.runs.checkpoint import weights_sha256
 from alexnet_pl.runs.layout import CHECKPOINTS, checkpoint_of_run, read_config
 
-CARD, CONFIG = "README.md", "config.json"
 CHECKED = 32  # number of images on which the written file is compared with the network
 TORCHVISION = (
     "format=torchvision: torchvision's AlexNet is another network (64 kernels in conv1, no groups, no response "
@@ -42,32 +43,29 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     name, write, run_written = FORMATS[options.format]
     store = find_store(run, options.root)
     out = Path(options.out) if options.out else run / "export"
-    check_own_files(out)
+    digest = weights_sha256(weights.tensors)
+    views = read_graph_views(out, name, digest)
+    if is_graph(name):
+        views[name] = options.views
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / name) as temporary:
         write(network, weights, temporary)
         images, kind = images_to_check(store, network.size)
         difference = largest_difference(network, temporary, run_written, images)
-    write_json(out / CONFIG, to_json(weights.info))
+    info = ExportInfo(**vars(weights.info), weights=digest, views=views)
+    write_json(out / CONFIG, to_json(info))
     known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
     source = options.publish or out.resolve().name
-    (out / CARD).write_text(model_card(weights.info, run, source, known, options.format, options.views))
+    files = exported_formats(out)
+    formats = {one: views.get(file, "") for one, file in files.items()}
+    (out / CARD).write_text(model_card(info, run, source, known, formats))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(
         f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",
         out / name,
     )
     if options.publish:
-        publish_to_hub(out, [CARD, CONFIG, name], options.publish)
-
-
-def check_own_files(out: Path) -> None:
-    """Raise UserError if `out` holds a README.md or config.json that `export` did not write, which it would replace."""
-    card, config = out / CARD, out / CONFIG
-    if card.exists() and not card.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINES):
-        raise UserError(f"{card}: not written by export; choose another folder: out=FOLDER")
-    if config.exists():
-        read_record(config, WeightsInfo, "choose another folder: out=FOLDER")
+        publish_to_hub(out, [CARD, CONFIG, *files.values()], options.publish)
 
 
 def find_store(run: Path, root: str | None) -> Store | None:

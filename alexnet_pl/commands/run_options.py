@@ -54,7 +54,7 @@ class ExportOptions:
         None, "prepared store, if it was moved; the exported file is checked on its images", "data.root"
     )
     publish: str | None = command_option(
-        None, "hf://USER/REPOSITORY: upload the exported file, config.json and README.md to the Hugging Face hub"
+        None, "hf://USER/REPOSITORY: upload the exported files, config.json and README.md to the Hugging Face hub"
     )
 
     def __post_init__(self) -> None:

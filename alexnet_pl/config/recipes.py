@@ -30,7 +30,7 @@ def find_recipe(name: str) -> Path:
     for path in (Path(name), Path(name) / RUN_CONFIG, *shipped):
         if path.is_file():
             return path.resolve()
-    raise UserError(f"-c {name}: {reason_not_found(Path(name))}")
+    raise UserError(f"{name}: {reason_not_found(Path(name))}")
 
 
 def reason_not_found(path: Path) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from alexnet_pl.config.recipes import compose, quote_value
@@ -23,6 +24,7 @@ from alexnet_pl.training.classifier import Classifier
 VARIABLE = "ALEXNET_PL_RUN"
 FOLDER = Path("runs/notebook")
 DEMO = ["reproduce", "-c", "demo"]  # about a minute on two CPU cores
+TERMINAL = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")  # Jupyter sets the first: bars would redraw themselves
 
 
 def example_run(given: str | Path | None = None) -> Path:
@@ -42,13 +44,14 @@ def run_command(words: Sequence[str]) -> None:
     Raises UserError with the last line if it fails.
     """
     command, last = [sys.executable, "-u", "-m", "alexnet_pl", *words], "failed"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+    env = {name: value for name, value in os.environ.items() if name not in TERMINAL}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as child:
         assert child.stdout
         for line in child.stdout:  # `print`, so that a notebook shows it below the cell
             print(line, end="", flush=True)
             last = line.strip() or last
     if child.returncode:
-        raise UserError(f"{' '.join(words)}: {last}")
+        raise UserError(f"{' '.join(words)}: {last.removeprefix('alexnet_pl: ')}")
 
 
 class TrainedRun:
@@ -81,7 +84,8 @@ class TrainedRun:
         """The network in evaluation mode, on the CPU."""
         cfg = self.cfg.copy()
         cfg.model.num_classes = len(self.checkpoint_info["classes"])
-        return load_module(str(self.checkpoint), build.make_module(cfg))
+        with torch.device("cpu"):  # also if the caller's default device is another
+            return load_module(str(self.checkpoint), build.make_module(cfg))
 
     @cached_property
     def data(self) -> ImageStore:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import SOURCES
-from alexnet_pl.inference.weights import FILE, HUB, Weights, read_weights
+from alexnet_pl.inference.weights import FILE, GRAPHS, HUB, Weights, read_weights
 from alexnet_pl.runs.layout import find_checkpoint
 from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.training.transfer import TRANSFER_KEY, EarlierNetwork, read_earlier_network
@@ -13,7 +13,7 @@ from alexnet_pl.training.transfer import TRANSFER_KEY, EarlierNetwork, read_earl
 def open_earlier_network(source: str) -> EarlierNetwork:
     """Open the network to fine-tune. Raises UserError, naming `source`, if it is not a trained network."""
     path = Path(source)
-    if source.startswith(HUB) or path.suffix == ".safetensors" or (path / FILE).is_file():
+    if source.startswith(HUB) or path.suffix in (".safetensors", *GRAPHS) or (path / FILE).is_file():
         return from_exported(source, read_weights(source))
     return read_earlier_network(find_checkpoint(source, TRANSFER_KEY, SOURCES))
 

@@ -28,13 +28,18 @@ def example_inputs(network: TrainedNetwork) -> tuple[tuple[Tensor], JsonObject]:
     return (images,), {INPUT: {0: torch.export.Dim("batch", min=1)}}
 
 
+def graph_metadata(network: TrainedNetwork, weights: Weights) -> str:
+    """Metadata of the weights, and the views that the graph averages, as JSON."""
+    return json.dumps({**to_json(weights.info), "views": network.view_set})
+
+
 def export_torch(network: TrainedNetwork, weights: Weights, path: Path) -> None:
     inputs, dynamic = example_inputs(network)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own file layout
         program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
         with path.open("wb") as file:  # torch wants a path to end in .pt2
-            torch.export.save(program, file, extra_files={f"{METADATA_KEY}.json": json.dumps(to_json(weights.info))})
+            torch.export.save(program, file, extra_files={f"{METADATA_KEY}.json": graph_metadata(network, weights)})
 
 
 def run_torch(path: Path, images: Tensor, views: str) -> Tensor:
@@ -49,7 +54,7 @@ def export_onnx(network: TrainedNetwork, weights: Weights, path: Path) -> None:
         network, inputs, dynamo=True, dynamic_shapes=dynamic, input_names=[INPUT], output_names=[OUTPUT], verbose=False
     )
     assert program is not None
-    program.model.metadata_props[METADATA_KEY] = json.dumps(to_json(weights.info))
+    program.model.metadata_props[METADATA_KEY] = graph_metadata(network, weights)
     program.save(path, external_data=False)
 
 

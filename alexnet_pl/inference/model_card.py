@@ -1,14 +1,16 @@
 """Model card (README.md) of exported weights, from the records in the run folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.config.sections import DEMO
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.evaluation.result import TestResult, has_top5
+from alexnet_pl.inference.card_header import card_header
+from alexnet_pl.inference.card_license import license_fields, license_section, trained_on
+from alexnet_pl.inference.graphs import FORMATS
 from alexnet_pl.inference.training_commands import training_commands
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -21,6 +23,9 @@ LIMITATIONS = """## Limitations
 Not for decisions about people or safety, or any use where errors matter. The network assigns one of its classes to
 every image, whatever it shows, and inherits the biases of its training images.
 """
+
+
+WEIGHTS = {"safetensors": ""}  # formats of a card that describes weights alone
 
 
 class Network(NamedTuple):
@@ -48,24 +53,23 @@ def model_card(
     run: Path,
     source: str,
     store: StoreManifest | None = None,
-    file_format: str = "safetensors",
-    views: str = "ten",
+    formats: Mapping[str, str] = WEIGHTS,
 ) -> str:
     """Return the card as Markdown, with the YAML header of the Hugging Face hub.
 
     `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there;
-    `views`: those that a graph averages.
+    `formats`: those of the files beside the card, with the views that each graph averages.
     """
     name = info.store.name or "unknown images"
     network = OTHERS.get(info.architecture["model"].get("name", ""), ALEXNET)
     parts = [
-        HEADER.format(tag=network.tag),
+        card_header(info, network.title, network.tag, license_fields(info, store)),
         introduction(info, name, network) + state(run),
         errors_section(info.result),
-        f"## Use\n\n{averaged_views(info, file_format, views)}{example(info, source, file_format)}",
+        "\n".join(["## Use\n", *(use_section(info, source, *one) for one in formats.items())]),
         f"## Training\n\n{origin(info.imported) if info.imported else training_section(run, store)}",
         LIMITATIONS,
-        f"## License\n\n{IMPORTED_LICENSE if info.imported else license_section(trained_on(info), store)}",
+        f"## License\n\n{license_section(info, store)}",
     ]
     return "\n".join(parts)
 
@@ -102,12 +106,6 @@ PROGRAMS = {
     "torchvision": "torchvision's alexnet",
 }
 
-FIRST_LINES = "---\nlibrary_name: alexnet_pl\n"  # of every card
-HEADER = f"""{FIRST_LINES}pipeline_tag: image-classification
-tags: [{{tag}}, image-classification]
----
-"""
-
 READ_IMAGE = """import json
 from pathlib import Path
 
@@ -142,6 +140,10 @@ print(classes[model(torch.from_numpy(images))[0].argmax()])
 }
 
 
+def use_section(info: WeightsInfo, source: str, file_format: str, views: str) -> str:
+    return averaged_views(info, file_format, views) + example(info, source, file_format)
+
+
 def averaged_views(info: WeightsInfo, file_format: str, views: str) -> str:
     """Sentence about the views that a graph averages, which may be others than those of the test."""
     if file_format == "safetensors":
@@ -149,7 +151,8 @@ def averaged_views(info: WeightsInfo, file_format: str, views: str) -> str:
     size = info.architecture["augment"]["size"]
     other = info.result is not None and info.result.views != views
     note = "; the errors above are of other views" if other else ""
-    return f"The graph takes images of {size} × {size} pixels and averages {describe_views(views)}{note}.\n\n"
+    file, averaged = FORMATS[file_format][0], f"averages {describe_views(views)}{note}"
+    return f"`{file}` takes images of {size} × {size} pixels and {averaged}.\n\n"
 
 
 def example(info: WeightsInfo, source: str, file_format: str) -> str:
@@ -202,25 +205,3 @@ RECIPE_NOTE = """The line of `prepare` shows the settings of the recipe and the 
 options that it was made with, such as `prepare.val_share`, `prepare.filter`, `prepare.encoding` or `prepare.synsets`.
 
 """
-
-
-IMPORTED_LICENSE = "The weights were imported: the terms of the file's publisher apply.\n"
-
-
-def trained_on(info: WeightsInfo) -> list[str]:
-    """Names of the images that the network and those it was pre-trained with saw, its own last."""
-    earlier = [stage.store.name for stage in info.lineage[:-1]]
-    return [name or "unknown images" for name in (*earlier, info.store.name)]
-
-
-def license_section(names: Sequence[str], store: StoreManifest | None) -> str:
-    """`names`: of the images of all stages of training, the last one's at the end; `store`: of the last."""
-    name = names[-1]
-    if any(one.startswith(("ilsvrc", "fall")) for one in names):
-        return (
-            "Trained on ImageNet, whose terms of access allow non-commercial research and education only; users of "
-            "these weights should respect them. The code of `alexnet_pl` is under the MIT license.\n"
-        )
-    if name == DEMO or (store and (store.settings or {}).get("drawn")):
-        return "The code of `alexnet_pl`, which also drew the images, is under the MIT license.\n"
-    return f"The code of `alexnet_pl` is under the MIT license. The images ({name}) have terms of their own.\n"

@@ -1,27 +1,24 @@
 """TrainedNetwork: a torch module that classifies images of any size, with the preprocessing of §3 and views of §5.1."""
 
-from collections.abc import Callable, Iterator, Sequence
-from os import PathLike
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.data.images import decode, resize_center_crop, to_rgb
+from alexnet_pl.data.images import resize_center_crop
 from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_named_net
+from alexnet_pl.inference.pictures import CenterView, Picture, list_pictures, read_pixels
 from alexnet_pl.inference.weights import Weights, read_weights
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.training.classifier import Net
 
 BATCH = 32  # images that are in memory at a time, with their activations
-Picture = Image.Image | Tensor | np.ndarray | str | PathLike[str]
 
 
 class Prediction(NamedTuple):
@@ -96,8 +93,9 @@ class TrainedNetwork(nn.Module):
     def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
         """The `top` most probable classes of each image, best first.
 
-        `images`: one image or a sequence of images, each a Pillow image, a file, or uint8 RGB values as a
-        (3, H, W) tensor or an (H, W, 3) array of NumPy. A tensor or array of four dimensions is a sequence of images.
+        `images`: one image or a sequence of images, each a Pillow image, a file (a path, bytes, or a file object), or
+        uint8 RGB values as a (3, H, W) tensor or an (H, W, 3) array of NumPy. A tensor or array of four dimensions is a
+        sequence of images.
         Raises ValueError for `top` below 1.
         """
         if top < 1:
@@ -138,53 +136,24 @@ class TrainedNetwork(nn.Module):
         outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return outputs[layer] if isinstance(layer, str) else outputs
 
-    def transforms(self) -> Callable[[Picture], Tensor]:
-        """Function from an image to an input of `net`, (3, crop, crop) float32: center view minus the mean image."""
-        return lambda image: next(self.augment.views(self.to_batch(image), "center"))[0]
+    def transforms(self) -> CenterView:
+        """Function from an image to an input of `net`: its center view minus the mean image, (3, crop, crop) float32 on
+        the CPU. Data sets may hold it, also in the workers of a DataLoader."""
+        return CenterView(self.augment, self.weights_info.filter)
 
     def to_batches(self, images: Picture | Sequence[Picture]) -> Iterator[Tensor]:
         """`to_batch` for `BATCH` images at a time."""
-        image_list = list_images(images)
+        image_list = list_pictures(images)
         for start in range(0, max(1, len(image_list)), BATCH):
             yield self.to_batch(image_list[start : start + BATCH])
 
     def to_batch(self, images: Picture | Sequence[Picture]) -> Tensor:
         """Resize and stack images: (N, 3, size, size) uint8 on the network's device."""
-        image_list = list_images(images)
+        image_list = list_pictures(images)
         if not image_list:
             raise ValueError("no images")
         squares = [resize_center_crop(read_pixels(image), self.size, self.weights_info.filter) for image in image_list]
         return torch.stack(squares).to(self.augment.mean_image.device)
-
-
-def list_images(images: Picture | Sequence[Picture]) -> list[Picture]:
-    """The images one by one; tensors and arrays of four dimensions are batches."""
-    if isinstance(images, Tensor | np.ndarray):
-        return list(images) if images.ndim == 4 else [images]
-    return [images] if isinstance(images, Image.Image | str | PathLike) else list(images)
-
-
-def read_pixels(image: Picture) -> Tensor:
-    """Read pixels: (3, H, W) uint8 RGB on the CPU.
-
-    Raises UserError for a file that is not an image, and ValueError for a tensor or an array of another shape or type.
-    """
-    if isinstance(image, Image.Image):
-        return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"{image.shape} {image.dtype}: expected an image (H, W, 3) uint8")
-        return torch.from_numpy(image.copy()).permute(2, 0, 1)
-    if isinstance(image, Tensor):
-        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-            raise ValueError(f"{tuple(image.shape)} {image.dtype}: expected an image (3, H, W) uint8")
-        return image.cpu()
-    try:
-        return decode(Path(image).read_bytes())[0]
-    except OSError as error:
-        raise UserError(f"{image}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{image}: {error}") from error
 
 
 def load(source: str | Path, views: str = "ten") -> TrainedNetwork:

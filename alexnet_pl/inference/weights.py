@@ -27,6 +27,7 @@ from alexnet_pl.training.transfer import lineage_with_own
 FILE = "model.safetensors"
 METADATA_KEY = "alexnet_pl"  # metadata key in exported files
 HUB = "hf://"
+GRAPHS = {".onnx": "ONNX Runtime", ".pt2": "torch.export.load"}  # suffix of an exported graph → what reads it
 PREFIXES = ("net.", "augment.")  # tensors of a checkpoint's state_dict that inference needs
 
 
@@ -61,6 +62,10 @@ def read_weights(source: str | Path) -> Weights:
     if str(source).startswith(HUB):
         return read_weights(download_from_hub(str(source)))
     path = Path(source)
+    if not path.exists():
+        raise UserError(f"{source}: does not exist; give a run folder, checkpoint or {FILE}")
+    if is_graph(path) and path.is_file():
+        raise UserError(f"{source}: a graph for {GRAPHS[path.suffix]}; give {FILE} or the run")
     if is_run(path):
         return read_run_weights(path, checkpoint_of_run(path))
     if (path / FILE).is_file():
@@ -71,6 +76,10 @@ def read_weights(source: str | Path) -> Weights:
         raise UserError(f"{source}: not a run folder, checkpoint or {FILE}{describe_runs_inside(path)}")
     run = run_of_checkpoint(path)
     return read_run_weights(run if run and is_run(run) else None, path)
+
+
+def is_graph(path: str | Path) -> bool:
+    return Path(path).suffix in GRAPHS
 
 
 def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:

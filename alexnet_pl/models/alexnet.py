@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alexnet_pl.models.input_shape import check_input_shape
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
 from alexnet_pl.models.sliding_window import WindowGeometry
 
@@ -181,12 +182,17 @@ class AlexNet(nn.Module):
         return activation(self.conv6(x)) if self.conv6 is not None else x
 
     def features(self, image: Tensor) -> Tensor:
-        """Activations of fc7, the features that Figure 4 compares (§7.1): (N, 3, crop, crop) → (N, 4096)."""
+        """Activations of fc7, the features that Figure 4 compares (§7.1): (N, 3, crop, crop) → (N, 4096).
+
+        Raises ValueError for images of another size.
+        """
+        check_input_shape(image, self.crop)
         x = self.drop(self.activation(self.fc6(self.conv_maps(image).flatten(1))))
         return self.activation(self.fc7(x))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
+        """Logits: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes). Raises ValueError for images
+        of another size."""
         x = self.drop(self.features(image))
         return self.fc8(x if self.bottleneck is None else self.bottleneck(x))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alexnet_pl.models.alexnet import ACTIVATIONS
+from alexnet_pl.models.input_shape import check_input_shape
 from alexnet_pl.models.layers import LocallyConnected, LocalResponseNorm
 
 
@@ -30,7 +31,7 @@ class ConvNet(nn.Module):
     def __init__(self, num_classes: int = 10, crop: int = 32, activation: str = "relu") -> None:
         super().__init__()
         check_cifar_options(num_classes, crop, activation)
-        self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
+        self.num_classes, self.crop, self.activation = num_classes, crop, ACTIVATIONS[activation]
         self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
         self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
@@ -38,7 +39,9 @@ class ConvNet(nn.Module):
         init_weights(self, {"conv1": 0.0001, "conv2": 0.01, "conv3": 0.01, "fc10": 0.01})
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
+        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes). Raises ValueError for images of
+        another size."""
+        check_input_shape(image, self.crop)
         x = self.activation(max_pool(self.conv1(image)))
         x = average_pool(self.activation(self.conv2(x)))
         x = average_pool(self.activation(self.conv3(x)))
@@ -72,7 +75,7 @@ class LocalNet(nn.Module):
         check_cifar_options(num_classes, crop, activation)
         if local3_maps < 1:
             raise ValueError(f"local3_maps={local3_maps}: at least 1")
-        self.num_classes, self.activation = num_classes, ACTIVATIONS[activation]
+        self.num_classes, self.crop, self.activation = num_classes, crop, ACTIVATIONS[activation]
         pixels = side_after_pooling(crop, poolings=2)
         self.conv1 = nn.Conv2d(3, 64, 5, padding=2)
         self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
@@ -85,7 +88,9 @@ class LocalNet(nn.Module):
         init_weights(self, {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc10": 0.01})
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes)."""
+        """(N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, num_classes). Raises ValueError for images of
+        another size."""
+        check_input_shape(image, self.crop)
         # an activation never decreases, so after the pooling, on a quarter of the pixels, it gives the same result
         x = self.norm1(self.activation(max_pool(self.conv1(image))))
         x = self.conv2(x)

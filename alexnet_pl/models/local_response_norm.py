@@ -151,7 +151,8 @@ class PaddedBuffer(NamedTuple):
     def around(cls, a: Tensor, spec: NormSpec) -> "PaddedBuffer":
         shape = [size + (spec.n - 1) * (axis in spec.axes) for axis, size in enumerate(a.shape)]
         order = sorted(range(a.dim()), key=lambda axis: (-a.stride(axis), axis))
-        stored = torch.zeros([shape[axis] for axis in order], dtype=at_least_float32(a[:0]).dtype)
+        dtype = at_least_float32(a[:0]).dtype
+        stored = torch.zeros([shape[axis] for axis in order], dtype=dtype, device=a.device)
         interior = padded = stored.permute([order.index(axis) for axis in range(a.dim())])
         for axis in spec.axes:
             interior = interior.narrow(axis, spec.n // 2, a.shape[axis])

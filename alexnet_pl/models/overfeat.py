@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alexnet_pl.models.input_shape import check_input_shape
 from alexnet_pl.models.layers import Dropout
 from alexnet_pl.models.sliding_window import WindowGeometry
 
@@ -161,8 +162,7 @@ class OverFeat(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, crop, crop) → logits (N, classes). Raises ValueError for images of another size."""
-        if image.shape[-2:] != (self.crop, self.crop):
-            raise ValueError(f"images of {tuple(image.shape[-2:])} pixels: the network was built for {self.crop}")
+        check_input_shape(image, self.crop)
         return self.classify(F.max_pool2d(self.convolve(image), self.pools[-1])).flatten(1)
 
 

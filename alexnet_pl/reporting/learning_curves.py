@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,12 +73,12 @@ def shortest_names(lengths: dict[Path, int]) -> dict[Path, str]:
     return shortest_names({path: length + (counts[names[path]] > 1) for path, length in lengths.items()})
 
 
-def learning_curves(folders: str | Path | Iterable[str | Path]) -> Iterator[str]:
-    """Lines of a Markdown table: validation errors in percent, center view, a column for each run, a row for each step.
+def learning_curves(folders: str | Path | Iterable[str | Path]) -> str:
+    """Markdown table of validation errors in percent, center view: a column for each run, a row for each step.
 
     `folders`: one or several run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
-    return iter(to_markdown([curve_table(name_runs(list_paths(folders)))]).splitlines())
+    return to_markdown([curve_table(name_runs(list_paths(folders)))])
 
 
 def curve_table(runs: list[NamedRun]) -> Table:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.views import DenseViews
 from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment, Batch
-from alexnet_pl.data.loading.datamodule import image_share
+from alexnet_pl.data.loading.datamodule import ImageStore, image_share
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.loading.whole_images import WholeBatch
 from alexnet_pl.errors import UserError
@@ -41,7 +41,11 @@ class Classifier(L.LightningModule):
     """LightningModule for classification: network, on-device augmentation, error rates.
 
     Checkpoints contain everything that `predict` needs, so that it works without the store: arguments of network and
-    augmentation, mean image, principal components of color, and class list.
+    augmentation, mean image, principal components of color, and class list. `load(…)` or `open_run(…).module` opens
+    one; `load_from_checkpoint` cannot, because the network is an argument.
+
+    It is trained by the command `fit`, with this package's data. A Trainer or loop of your own trains `Classifier.net`,
+    an ordinary module.
     """
 
     net: Net
@@ -104,7 +108,11 @@ class Classifier(L.LightningModule):
         """Set classes and, for a fit, image statistics from the store; loading a checkpoint replaces the statistics."""
         for errors in (self.val_errors, self.test_errors):  # processes count different images
             errors.process_group = getattr(self.trainer.strategy, "data", None)
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, ImageStore):
+            raise UserError(
+                "Classifier: trains on data of this package, as the command fit; use Classifier.net elsewhere"
+            )
         data.check_num_classes(self.net.num_classes)
         store = data.store
         if stage == "test":

@@ -7,10 +7,12 @@ import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 from spaces import single_spaces
@@ -26,7 +28,7 @@ from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import TrainedNetwork
 from alexnet_pl.inference.weights import Weights, WeightsInfo, read_weights, write_safetensors
-from alexnet_pl.runs.records import DatasetInfo, LineageStage
+from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
 
 
 def export(*words: object) -> None:
@@ -104,11 +106,11 @@ def test_card_of_a_graph_names_its_views(tiny_run: Path, file_format: str, views
     info = read_weights(tiny_run).info
     assert info.result
     info = replace(info, result=replace(info.result, views="ten"))
-    card = single_spaces(model_card(info, tiny_run, "x", file_format=file_format, views=views))
+    card = single_spaces(model_card(info, tiny_run, "x", formats={file_format: views}))
     size = info.architecture["augment"]["size"]
-    assert f"The graph takes images of {size} × {size} pixels and averages {describe_views(views)}" in card
+    assert f"`model.onnx` takes images of {size} × {size} pixels and averages {describe_views(views)}" in card
     assert ("the errors above are of other views" in card) == bool(other)
-    assert "The graph takes" not in model_card(info, tiny_run, "x")
+    assert "takes images" not in model_card(info, tiny_run, "x")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_card_names_the_network(tiny_run: Path, model: dict[str, str], title: st
     info = read_weights(tiny_run).info
     card = model_card(replace(info, architecture={**info.architecture, "model": model}), tiny_run, "x")
     assert f"# {title}, trained on tiny\n" in card
-    assert f"tags: [{tag}, image-classification]" in card
+    assert header(card)["tags"] == [tag, "image-classification"]
     assert ("Krizhevsky" in card) == (title == "AlexNet")
 
 
@@ -148,6 +150,92 @@ def test_example_of_the_card_runs_beside_the_folder(
     (tmp_path / "README.md").write_text(card)
     best = run_example(tmp_path, monkeypatch, capsys)
     assert load(tiny_run).predict("picture.jpg")[0][0].class_id in best
+
+
+def header(card: str) -> dict[str, Any]:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "name", "license_name", "datasets"),
+    [
+        ([], "demo", "mit", None),
+        (["demo"], "demo", "mit", None),
+        (["flowers"], "demo", "other", None),
+        ([], "flowers", "other", None),
+        ([], "cifar10", "other", ["uoft-cs/cifar10"]),
+        (["ilsvrc2012"], "imagenette", "other", ["ILSVRC/imagenet-1k", "frgfm/imagenette"]),
+    ],
+)
+def test_header_has_the_terms_and_data_sets_of_all_stages(
+    tiny_run: Path, earlier: list[str], name: str, license_name: str, datasets: list[str] | None
+) -> None:
+    info = read_weights(tiny_run).info
+    stages = [LineageStage(store=DatasetInfo(name=one)) for one in (*earlier, name)]
+    info = replace(info, store=replace(info.store, name=name), lineage=stages)
+    card = model_card(info, tiny_run, "x")
+    assert (header(card)["license"], header(card).get("datasets")) == (license_name, datasets)
+    assert ("license_link" in header(card)) == ("ilsvrc2012" in earlier) == ("terms of access" in card)
+    assert (license_name == "mit") == ("which also drew the images" in card)
+
+
+def test_header_of_imported_weights_leaves_the_terms_to_their_publisher(tiny_run: Path) -> None:
+    info = read_weights(tiny_run).info
+    imported = ImportedWeights(file="a", sha256="b", format="caffe")
+    found = header(model_card(replace(info, imported=imported, store=replace(info.store, name="demo")), tiny_run, "x"))
+    assert (found["license"], "datasets" in found) == ("other", False)
+
+
+def test_hub_reads_the_accuracies_of_the_header(tiny_run: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    result = json.loads((tiny_run / "result.json").read_text())
+    top1, top5 = hub.ModelCard(model_card(read_weights(tiny_run).info, tiny_run, "x")).data.eval_results
+    assert (top1.task_type, top1.metric_type, top1.dataset_type) == ("image-classification", "accuracy", "tiny")
+    assert top1.dataset_name == f"{result['images']:,} val images of tiny"
+    assert top1.metric_value == pytest.approx(100 - result["top1_error"], abs=0.006)
+    assert top5.metric_value == pytest.approx(100 - result["top5_error"], abs=0.006)
+    info = replace(read_weights(tiny_run).info, result=None)
+    assert "model-index" not in header(model_card(info, tiny_run, "x"))
+
+
+def write_graphs_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let format=onnx write weights, since tests of the folder need no graph."""
+    monkeypatch.setitem(FORMATS, "onnx", ("model.onnx", *FORMATS["safetensors"][1:]))
+
+
+def test_folder_of_two_formats_has_one_card_for_both(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graphs_quickly(monkeypatch)
+    export(tiny_run, f"out={tmp_path}")
+    assert json.loads((tmp_path / "config.json").read_text())["views"] == {}
+    for words in (["format=onnx", "views=center"], ["format=safetensors"]):
+        export(tiny_run, f"out={tmp_path}", *words)
+        assert json.loads((tmp_path / "config.json").read_text())["views"] == {"model.onnx": "center"}
+        card = single_spaces((tmp_path / "README.md").read_text())
+        assert f"`model.onnx` takes images of 72 × 72 pixels and averages {describe_views('center')}" in card
+        assert "alexnet_pl.load(" in card
+        assert 'InferenceSession("model.onnx")' in card
+    (tmp_path / "model.onnx").unlink()
+    export(tiny_run, f"out={tmp_path}")
+    assert "onnx" not in (tmp_path / "README.md").read_text() + (tmp_path / "config.json").read_text()
+
+
+def test_folder_with_a_file_of_other_weights_is_refused(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graphs_quickly(monkeypatch)
+    out, run = tmp_path / "out", shutil.copytree(tiny_run, tmp_path / "run")
+    export(run, f"out={out}", "format=onnx")
+    other = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    other["state_dict"]["net.fc8.bias"] += 1
+    torch.save(other, run / "checkpoints/last.ckpt")
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(UserError, match=rf"^{out}/model.onnx: of other weights.*; delete it, or choose another folder"):
+        export(run, f"out={out}")
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    export(run, f"out={out}", "format=onnx")
+    export(run, f"out={out}")
 
 
 def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None:
@@ -275,7 +363,7 @@ def test_onnxruntime_matches_the_network_for_any_batch_size(
         np.testing.assert_allclose(found, network(given).numpy(), atol=1e-5)
     assert {node.domain for node in __import__("onnx").load(tmp_path / "model.onnx").graph.node} == {""}
     facts = json.loads(session.get_modelmeta().custom_metadata_map["alexnet_pl"])
-    assert len(facts["classes"]) == 10
+    assert (len(facts["classes"]), facts["views"]) == (10, "ten")
     said = run_example(tmp_path, monkeypatch, capsys)
     assert load(tiny_run).predict("picture.jpg")[0][0][:2] == tuple(json.loads(said.replace("'", '"')))
 
@@ -292,7 +380,8 @@ def test_torch_export_matches_the_network_for_any_batch_size(
         given = images(tiny_run, count)
         with torch.inference_mode():
             torch.testing.assert_close(program(given), network(given), atol=1e-6, rtol=1e-5)
-    assert len(json.loads(files["alexnet_pl.json"])["classes"]) == 10
+    facts = json.loads(files["alexnet_pl.json"])
+    assert (len(facts["classes"]), facts["views"]) == (10, "center")
     said = run_example(tmp_path, monkeypatch, capsys)
     assert network.predict("picture.jpg")[0][0][:2] == tuple(json.loads(said.replace("'", '"')))
 
@@ -352,9 +441,12 @@ def test_push_without_a_login_lists_the_files(
 ) -> None:
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub, "get_token", lambda: None)
+    write_graphs_quickly(monkeypatch)
     export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
+    export(tiny_run, f"out={tmp_path}", "format=onnx", "publish=hf://someone/alexnet")
     said = capsys.readouterr().out
     assert "would push README.md, config.json, model.safetensors to hf://someone/alexnet" in said
+    assert "would push README.md, config.json, model.safetensors, model.onnx to hf://someone/alexnet" in said
 
 
 @pytest.mark.parametrize(("name", "text"), [("README.md", "# My project\n"), ("config.json", '{"theme": "dark"}')])

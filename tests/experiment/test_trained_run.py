@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import lightning as L
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from alexnet_pl import __version__
 from alexnet_pl.errors import UserError
@@ -38,10 +41,39 @@ def test_failing_demo_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
     monkeypatch.setattr(trained_run, "DEMO", [*trained_run.DEMO, "data.sise=1"])
-    with pytest.raises(UserError, match=r"data.sise: unknown key; did you mean data.size\?"):
+    with pytest.raises(UserError, match=r"^reproduce .*: data.sise: unknown key; did you mean data.size\?$") as error:
         trained_run.example_run()
+    assert "alexnet_pl:" not in str(error.value)
 
 
 def test_output_of_a_command_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     trained_run.run_command(["--version"])
     assert __version__ in capsys.readouterr().out
+
+
+def test_command_knows_that_a_notebook_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Jupyter sets FORCE_COLOR, by which rich would take a pipe for a terminal."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.setenv(name, "1")
+    package = tmp_path / "alexnet_pl"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("from rich.console import Console\nprint(Console().is_terminal)\n")
+    monkeypatch.chdir(tmp_path)
+    trained_run.run_command([])
+    assert capsys.readouterr().out == "False\n"
+
+
+def test_network_is_on_the_cpu_under_any_default_device(tiny_run: Path) -> None:
+    with torch.device("meta"):
+        module = TrainedRun(tiny_run).module
+    assert {tensor.device.type for tensor in module.state_dict().values()} == {"cpu"}
+
+
+def test_classifier_in_a_trainer_with_other_data_names_the_network(tiny_run: Path, tmp_path: Path) -> None:
+    trainer = L.Trainer(default_root_dir=tmp_path, accelerator="cpu", logger=False, enable_progress_bar=False)
+    images = TensorDataset(torch.zeros(2, 3, 72, 72, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(UserError, match=r"^Classifier: .*; use Classifier.net elsewhere$"):
+        trainer.validate(TrainedRun(tiny_run).module, DataLoader(images))

@@ -1,6 +1,8 @@
 """`alexnet_pl.load`: the same probabilities as the run's test, on images of any size and type."""
 
+import io
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from alexnet_pl import UserError, load
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import to_json
 from alexnet_pl.inference import trained_network
+from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.inference.weights import read_weights, write_safetensors
 
 
@@ -139,6 +142,51 @@ def test_transforms_give_the_networks_input(tiny_run: Path) -> None:
     with torch.inference_mode():
         logits = model.net(model.transforms()(image[0])[None])
         torch.testing.assert_close(torch.softmax(logits, 1), model(image))
+
+
+def test_transforms_go_to_other_processes_without_the_network(tiny_run: Path) -> None:
+    model, image = load(tiny_run), stored_images(tiny_run, 1)[0]
+    sent = pickle.dumps(model.transforms())
+    assert len(sent) < 4 * 3 * model.augment.crop**2 + 2000, "more than the mean image"
+    received = pickle.loads(sent)
+    torch.testing.assert_close(received(image), next(model.augment.views(image[None], "center"))[0])
+
+
+def test_bytes_and_open_files_are_decoded(tiny_run: Path, tmp_path: Path) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8))
+    picture.save(tmp_path / "picture.png")
+    model, content = load(tiny_run, "center"), (tmp_path / "picture.png").read_bytes()
+    written = io.BytesIO()
+    picture.save(written, "PNG")  # leaves the position at the end
+    with (tmp_path / "picture.png").open("rb") as file:
+        assert torch.equal(model.to_batch([content, written, file]), model.to_batch([picture] * 3))
+    assert model.predict(content) == model.predict(written) == model.predict(picture)
+    (tmp_path / "text.jpg").write_text("hello")
+    with (tmp_path / "text.jpg").open("rb") as file:
+        for wrong, name in {
+            b"hello": "image of 5 bytes",
+            io.BytesIO(b""): "BytesIO",
+            file: f"{tmp_path}/text.jpg",
+        }.items():
+            with pytest.raises(UserError, match=f"^{name}: (not an image|empty file)"):
+                model.predict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("model.onnx", "a graph for ONNX Runtime; give model.safetensors or the run"),
+        ("model.pt2", "a graph for torch.export.load; give model.safetensors or the run"),
+        ("away.onnx", "does not exist; give a run folder, checkpoint or model.safetensors"),
+        ("away.safetensors", "does not exist; give a run folder, checkpoint or model.safetensors"),
+    ],
+)
+def test_graphs_and_missing_files_are_named_for_what_they_are(tmp_path: Path, name: str, says: str) -> None:
+    for graph in ("model.onnx", "model.pt2"):
+        (tmp_path / graph).touch()
+    for open_weights in (load, open_earlier_network):
+        with pytest.raises(UserError, match=f"^{tmp_path / name}: {says}$"):
+            open_weights(str(tmp_path / name))
 
 
 def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:

@@ -372,3 +372,11 @@ def test_fused_gradient_matches_the_gradient() -> None:
 def test_norm_over_an_even_number_of_maps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^n=4: an odd number of maps"):
         LocalResponseNorm(n=4)
+
+
+@pytest.mark.parametrize("norm", [LocalResponseNorm(), SpatialNorm()])
+def test_norms_compute_where_their_input_is(norm: NormLayer) -> None:
+    a = maps(2, 6, 4, 4).float().requires_grad_()
+    wanted = torch.autograd.grad(norm(a).sum(), a)[0]
+    with torch.device("meta"):
+        torch.testing.assert_close(torch.autograd.grad(norm(a).sum(), a)[0], wanted)

@@ -133,5 +133,5 @@ def test_invalid_options_are_refused_by_name(options: dict, says: str) -> None:
 
 
 def test_image_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(125, 125\) pixels: the network was built for 113"):
+    with pytest.raises(ValueError, match=r"\(1, 3, 125, 125\): the network was built for \(N, 3, 113, 113\)"):
         OverFeat(5, 113, width=0.02)(torch.zeros(1, 3, 125, 125))

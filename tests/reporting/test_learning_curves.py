@@ -61,7 +61,7 @@ def test_tags_in_names_are_text_in_a_notebook(tmp_path: Path, capsys: pytest.Cap
     (run / "provenance.json").write_text((run / "provenance.json").read_text().replace("tiny", "<script>"))
     curves([str(run)])
     page = capsys.readouterr().out
-    assert "<" not in page + "".join(learning_curves([run]))
+    assert "<" not in page + learning_curves([run])
     assert "&lt;script&gt; (0123456789ab)" in page
     assert "&lt;svg onload=alert(1)&gt; top-1 error %" in page
 

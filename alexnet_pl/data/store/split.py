@@ -17,8 +17,10 @@ EMPTY = -2  # label of a record without an image
 
 
 class Split:
-    """Images of a split, in the order of the store, without unreadable ones.
+    """Images of a split, in the order of the store, without unreadable ones. A map-style dataset of (image, label), so
+    that `DataLoader(store.split("val"), batch_size=32)` gives (32, 3, size, size) uint8 images and (32,) class indices.
 
+    `labels`: (N,) int64 class index of each image, −1 if unknown.
     `records`: number of images including unreadable ones; `slots`: record number of each image.
     `constant`: whether an image is the same in every epoch, so that a device may cache it.
     """
@@ -44,8 +46,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.slots)
 
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Image, (3, size, size) uint8, and label."""
+        label = int(self.labels[index])  # raises IndexError, which ends a loop
+        return self.images(np.array([index]))[0], label
+
     @property
     def labeled(self) -> bool:
+        """Whether the labels of all images are known."""
         return bool((self.labels >= 0).all())
 
     @property
@@ -100,6 +108,7 @@ class Split:
 
     @cached_property
     def names(self) -> list[str]:
+        """Source file of each image."""
         path = self.root / f"{self.name}.names.jsonl"
         try:
             names = [json.loads(line) for line in path.read_text().splitlines()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -71,6 +72,14 @@ def test_index_out_of_range_is_an_error(store: Store) -> None:
     out = np.empty((1, 3, SIZE, SIZE), np.uint8)
     with pytest.raises(IndexError):
         store.split("train").read(np.array([len(GOOD)]), out)
+
+
+def test_split_is_a_data_set_of_pytorch(store: Store) -> None:
+    split = store.split("train")
+    batches = list(DataLoader(split, batch_size=5))  # pyright: ignore[reportArgumentType]
+    assert torch.equal(torch.cat([images for images, _ in batches]), split.images(np.arange(len(split))))
+    assert torch.cat([labels for _, labels in batches]).tolist() == split.labels.tolist()
+    assert [label for _, label in split] == split.labels.tolist(), "a loop over it ends"
 
 
 def test_device_copy_has_the_same_images_and_labels(store: Store) -> None:

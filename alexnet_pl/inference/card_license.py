@@ -1,0 +1,51 @@
+"""Terms of a trained network, by the images that it was trained on."""
+
+from alexnet_pl.config.sections import DEMO
+from alexnet_pl.data.store.manifest import StoreManifest
+from alexnet_pl.inference.weights import WeightsInfo
+
+IMAGENET = {
+    "license": "other",
+    "license_name": "imagenet-terms-of-access",
+    "license_link": "https://image-net.org/download",
+}
+
+
+def trained_on(info: WeightsInfo) -> list[str]:
+    """Names of the images that the network and those it was pre-trained with saw, its own last."""
+    earlier = [stage.store.name for stage in info.lineage[:-1]]
+    return [name or "unknown images" for name in (*earlier, info.store.name)]
+
+
+def is_imagenet(info: WeightsInfo) -> bool:
+    return any(name.startswith(("ilsvrc", "fall")) for name in trained_on(info))
+
+
+def is_drawn(info: WeightsInfo, store: StoreManifest | None) -> bool:
+    """Whether this package drew all images. `store`: of the last stage of training."""
+    *earlier, name = trained_on(info)
+    drawn = name == DEMO or bool(store and (store.settings or {}).get("drawn"))
+    return drawn and {*earlier} <= {DEMO, name}
+
+
+def license_fields(info: WeightsInfo, store: StoreManifest | None) -> dict[str, str]:
+    """Fields of the card's header; `other`: see the section License."""
+    if info.imported:
+        return {"license": "other"}
+    if is_imagenet(info):
+        return IMAGENET
+    return {"license": "mit" if is_drawn(info, store) else "other"}
+
+
+def license_section(info: WeightsInfo, store: StoreManifest | None) -> str:
+    if info.imported:
+        return "The weights were imported: the terms of the file's publisher apply.\n"
+    if is_imagenet(info):
+        return (
+            "Trained on ImageNet, whose terms of access allow non-commercial research and education only; users of "
+            "these weights should respect them. The code of `alexnet_pl` is under the MIT license.\n"
+        )
+    if is_drawn(info, store):
+        return "The code of `alexnet_pl`, which also drew the images, is under the MIT license.\n"
+    names = ", ".join(dict.fromkeys(trained_on(info)))
+    return f"The code of `alexnet_pl` is under the MIT license. The images ({names}) have terms of their own.\n"
