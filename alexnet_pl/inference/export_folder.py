@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alexnet_pl.data.loading.augment import CROP_POSITIONS
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import read_record
 from alexnet_pl.inference.card_header import FIRST_LINES
@@ -39,6 +40,6 @@ def read_graph_views(out: Path, replaced: str, weights: str) -> dict[str, str]:
     before = read_record(config, ExportInfo, ADVICE) if config.exists() else None
     kept = [file for file in exported_formats(out).values() if file != replaced]
     views = {file: before.views.get(file, "") for file in kept if is_graph(file)} if before else {}
-    if kept and (before is None or before.weights != weights or "" in views.values()):
+    if kept and (before is None or before.weights != weights or not set(views.values()) <= CROP_POSITIONS.keys()):
         raise UserError(f"{out / kept[0]}: of other weights, or of an earlier version; delete it, or {ADVICE}")
     return views

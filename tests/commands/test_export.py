@@ -236,6 +236,10 @@ def test_folder_with_a_file_of_other_weights_is_refused(
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     export(run, f"out={out}", "format=onnx")
     export(run, f"out={out}")
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps({**config, "views": {"model.onnx": "<script>"}}))
+    with pytest.raises(UserError, match="delete it, or choose another folder"):
+        export(run, f"out={out}")
 
 
 def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None:
