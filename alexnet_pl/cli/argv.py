@@ -29,6 +29,7 @@ from alexnet_pl.runs.started_config import STARTED
 
 SWEEP = ("-m", "--multirun")
 FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")  # a run folder that the user gives
+PLACES = (*FOLDERS, "hydra/launcher=")  # jobs of other launchers run at once
 SUITE = "bench.suite"  # key set by the word after `bench`
 
 
@@ -115,8 +116,8 @@ QUIET = ("hydra.job.name=alexnet_pl", "hydra/job_logging=none")
 
 
 def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
-    """Add the checkpoint and run folder of an earlier run if the command uses one. In a sweep, all jobs but fits write
-    to that folder.
+    """Add the checkpoint and run folder of an earlier run if the command uses one. In a sweep, tests that run one
+    after the other write to that folder too.
 
     A config read from a run folder has no settings for Hydra itself, so those are added too.
     """
@@ -144,7 +145,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
     if run := run_of_checkpoint(checkpoint.resolve()):
         folder = quote_value(str(run))
         found += [f"hydra.run.dir={folder}", f"hydra.output_subdir=.hydra/{command.name}"]
-        if sweep and command.name != "fit" and not any(word.lstrip("+").startswith(FOLDERS) for word in rest):
+        if sweep and command.name == "test" and not any(word.lstrip("+").startswith(PLACES) for word in rest):
             found += [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=."]
     return [*found, *QUIET] if again else found
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.migration import ADDED, HARDWARE, leave_out_added
+from alexnet_pl.config.migration import ADDED, HARDWARE, leave_out_added, not_deciding
 from alexnet_pl.config.options import make_code_options
 
 Settings = dict[str, Any]
@@ -31,9 +31,6 @@ def optimization(cfg: DictConfig) -> Settings:
     }
 
 
-VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error
-
-
 def resume_signature(cfg: DictConfig) -> dict[str, tuple[str, Any]]:
     """Settings that must not change when a run is resumed: name in a checkpoint → (key, value)."""
     return {
@@ -49,7 +46,7 @@ def training_signature(cfg: DictConfig) -> Settings:
     run with a recipe's signature fills that recipe's row."""
     whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
-    left_out = HARDWARE if name == "plateau" else (*HARDWARE, VALIDATED_EVERY)
+    left_out = not_deciding(name)
     transfer = whole["transfer"]
     data = {**ADDED["data"], **whole["data"]}
     settings = {

@@ -97,6 +97,7 @@ HARDWARE = (  # keys of `trainer` that do not change the trained network, up to 
     "benchmark", "deterministic", "detect_anomaly", "enable_progress_bar", "inference_mode", "profiler",
 )  # fmt: skip
 """Earlier versions recorded some of them among the training settings."""
+VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error
 
 
 def leave_out_added(training: dict[str, Any]) -> dict[str, Any]:
@@ -109,8 +110,14 @@ def present_settings(training: dict[str, Any]) -> dict[str, Any]:
     `SCHEMA`."""
     settings = leave_out_added(migrate(training))
     if isinstance(trainer := settings.get("trainer"), dict):
-        settings["trainer"] = {key: value for key, value in trainer.items() if key not in HARDWARE}
+        left_out = not_deciding((settings.get("schedule") or {}).get("name"))
+        settings["trainer"] = {key: value for key, value in trainer.items() if key not in left_out}
     return settings
+
+
+def not_deciding(schedule: str | None) -> tuple[str, ...]:
+    """Keys of `trainer` that do not decide a network trained with `schedule.name`; None: codes or boxes."""
+    return HARDWARE if schedule in ("plateau", None) else (*HARDWARE, VALIDATED_EVERY)
 
 
 def leave_out_of_section(section: str, keys: Any) -> Any:

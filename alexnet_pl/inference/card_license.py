@@ -1,9 +1,12 @@
 """Terms of a trained network, by the images that it was trained on."""
 
+import re
+
 from alexnet_pl.config.sections import DEMO
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.inference.weights import WeightsInfo
 
+UNKNOWN = "unknown images"
 IMAGENET = {
     "license": "other",
     "license_name": "imagenet-terms-of-access",
@@ -11,20 +14,23 @@ IMAGENET = {
 }
 
 
+IMAGENET_NAME = re.compile(r"(ilsvrc|fall)20\d\d|imagenette|tinyimagenet")  # stores of ImageNet's images
+
+
 def trained_on(info: WeightsInfo) -> list[str]:
     """Names of the images that the network and those it was pre-trained with saw, its own last."""
     earlier = [stage.store.name for stage in info.lineage[:-1]]
-    return [name or "unknown images" for name in (*earlier, info.store.name)]
+    return [name or UNKNOWN for name in (*earlier, info.store.name)]
 
 
 def is_imagenet(info: WeightsInfo) -> bool:
-    return any(name.startswith(("ilsvrc", "fall")) for name in trained_on(info))
+    return any(IMAGENET_NAME.match(name) for name in trained_on(info))
 
 
 def is_drawn(info: WeightsInfo, store: StoreManifest | None) -> bool:
     """Whether this package drew all images. `store`: of the last stage of training."""
     *earlier, name = trained_on(info)
-    drawn = name == DEMO or bool(store and (store.settings or {}).get("drawn"))
+    drawn = bool((store.settings or {}).get("drawn")) if store else name == DEMO
     return drawn and {*earlier} <= {DEMO, name}
 
 
@@ -48,4 +54,8 @@ def license_section(info: WeightsInfo, store: StoreManifest | None) -> str:
     if is_drawn(info, store):
         return "The code of `alexnet_pl`, which also drew the images, is under the MIT license.\n"
     names = ", ".join(dict.fromkeys(trained_on(info)))
-    return f"The code of `alexnet_pl` is under the MIT license. The images ({names}) have terms of their own.\n"
+    unknown = " Those of the weights that it started from are not known: their publisher's terms apply too."
+    return (
+        f"The code of `alexnet_pl` is under the MIT license. The images ({names}) have terms of their own."
+        f"{unknown if UNKNOWN in trained_on(info) else ''}\n"
+    )

@@ -26,8 +26,10 @@ class BinaryFile(Protocol):
 Picture = Image.Image | Tensor | np.ndarray | str | PathLike[str] | bytes | BinaryFile
 
 
-def list_pictures(images: Picture | Sequence[Picture]) -> list[Picture]:
+def list_pictures(images: Picture | bytearray | memoryview | Sequence[Picture]) -> list[Picture]:
     """The images one by one; tensors and arrays of four dimensions are batches."""
+    if isinstance(images, bytearray | memoryview):
+        return [bytes(images)]
     if isinstance(images, Tensor | np.ndarray):
         return list(images) if images.ndim == 4 else [images]
     return [images] if isinstance(images, Image.Image | str | PathLike | bytes | BinaryFile) else list(images)
@@ -62,7 +64,10 @@ def read_file(image: str | PathLike[str] | bytes | BinaryFile) -> tuple[str, byt
     if isinstance(image, BinaryFile):
         with suppress(AttributeError, OSError):  # a stream without positions
             image.seek(0)  # type: ignore[attr-defined]
-        return str(getattr(image, "name", type(image).__name__)), image.read()
+        name, content = str(getattr(image, "name", type(image).__name__)), image.read()
+        if not isinstance(content, bytes):
+            raise ValueError(f"{name}: open as text; open it with mode rb")
+        return name, content
     try:
         return str(image), Path(image).read_bytes()
     except OSError as error:

@@ -92,7 +92,7 @@ def checkpoint_of_run(run: Path, file: str = LAST) -> Path:
     if path.is_file():
         return path
     how = f"`python -m alexnet_pl fit {shlex.quote(str(run))} ckpt_path=auto` trains it"
-    raise UserError(f"{run} has no {file}; {how}")
+    raise UserError(f"{run} has no {file}; {'give ckpt_path=last' if (run / LAST).is_file() else how}")
 
 
 def find_checkpoint(source: str, key: str, wanted: str) -> Path:

@@ -40,7 +40,6 @@ class AdamModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)
-        self.log("epoch", float(self.current_epoch + 1), sync_dist=True)
 
     @property
     def course(self) -> JsonObject:

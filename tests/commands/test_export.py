@@ -163,6 +163,8 @@ def header(card: str) -> dict[str, Any]:
         (["demo"], "demo", "mit", None),
         (["flowers"], "demo", "other", None),
         ([], "flowers", "other", None),
+        ([], "fall_detection", "other", None),
+        ([], "tinyimagenet_others", "other", None),
         ([], "cifar10", "other", ["uoft-cs/cifar10"]),
         (["ilsvrc2012"], "imagenette", "other", ["ILSVRC/imagenet-1k", "frgfm/imagenette"]),
     ],
@@ -175,7 +177,8 @@ def test_header_has_the_terms_and_data_sets_of_all_stages(
     info = replace(info, store=replace(info.store, name=name), lineage=stages)
     card = model_card(info, tiny_run, "x")
     assert (header(card)["license"], header(card).get("datasets")) == (license_name, datasets)
-    assert ("license_link" in header(card)) == ("ilsvrc2012" in earlier) == ("terms of access" in card)
+    of_imagenet = "ilsvrc2012" in earlier or "imagenet" in name
+    assert ("license_link" in header(card)) == of_imagenet == ("terms of access" in card)
     assert (license_name == "mit") == ("which also drew the images" in card)
 
 

@@ -100,7 +100,7 @@ def find_link_targets(location: ByteLocation) -> dict[str, ByteLocation | None]:
     for header in read_headers(location):
         if (path := normal_path(header.path)) in wanted:
             own = places.get(normal_path(header.target)) if header.target else header.location
-            places.setdefault(path, own)
+            places[path] = own or places.get(path)
     return places
 
 

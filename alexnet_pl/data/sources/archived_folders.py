@@ -45,7 +45,7 @@ class ArchiveLayout:
     """Splits and classes of an archive's images, by the `folders` of all of them.
 
     Where train/ or val/ hold class folders, test/ is a split too, and so is x_test/ beside x_train/ or x_val/. In other
-    archives the name counts, if it has one split: test/ is a class of train.tar. `split`: that of the name, else "".
+    archives the name counts: test/ is a class of train.tar. `split`: that of the name, else "".
     """
 
     def __init__(self, path: Path, folders: Iterable[Folders] = ()) -> None:
@@ -53,8 +53,7 @@ class ArchiveLayout:
         for each in folders:
             if len(each) > 1 and (match := SPLIT_FOLDER.fullmatch(each[-2])):
                 self.prefixes.setdefault(each[:-2], set()).add(match[1])
-        words = split_words(path)
-        self.split = words.pop() if len(words) == 1 and not self.prefixes else ""
+        self.split = "" if self.prefixes else split_of_name(path)
 
     def is_split(self, folders: Folders) -> bool:
         """Whether images directly in these folders have no class, since the last one holds a split."""
@@ -91,14 +90,21 @@ def has_class_folder(path: Path) -> bool:
     has_list = path.suffix == ".zip"  # so that other files before the images take no time
     found = list_archive(path, is_image_path) if has_list else list_copied_files(path)
     words, layout = split_words(path), ArchiveLayout(path)
-    if len(words) != 1:  # unlabelled test images of an archive of several splits may come first
-        found = (member for member in found if not layout.is_split(folders_of(member.path)))
-    first = (folders_of(member.path) for member in islice(found, FIRST) if is_image_path(member.path))
+    if len(set(words)) != 1:  # unlabelled test images of an archive of several splits may come first
+        found = (member for member in found if not is_unlabelled(layout, member.path))
     own = path.name.partition(".")[0] if words else ""  # of the images photos_test/1.jpg in photos_test.tar
+    first = (member.path for member in islice(found, FIRST) if is_image_path(member.path))
     return any(
-        (above and split_of(above[-1])) or not (layout.is_split((*above, folder)) or folder == own)
-        for *above, folder in filter(None, first)
+        folders_of(image) and not is_unlabelled(layout, image) and PurePosixPath(image).parts[-2:-1] != (own,)
+        for image in first
     )
+
+
+def is_unlabelled(layout: ArchiveLayout, image: str) -> bool:
+    """Whether an image lies directly in the folder of a split, which is in no other split's folder."""
+    folders = folders_of(image)
+    direct = PurePosixPath(image).parts[:-1] == folders
+    return direct and layout.is_split(folders) and not split_of(folders[-2] if len(folders) > 1 else "")
 
 
 def is_image_path(path: str) -> bool:
@@ -153,9 +159,18 @@ def folders_of(path: str) -> Folders:
     return folders[:-1] if folders[-1:] == (INNER,) and len(folders) > 1 else folders
 
 
-def split_words(path: Path) -> set[str]:
-    """Splits in the name of an archive."""
-    return {SPLITS[word] for word in SPLIT.findall(path.name)}
+def split_words(path: Path) -> list[str]:
+    """Splits in the name of an archive, in its order."""
+    return [SPLITS[word] for word in SPLIT.findall(path.name)]
+
+
+def split_of_name(path: Path) -> str:
+    """Split of an archive by its name, as that of x_train.tar and stress_test_train.tar; train for x_train_val.tar; ""
+    if it names none, or both train and test."""
+    words = split_words(path)
+    if words[:1] == ["train"] and len(set(words)) > 1:
+        return "" if "test" in words else "train"
+    return words[-1] if words else ""
 
 
 def split_of(folder: str) -> str:
@@ -190,7 +205,9 @@ def check_splits(source: Path, classes: dict[str, set[str]], training: str, val_
         unsplit = ", ".join(sorted(classes[""])[:3])
         raise UserError(f"prepare.source: {source}: {unsplit} lies beside {', '.join(filter(None, sorted(classes)))}")
     if training not in classes:
-        raise UserError(f"prepare.source: {source}: no training images, only {', '.join(classes) or 'none'}")
+        raise UserError(
+            f"prepare.source: {source}: no training images{', only ' if classes else ''}{', '.join(classes)}"
+        )
     if "val" not in classes and val_share is None:
         raise UserError(f"prepare.source: {source}: no validation images; {offer_val_share('each class')}")
     for split, names in classes.items():

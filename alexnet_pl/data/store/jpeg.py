@@ -108,6 +108,8 @@ class JpegReader:
         """Decode the images `slots` into `out`, (len(slots), 3, size, size) uint8 in channels-last memory."""
         rows = out.transpose(0, 2, 3, 1)
         parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
+        if len(parts) < 2:  # without threads: a process forked from one that has some, as a DataLoader's, has none
+            return self.decode(slots, rows)
         list(self.threads.map(self.decode, (slots[part] for part in parts), (rows[part] for part in parts)))
 
     def decode(self, slots: np.ndarray, rows: np.ndarray) -> None:

@@ -71,7 +71,8 @@ class Mirror:
     def fetch_again(self, name: str, expected: str) -> None:
         """Download a corrupt file again. It is replaced, never removed, since other processes may open it."""
         with exclusive_lock(self.root / ".lock"):
-            self.fetch_one(name, expected)
+            if checksum(self.root / name) != expected:  # unless another process has
+                self.fetch_one(name, expected)
 
     def download(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:

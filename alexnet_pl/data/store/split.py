@@ -3,6 +3,7 @@
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,8 +41,12 @@ class Split:
         self.channels_last = self.reader.channels_last
         self.slots = np.flatnonzero(labels != EMPTY)
         self.labels = labels[self.slots].astype(np.int64)
-        self.root, self.name, self.records = root, name, records
+        self.root, self.name, self.manifest, self.records = root, name, manifest, records
         self.on_device: tuple[Tensor, Tensor] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the files again in a worker process of a DataLoader."""
+        return type(self), (self.root, self.name, self.manifest)
 
     def __len__(self) -> int:
         return len(self.slots)

@@ -133,6 +133,37 @@ def test_archive_of_unlabelled_images_beside_the_others_is_passed_over(tmp_path:
     assert sorted(read_source(place)[1].splits) == ["train", "val"]
 
 
+def test_archive_of_unlabelled_images_in_an_inner_folder_is_the_test_split(tmp_path: Path) -> None:
+    """As in tiny-ImageNet, test/images/*."""
+    archives = {
+        split: tar({f"{name}/{i}.jpg": photo(i) for name in "ab" for i in range(2)}) for split in ("train", "val")
+    }
+    place = write(tmp_path, {f"{split}.tar": data for split, data in archives.items()})
+    write(place, {"test.tar": tar({"test/images/1.jpg": photo(1)})})
+    assert names_and_labels(read_source(place)[1])["test"] == [("test/1.jpg", -1)]
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("flowers_train_val.zip", "flowers_test.zip"), ["test", "train", "val"]),
+        (("stress_test_train.zip", "stress_test_val.zip"), ["train", "val"]),
+    ],
+)
+def test_archives_with_two_splits_in_their_names(names: tuple[str, ...], splits: list[str], tmp_path: Path) -> None:
+    files: Files = {f"{name}/{i}.jpg": photo(i) for name in ("rose", "tulip") for i in range(20)}
+    place = write(tmp_path, {name: zipped(files) for name in names})
+    found = read_source(place, CopyOptions(val_share=0.2))[1]
+    assert sorted(found.splits) == splits
+    assert [name for name, _ in found.classes] == ["rose", "tulip"]
+
+
+def test_all_classes_may_be_named_like_splits(tmp_path: Path) -> None:
+    files: Files = {f"{split}/{name}/1.jpg": photo(1) for split in ("train", "val") for name in ("train", "test")}
+    place = write(tmp_path, {"all.zip": zipped(files)}) / "all.zip"
+    assert [name for name, _ in read_source(place)[1].classes] == ["test", "train"]
+
+
 def zipped(files: Files) -> bytes:
     room = io.BytesIO()
     with zipfile.ZipFile(room, "w") as archive:

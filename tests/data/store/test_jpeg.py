@@ -15,6 +15,7 @@ import pytest
 import simplejpeg
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.loading.streaming import GpuDecodeBuffer, LoaderOptions, stream_batches
@@ -70,6 +71,19 @@ def test_images_keep_their_positions_with_small_loss(store: Store) -> None:
         assert int(np.argmax(wanted)) == index
         assert wanted[index] > 25
     assert room.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("encoding", [StoreEncoding("jpeg"), StoreEncoding()], ids=["jpeg", "raw"])
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_split_is_read_by_workers_of_a_data_loader(tmp_path: Path, encoding: StoreEncoding, start: str) -> None:
+    """Also after a first image in the parent, whose threads do not exist in a forked worker."""
+    split = make(tmp_path / "store", encoding).split("val")
+    first, _ = split[0]
+    split.images(np.arange(len(split)))
+    loader = DataLoader(split, batch_size=2, num_workers=1, multiprocessing_context=start, timeout=120)  # type: ignore[arg-type]
+    batches = [images for images, _ in loader]
+    assert torch.equal(batches[0][0], first)
+    assert sum(map(len, batches)) == len(split)
 
 
 def test_shards_are_readable_by_other_tools(store: Store) -> None:

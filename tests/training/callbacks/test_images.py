@@ -42,7 +42,7 @@ def test_every_metric_is_in_the_offline_file(shown: Shown) -> None:
         *("val/loss", "val/top1_error", "val/top5_error", "test/loss", "test/top1_error", "test/top5_error"),
         *(f"lr-MomentumSGD/{group}" for group in groups),
         *(f"{norm}/{layer}" for norm in ("gradient_norm", "weight_norm", "update_ratio") for layer in LAYERS),
-        *("kernels", "val/predictions", "test/confusions", "test/confusions_pictures", "trainer/global_step"),
+        *("kernels", "val/predictions", "test/confusions", "test/confusions_pictures", "trainer/global_step", "epoch"),
     }
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     for name in ("train/loss", "val/top1_error", "update_ratio/conv1", "lr-MomentumSGD/fc8.bias"):
