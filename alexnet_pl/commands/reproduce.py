@@ -11,7 +11,7 @@ from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_dd
 from alexnet_pl.config.recipes import quote_literal
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import print_message
-from alexnet_pl.experiment.processes import count_devices, launched_processes
+from alexnet_pl.experiment.processes import count_processes, launched_processes
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.started_config import find_started_config
 from alexnet_pl.runtime import device
@@ -28,17 +28,12 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
             print_message("already tested", results)
             return earlier_error(results)
         with own_process_state(keep_group=launched is not None and not kind):
-            if not launched and starts_processes(stage):
+            if not launched and count_processes(stage.trainer, device(stage).type) > 1:  # they repeat the command line
                 words = [f"++command={stage.command}", f"ckpt_path={quote_literal(stage.ckpt_path)}"]
                 words.append(f"hydra.run.dir={quote_literal(str(folder.absolute()))}")
                 pin_argv_for_ddp_ranks(words, isolated_config(folder, find_started_config(folder)))
             objective = dispatch.run(stage, folder)
     return objective
-
-
-def starts_processes(cfg: DictConfig) -> bool:
-    """Whether a fit starts other processes, which repeat the command line."""
-    return count_devices(cfg.trainer.devices, device(cfg).type) * (cfg.trainer.get("num_nodes") or 1) > 1
 
 
 def stages(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:

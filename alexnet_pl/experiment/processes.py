@@ -74,7 +74,7 @@ def check_restarts() -> None:
 def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, shared: DistributedOptions) -> Any:
     """Strategy for the processes requested in `options`, on devices of type `kind`; "auto" for a single process."""
     name = options.get("strategy") or "auto"
-    count = count_devices(options.get("devices"), kind) * (options.get("num_nodes") or 1)
+    count = count_processes(options, kind)
     if name == "auto" and count == 1:
         return "auto"
     if name == "towers" and count % 2:
@@ -83,6 +83,11 @@ def make_strategy(options: dict[str, Any], kind: str, run: Path, command: str, s
         raise UserError("distributed.compress_gradients: two towers average no gradients; set it to false")
     strategy: type[Strategy] = STRATEGIES["ddp" if name == "auto" else name]
     return strategy(run, continuing_command(command, options), shared)  # type: ignore[call-arg]
+
+
+def count_processes(options: Mapping[str, Any], kind: str) -> int:
+    """Number of processes that the options of Lightning's Trainer ask for, on all nodes."""
+    return count_devices(options.get("devices"), kind) * (options.get("num_nodes") or 1)
 
 
 def count_devices(devices: Any, kind: str) -> int:

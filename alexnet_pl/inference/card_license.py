@@ -12,8 +12,6 @@ IMAGENET = {
     "license_name": "imagenet-terms-of-access",
     "license_link": "https://image-net.org/download",
 }
-
-
 IMAGENET_NAME = re.compile(r"(ilsvrc|fall)20\d\d|imagenette|tinyimagenet")  # stores of ImageNet's images
 
 

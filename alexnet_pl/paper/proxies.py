@@ -238,7 +238,7 @@ def describe_conditions(test: TestRun) -> str:
     limits = [training["trainer"]["max_epochs"] for training in settings]
     length = "any number of epochs" if None in limits else f"at most {pluralize(max(limits), 'epoch')}"
     if batches := settings[0].get("trainer", {}).get("limit_train_batches"):
-        length += f" of {batches} {'of their' if isinstance(batches, float) else ''} batches".replace("  ", " ")
+        length += f" of {batches} {'of their ' if isinstance(batches, float) else ''}batches"
     width = settings[0].get("model", {}).get("width", 1)
     networks = "" if width == 1 else f"{width:g} times the paper's width, "
     since = settings[0].get("data", {}).get("include_val_after_epoch")
