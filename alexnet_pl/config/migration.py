@@ -109,8 +109,9 @@ def present_settings(training: dict[str, Any]) -> dict[str, Any]:
     """Training settings of a record as they are written today: keys may be renamed or left out without a new
     `SCHEMA`."""
     settings = leave_out_added(migrate(training))
+    schedule = settings.get("schedule")
     if isinstance(trainer := settings.get("trainer"), dict):
-        left_out = not_deciding((settings.get("schedule") or {}).get("name"))
+        left_out = not_deciding(schedule.get("name") if isinstance(schedule, dict) else None)
         settings["trainer"] = {key: value for key, value in trainer.items() if key not in left_out}
     return settings
 

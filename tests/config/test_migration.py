@@ -268,6 +268,7 @@ def test_recorded_hardware_does_not_distinguish_runs() -> None:
     older = {**today, "trainer": {**today["trainer"], "deterministic": True, "check_val_every_n_epoch": 2}}
     assert migrate_record({"schema": SCHEMA, "training": older})["training"] == today
     assert fit_status.changed_settings(older, today) == []
+    assert migrate_record({"schema": SCHEMA, "training": {**older, "schedule": -1}})["training"]["schedule"] == -1
 
 
 def test_older_list_of_layers_without_decay_replaces_the_recipes() -> None:
