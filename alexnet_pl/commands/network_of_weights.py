@@ -6,7 +6,6 @@ These keys are set in the config before a command reads it, and saved in the run
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,7 +18,7 @@ from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_named_net
+from alexnet_pl.experiment.build import make_meta_net
 from alexnet_pl.files import replacing
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.activations import learned_layers
@@ -40,7 +39,8 @@ def fill_in(cfg: DictConfig, folder: Path) -> None:
     elif "data.name" in keys:
         cfg.data.name = Store(store_root(cfg)).name
     if "transfer.layers" in keys:
-        cfg.transfer.layers = learned_layers(make_meta_net(cfg))[:-1]
+        model = {**cfg.model, "num_classes": cfg.model.num_classes or 1}  # null: not yet known, and of no effect here
+        cfg.transfer.layers = learned_layers(make_meta_net(model, cfg.augment.crop))[:-1]
     if keys and cfg.command == "fit" and is_first_process():
         save_filled_in(cfg, folder / CONFIG, keys)
 
@@ -103,13 +103,6 @@ def open_store_of_size(cfg: DictConfig) -> Store:
             f"reads {cfg.data.size}; prepare the images with data.size={cfg.data.size}"
         )
     return store
-
-
-def make_meta_net(cfg: DictConfig) -> Any:
-    import torch
-
-    with torch.device("meta"):
-        return make_named_net({**cfg.model, "num_classes": cfg.model.num_classes or 1}, cfg.augment.crop)
 
 
 def save_filled_in(cfg: DictConfig, path: Path, keys: Iterable[str]) -> None:

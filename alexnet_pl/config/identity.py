@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.migration import ADDED, HARDWARE, leave_out_added, not_deciding
+from alexnet_pl.config.migration import ADDED, leave_out_added, not_deciding
 from alexnet_pl.config.options import make_code_options
 
 Settings = dict[str, Any]
@@ -24,10 +24,11 @@ def box_signature(cfg: DictConfig) -> Settings:
 def optimization(cfg: DictConfig) -> Settings:
     """Settings of the optimizer and of the fit that both signatures contain."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
+    left_out = not_deciding(None)
     return {
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),
         "data": {"batch_size": cfg.data.batch_size},
-        "trainer": {key: value for key, value in trainer.items() if key not in HARDWARE},
+        "trainer": {key: value for key, value in trainer.items() if key not in left_out},
     }
 
 

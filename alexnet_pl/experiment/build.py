@@ -6,7 +6,6 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 import inspect
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,22 +119,30 @@ def scaled_optim(cfg: DictConfig) -> Settings:
 
 
 def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
+    """Build the network of a section `model`. Raises UserError if it needs more memory than this machine has."""
+    check_memory(make_meta_net(model, crop))
+    return build_net(model, crop)
+
+
+def make_meta_net(model: Mapping[str, Any], crop: int) -> Net:
+    """Build the network of a section `model` with the shapes of its weights alone."""
+    with torch.device("meta"):
+        return build_net(model, crop)
+
+
+def build_net(model: Mapping[str, Any], crop: int) -> Net:
     """Build the network `model.name`, AlexNet by default, from its arguments, the other keys of the section."""
     section = dict(model)
     name = section.pop("name", "alexnet")
     if not isinstance(name, str) or name not in NETS:
         raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    make = partial(instantiate, NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
-    with torch.device("meta"):
-        check_memory(make())
-    return make()
+    return instantiate(NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
 
 
 def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
     """Whether the network of a section `model` can be built for crops of this size, in pixels."""
     try:
-        with torch.device("meta"):
-            make_named_net(model, crop)
+        make_meta_net(model, crop)
     except UserError:
         return False
     return True

@@ -19,13 +19,16 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_those_of_the_outputs_kept(name: str) -> None:
+    torch.manual_seed(0)
     network, side = NETWORKS[name]()
+    for weight in network.parameters():  # those of the start would give OverFeat logits of 1e-13
+        torch.nn.init.normal_(weight, std=0.1)
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     module: Any = SimpleNamespace(net=network.eval(), classes=[str(number) for number in range(10)])
     with torch.inference_mode():
         whole = network(images)
     restrict_outputs(module, ROWS)
     with torch.inference_mode():
-        assert torch.allclose(network(images), whole[:, ROWS])
+        torch.testing.assert_close(network(images), whole[:, ROWS], rtol=1e-4, atol=0)
     assert network.num_classes == 3
     assert module.classes == ["7", "2", "4"]
