@@ -218,7 +218,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
         RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
-        *make_checkpoints(folder, cfg.objective),
+        *make_checkpoints(folder, cfg.objective, make_performance(cfg).checkpoint_minutes),
         GracefulInterrupt(run / LAST),
     ]
     fits = cfg.command == "fit"

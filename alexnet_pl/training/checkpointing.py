@@ -1,8 +1,8 @@
-"""Checkpoint files of a fit: `last.ckpt` after each validation, `previous.ckpt`, and `best.ckpt`."""
+"""Checkpoint files of a fit: `last.ckpt` to resume from, `previous.ckpt`, and `best.ckpt`."""
 
 import contextlib
 import os
-from functools import partial
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -112,11 +112,31 @@ class RelocatableCheckpoint(ModelCheckpoint):
         return str(folder / Path(path).name) if path else path
 
 
-def make_checkpoints(folder: Path, monitor: str) -> list[ModelCheckpoint]:
-    """Callbacks that save `last.ckpt` after each validation, to resume from, and the weights with the lowest `monitor`
-    as `best.ckpt`."""
-    make = partial(RelocatableCheckpoint, folder, enable_version_counter=False, auto_insert_metric_name=False)
-    return [
-        make(filename="best", monitor=monitor, mode="min", save_weights_only=True),
-        make(filename="last", monitor=None),
-    ]
+class LastCheckpoint(RelocatableCheckpoint):
+    """Saves `last.ckpt` after a validation if the previous one is at least `minutes` old: on a fast GPU an epoch takes
+    seconds, and so does writing half a gigabyte.
+
+    Each session saves one after its first validation, so that a full disk is noticed early.
+    """
+
+    def __init__(self, folder: Path, minutes: float, **options: Any) -> None:
+        super().__init__(folder, filename="last", monitor=None, **options)
+        self.minutes = minutes
+        self.save_time: float | None = None
+
+    def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
+        """Called by Lightning for each checkpoint that is due by its own rules."""
+        due = self.save_time is None or time.monotonic() - self.save_time >= 60 * self.minutes
+        if trainer.strategy.broadcast(due):  # the processes save together
+            super()._save_checkpoint(trainer, filepath)
+            self.save_time = time.monotonic()
+
+
+def make_checkpoints(folder: Path, monitor: str, minutes: float) -> list[ModelCheckpoint]:
+    """Callbacks that save the weights with the lowest `monitor` as `best.ckpt`, and `last.ckpt` at most every `minutes`
+    minutes."""
+    options: dict[str, Any] = {"enable_version_counter": False, "auto_insert_metric_name": False}
+    best = RelocatableCheckpoint(
+        folder, filename="best", monitor=monitor, mode="min", save_weights_only=True, **options
+    )
+    return [best, LastCheckpoint(folder, minutes, **options)]

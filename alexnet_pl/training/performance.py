@@ -27,12 +27,15 @@ class Performance:
     retain_memory: bool = True
     readahead: bool = True
     jpeg_decoder: str = "cpu"
+    checkpoint_minutes: float = 5
 
     def __post_init__(self) -> None:
         if self.compile not in (True, False, "auto"):
             raise ValueError(f"compile={self.compile}: true, false or auto")
         if self.jpeg_decoder not in ("cpu", "gpu"):
             raise ValueError(f"jpeg_decoder={self.jpeg_decoder}: cpu or gpu")
+        if self.checkpoint_minutes < 0:
+            raise ValueError(f"checkpoint_minutes={self.checkpoint_minutes}: minutes, at least 0")
 
     @property
     def memory_format(self) -> torch.memory_format:

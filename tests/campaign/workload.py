@@ -16,6 +16,7 @@ CLASSES, TRAIN, VAL = 4, 10, 5  # images per class in the two splits
 COMMON = (
     "data.name=tiny", "data.batch_size=8", "logger=csv", "performance.compile=false", "model.num_classes=4",
     "trainer.max_epochs=3", "trainer.log_every_n_steps=2", "trainer.accelerator=cpu", "monitor.num_images=2",
+    "performance.checkpoint_minutes=0",
 )  # fmt: skip
 NETS = {
     "convnet": ("cifar10_11pct", "data.size=32", "data.include_val_after_epoch=2"),
