@@ -27,12 +27,17 @@ def runs_left(study: Study, parts: list[str], seeds: list[int] | None) -> list[R
 
 
 def print_plan(left: list[Run | Script]) -> None:
-    """Print the number of runs left in each part, with hours by the median of the runs that were kept."""
+    """Print the number of runs left in each part, with hours by the median of the runs that were kept.
+
+    A script starts with its first run in an empty folder, whatever was kept, since its later runs use earlier ones.
+    """
     for part in PARTS:
-        count = sum(len(run.missing) if isinstance(run, Script) else 1 for run in left if run.part == part)
+        runs = [run for run in left if run.part == part]
+        count = sum(len(run.missing) if isinstance(run, Script) else 1 for run in runs)
+        trained = sum(len(run.names) if isinstance(run, Script) else 1 for run in runs)
         hours = median_hours(part)
         if count:
-            duration = f"about {count * hours:.1f} hours" if hours else "hours not yet known"
+            duration = f"about {trained * hours:.1f} hours" if hours else "hours not yet known"
             print(f"{part}: {count} left, {duration}", flush=True)
     if not left:
         print("nothing left")

@@ -1,5 +1,6 @@
 """scripts/evidence.py: every planned run composes, and every kept run is planned."""
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,9 @@ def test_every_kept_run_is_planned() -> None:
     assert {folder for folder in kept if folder.parts[0] not in by_scripts} <= {run.folder for run in RUNS}
 
 
-def test_scripts_make_the_folders_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scripts_make_the_folders_that_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for script in SCRIPTS:
         assert (Path(study_run.PACKAGE) / "scripts" / script.script).is_file()
         kept = [name for name in script.names if (KEPT / script.part / name).is_dir()]
@@ -66,6 +69,9 @@ def test_scripts_make_the_folders_that_are_kept(tmp_path: Path, monkeypatch: pyt
         (tmp_path / "codes" / name / "fit.json").write_text(f'{{"seconds": {seconds}}}')
     assert script.is_done
     assert median_hours("codes") == 1
+    shutil.rmtree(tmp_path / "codes/a")
+    evidence.print_plan([script])
+    assert capsys.readouterr().out == "codes: 1 left, about 2.0 hours\n", "both runs of the script, of an hour each"
     assert median_hours("specialization") is None
 
 
