@@ -1,19 +1,25 @@
 """`completion SHELL`: print a script for bash, zsh or fish that completes commands, recipes and keys."""
 
-from alexnet_pl.commands.registry import COMMANDS
+from dataclasses import fields
+
+from alexnet_pl.commands import run_options
+from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import known_keys, recipe_names
 from alexnet_pl.errors import UserError
 
 BASH = """\
 _alexnet_pl() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
+  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} keys
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "{commands}" -- "$word"))
   elif [ "$before" = -c ] || [ "$before" = --config ]; then
     COMPREPLY=($(compgen -W "{recipes}" -- "$word") $(compgen -f -- "$word"))
   else
-    COMPREPLY=($(compgen -S = -W "{keys}" -- "$word") $(compgen -f -- "$word"))
+    case ${{COMP_WORDS[1]}} in
+{cases}
+    esac
+    COMPREPLY=($(compgen -S = -W "$keys" -- "$word") $(compgen -f -- "$word"))
     [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
   fi
 }}
@@ -22,7 +28,7 @@ complete -F _alexnet_pl alexnet_pl
 FISH = """\
 complete -c alexnet_pl -n __fish_use_subcommand -f -a "{commands}"
 complete -c alexnet_pl -s c -l config -r -a "{recipes}"
-complete -c alexnet_pl -n "not __fish_use_subcommand" -a "{fish_keys}"
+{fish_keys}
 """
 SCRIPTS = {"bash": BASH, "zsh": "autoload -U +X bashcompinit && bashcompinit\n" + BASH, "fish": FISH}
 
@@ -41,11 +47,25 @@ def completion(shell: str) -> str:
         return USAGE
     if shell not in SCRIPTS:
         raise UserError(f"completion: choose a shell: {', '.join(SCRIPTS)}")
-    keys = sorted(known_keys() | {"variant", "hydra.run.dir"})
-    words = {
-        "commands": " ".join([*COMMANDS, "completion"]),
-        "recipes": " ".join(recipe_names()),
-        "keys": " ".join(keys),
-        "fish_keys": " ".join(f"{key}=" for key in keys),
-    }
-    return SCRIPTS[shell].format(**words)
+    keys = {name: command_keys(command) for name, command in COMMANDS.items()}
+    return SCRIPTS[shell].format(
+        commands=" ".join([*COMMANDS, "completion"]),
+        recipes=" ".join(recipe_names()),
+        cases="\n".join(f'      {name}) keys="{" ".join(own)}" ;;' for name, own in keys.items()),
+        fish_keys="\n".join(fish_line(name, own) for name, own in keys.items()),
+    )
+
+
+def command_keys(command: Command) -> list[str]:
+    """Keys that a command reads, without those of whole sections."""
+    if command.options:
+        return [run_options.option_key(one) for one in fields(getattr(run_options, command.options))]
+    known = known_keys()
+    sections = {key.rpartition(".")[0] for key in known}
+    read = (key for key in known - sections if key.partition(".")[0] in command.keys)
+    return sorted({*read, "variant", "hydra.run.dir"})
+
+
+def fish_line(name: str, keys: list[str]) -> str:
+    words = " ".join(f"{key}=" for key in keys)
+    return f'complete -c alexnet_pl -n "__fish_seen_subcommand_from {name}" -a "{words}"'
