@@ -20,8 +20,10 @@ from alexnet_pl.config.recipes import (
     config_for_hydra,
     find_recipe,
     is_override,
+    is_run_config,
     quote_value,
 )
+from alexnet_pl.config.run_config import check_links
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint, run_of_checkpoint
@@ -121,7 +123,7 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
 
     A config read from a run folder has no settings for Hydra itself, so those are added too.
     """
-    again = recipe.parent.name == ".hydra"
+    again = is_run_config(recipe)
     given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
     rest = [word for word in overrides if not word.startswith("ckpt_path=")]
     wanted = given[-1] if given else ("last" if again or command.needs_checkpoint else "null")
@@ -143,6 +145,8 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
         raise UserError(f"ckpt_path={wanted}: no such file")
     found = [f"ckpt_path={quote_value(str(checkpoint.resolve()))}", *rest]
     if run := run_of_checkpoint(checkpoint.resolve()):
+        if (run / ".hydra").exists():  # Hydra writes there before the command looks at the folder
+            check_links(run)
         folder = quote_value(str(run))
         found += [f"hydra.run.dir={folder}", f"hydra.output_subdir=.hydra/{command.name}"]
         if sweep and command.name == "test" and not any(word.lstrip("+").startswith(PLACES) for word in rest):

@@ -26,11 +26,43 @@ def find_recipe(name: str) -> Path:
     """Resolve `-c NAME`: a file or run folder, else a shipped recipe (`configs/x.yaml`, `x`)."""
     if not name:
         raise UserError("no recipe given: add -c NAME, a shipped recipe (--help lists them) or your own file")
-    shipped = [] if Path(name).is_dir() and name != Path(name).stem else [SHIPPED / f"{Path(name).stem}.yaml"]
-    for path in (Path(name), Path(name) / RUN_CONFIG, *shipped):
-        if path.is_file():
-            return path.resolve()
-    raise UserError(f"{name}: {reason_not_found(Path(name))}")
+    given = Path(name)
+    if (given / RUN_CONFIG).is_file():
+        return given.resolve() / RUN_CONFIG
+    if given.is_file() and given.suffix == ".yaml":
+        return locate_recipe(given)
+    shipped = SHIPPED / f"{given.stem}.yaml"
+    if shipped.is_file() and not (given.is_dir() and name != given.stem):
+        return shipped
+    raise UserError(f"{name}: {reason_not_found(given)}")
+
+
+def locate_recipe(path: Path) -> Path:
+    """Absolute path of a recipe without links, or of the config of a run folder, whose own links are kept, for
+    `check_links` to refuse: a linked config must not pass as a recipe, which is trusted."""
+    for form in forms_of_path(path):
+        if is_run_config(form):
+            return form.parent.parent.resolve() / RUN_CONFIG
+        if ".hydra" in form.parts:
+            raise UserError(f"{path}: lies in the .hydra of a run folder, so it is no recipe; give the run folder")
+    followed = path.resolve()
+    if followed.suffix != ".yaml":
+        raise UserError(f"{path}: links to {followed}; a recipe's name ends in .yaml")
+    return followed
+
+
+def forms_of_path(path: Path) -> Iterator[Path]:
+    """Absolute forms of a path, of the file that it links to, and so on: with links in the folder followed, and not."""
+    while True:
+        yield path.parent.resolve() / path.name
+        yield Path(os.path.abspath(path))
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()
+
+
+def is_run_config(path: Path) -> bool:
+    return path.parts[-2:] == Path(RUN_CONFIG).parts
 
 
 def reason_not_found(path: Path) -> str:
@@ -41,6 +73,8 @@ def reason_not_found(path: Path) -> str:
         return f"not a run folder (no {RUN_CONFIG} in it){describe_runs_inside(path)}"
     if path.is_symlink():
         return f"a link to {path.resolve()}, which is not there; was the run moved? Give its new folder"
+    if path.is_file():
+        return "neither a run folder nor a recipe, whose name ends in .yaml"
     if "runs" in path.parts:
         return "no such run folder"
     near = difflib.get_close_matches(path.stem, recipe_names(), 1)
@@ -55,7 +89,7 @@ def describe_runs_inside(folder: Path) -> str:
 
 def config_for_hydra(path: Path) -> Path:
     """File for Hydra to compose: for a run folder, a copy without settings for Hydra; for a recipe, the file itself."""
-    if path.parent.name == ".hydra":
+    if is_run_config(path):
         return isolated_config(path.parent.parent)
     if path.parent != SHIPPED:
         check_recipe(path)

@@ -191,14 +191,16 @@ def walk_nodes(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_links(folder: Path) -> None:
-    """Raise UserError for a link that leads out of the run folder, through which a command would write, and for a
-    special file such as a pipe, on which it would block."""
+    """Raise UserError for a link that leads out of the run folder, through which a command would write, for any link in
+    `.hydra`, and for a special file such as a pipe, on which it would block."""
     root = folder.resolve()
     wandb = folder / "wandb"  # W&B links to its own logs here and replaces the links; it writes into subfolders
     for path in folder.rglob("*"):
         if wandb in path.parents and path.is_symlink() and not path.is_dir():
             continue
         if path.is_symlink():
+            if path.relative_to(folder).parts[0] == ".hydra":
+                raise UserError(f"{path}: a link, which a run folder's .hydra must not hold; replace it by a copy")
             if not path.resolve().is_relative_to(root):
                 raise UserError(f"{path}: links to {path.resolve()}, outside of the run folder; replace it by a copy")
         elif not (path.is_file() or path.is_dir()):

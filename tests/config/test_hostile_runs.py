@@ -13,9 +13,10 @@ from omegaconf import OmegaConf, open_dict
 from safetensors.torch import save
 
 from alexnet_pl.cli import exit_messages
+from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.subruns import check_named_recipe
-from alexnet_pl.config.recipes import compose, quote_literal
+from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, quote_literal
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.config.schema import check_config
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
@@ -53,6 +54,68 @@ def test_commands_on_run_folders_do_not_write_through_links(run: Path, tmp_path:
         dispatch.run_on_folders(registry.COMMANDS[name], words)
     assert canary.read_text() == "kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["precious.md", "run"]
+
+
+TRUSTED = yaml.safe_dump({"defaults": ["demo", "_self_"], "wandb": {"project": "${oc.env:HOME}"}})  # as a recipe may
+
+
+def link_config(run: Path, how: str) -> None:
+    """Make the run's config, or the folder that it lies in, a link to a recipe in the same run folder."""
+    (run / "x").mkdir()
+    (run / "x/config.yaml").write_text(TRUSTED)
+    path = run / (".hydra" if how == "folder" else ".hydra/config.yaml")
+    (run / ".hydra/config.yaml").unlink()
+    if how == "folder":
+        path.rmdir()
+    elif how == "beside":
+        (run / "x/config.yaml").rename(run / ".hydra/recipe.yaml")
+    path.symlink_to({"folder": "x", "file": "../x/config.yaml", "beside": "recipe.yaml"}[how])
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "beside"])
+@pytest.mark.parametrize(
+    "typed", ["run", "link", "run/.hydra/config.yaml", "link/.hydra/../.hydra/config.yaml", "mine.yaml"]
+)
+def test_linked_config_of_a_run_folder_is_no_recipe(
+    run: Path, how: str, typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link_config(run, how)
+    monkeypatch.chdir(run.parent)
+    Path("link").symlink_to("run")
+    Path("mine.yaml").symlink_to("run/.hydra/config.yaml")
+    with pytest.raises(UserError, match=r"a link, which a run folder's \.hydra must not hold"):
+        to_hydra(["fit", typed, "ckpt_path=null"])
+
+
+@pytest.mark.parametrize("name", ["run/.hydra/recipe.yaml", "run/.hydra/x/config.yaml", "latest", "recipe.yaml"])
+def test_other_files_of_a_run_folder_do_not_pass_as_a_recipe(run: Path, name: str) -> None:
+    """`latest`: what a user takes for a run folder is a file. `recipe.yaml`: Hydra would compose `text.yaml`."""
+    path = run.parent / name
+    path.parent.mkdir(exist_ok=True)
+    if name == "recipe.yaml":
+        (run / "text.txt").write_text(TRUSTED)
+        path.symlink_to(run / "text.txt")
+    else:
+        path.write_text(TRUSTED)
+    with pytest.raises(UserError, match=r"it is no recipe|a recipe, whose name ends in \.yaml|name ends in \.yaml"):
+        find_recipe(str(path))
+
+
+def test_linked_run_folder_and_recipe_are_found(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to("run")
+    (tmp_path / "mine.yaml").symlink_to(SHIPPED / "demo.yaml")
+    config = run.resolve() / ".hydra/config.yaml"
+    for given in (run, tmp_path / "latest", tmp_path / "latest/.hydra/config.yaml"):
+        assert find_recipe(str(given)) == config
+    assert find_recipe(str(tmp_path / "mine.yaml")) == SHIPPED / "demo.yaml"
+
+
+def test_test_of_a_checkpoint_does_not_write_through_a_link_of_its_run(run: Path, tmp_path: Path) -> None:
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints/last.ckpt").write_bytes(b"")
+    (run / ".hydra/test").symlink_to(tmp_path)  # Hydra writes its files there
+    with pytest.raises(UserError, match=r"\.hydra/test: a link"):
+        to_hydra(["test", "-c", "demo", f"ckpt_path={run}/checkpoints/last.ckpt"])
 
 
 def test_named_pipe_in_a_run_folder_is_refused(run: Path) -> None:
