@@ -51,14 +51,26 @@ def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
     copy = f"configs/{hashlib.sha256(text.encode()).hexdigest()[:16]}/config.yaml"
     path = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / copy
     try:
+        make_private(path.parent.parent)
+        make_private(path.parent)
         return write_copy(path, text)
-    except OSError:  # home folder not writable
+    except OSError:  # home folder not writable, or a cache of another user
         return write_copy(Path(tempfile.mkdtemp(prefix="alexnet_pl-")) / "config.yaml", text)
 
 
+def make_private(folder: Path) -> None:
+    """Create a folder that only this user may write: Hydra would read settings that others put there. Raises OSError if
+    it is a link or another user's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} is not this user's")
+    folder.chmod(0o700)
+
+
 def write_copy(path: Path, text: str) -> Path:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if others := [one.name for one in path.parent.iterdir() if not one.name.startswith(path.name)]:
+        raise UserError(f"{path.parent}: holds {others[0]}, which alexnet_pl did not write; remove the folder")
+    if path.is_symlink() or not path.is_file() or path.read_text(encoding="utf-8") != text:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return path

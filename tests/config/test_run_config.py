@@ -175,8 +175,51 @@ def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, files
         above = {"defaults": ["_base", *content.get("defaults", []), "_self_"]} if name == "mine" else {}
         (tmp_path / f"{name}.yaml").write_text(header + yaml.safe_dump(content | above))
     words = ["-m", "seed=1,2"] if named == "callbacks" else ["seed=1"]
-    with pytest.raises(UserError, match=rf"mine\.yaml: .*hydra\.{named}|y\.yaml: {named}"):
+    with pytest.raises(UserError, match=rf"mine\.yaml: .*hydra\.{named}|y\.yaml: {named}|/hydra: not allowed"):
         to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), *words])
+
+
+def test_launcher_beside_a_recipe_is_not_found_by_a_typed_name(tmp_path: Path) -> None:
+    """Hydra would prefer it to the launcher that is installed, and call what it names."""
+    (tmp_path / "hydra/launcher").mkdir(parents=True)
+    (tmp_path / "hydra/launcher/basic.yaml").write_text(yaml.safe_dump(CALL))
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\n")
+    with pytest.raises(UserError, match="/hydra: not allowed beside a recipe"):
+        to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml"), "seed=1,2", "hydra/launcher=basic"])
+
+
+@pytest.mark.parametrize(
+    ("group", "named"),
+    [("variant=as_run,mine", "job_logging"), ("+x=as_run,mine", "job_logging"), ("+x=glob(*)", "names")],
+)
+def test_files_that_a_sweep_chooses_beside_a_recipe_are_checked(tmp_path: Path, group: str, named: str) -> None:
+    folder = tmp_path / group.strip("+").partition("=")[0]
+    folder.mkdir()
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\n")
+    (folder / "as_run.yaml").write_text("# @package _global_\nseed: 3\n")
+    (folder / "mine.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"hydra": {"job_logging": LOGGING}}))
+    words = ["fit", "-m", "-c", str(tmp_path / "mine.yaml"), "optim.lr=0.1,0.2"]
+    with pytest.raises(UserError, match=named):
+        to_hydra([*words, group])
+    if "glob" not in group:
+        assert to_hydra([*words, group.replace("mine", "as_run")])
+
+
+def test_cache_folder_with_files_of_others_is_not_given_to_hydra(run: Path, tmp_path: Path) -> None:
+    save(run, OWN)
+    copy = isolated_config(run)
+    for folder in (copy.parent, copy.parent.parent):
+        folder.chmod(0o777)
+    assert isolated_config(run) == copy
+    assert [folder.stat().st_mode & 0o777 for folder in (copy.parent, copy.parent.parent)] == [0o700, 0o700]
+    (copy.parent / "hydra").mkdir()
+    with pytest.raises(UserError, match=rf"^{copy.parent}: holds hydra, which alexnet_pl did not write"):
+        isolated_config(run)
+    copy.parent.rename(tmp_path / "elsewhere")
+    copy.parent.symlink_to(tmp_path / "elsewhere")
+    other = isolated_config(run)
+    assert other.resolve() != copy.resolve()
+    assert yaml.safe_load(other.read_text()) == OWN
 
 
 def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> None:
