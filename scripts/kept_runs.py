@@ -4,6 +4,7 @@ python scripts/kept_runs.py RUN overfeat/seed1
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -31,6 +32,11 @@ def keep_run(folder: Path, kept: Path) -> None:
         if (folder / name).is_file():
             (kept / name).parent.mkdir(exist_ok=True)
             shutil.copy(folder / name, kept / name)
+    config = kept / ".hydra/config.yaml"
+    if config.is_file():  # absolute paths and URLs: their last part
+        config.write_text(
+            re.sub(r"(?m)^( +\w+: )['\"]?(?:/|\w+://)(?:.*/)?([^/\n'\"]*)['\"]?$", r"\1\2", config.read_text())
+        )
     provenance = kept / "provenance.json"
     if provenance.is_file():
         record = json.loads(provenance.read_text())

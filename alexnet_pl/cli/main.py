@@ -24,6 +24,8 @@ from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
+from alexnet_pl.config.credentials import check_no_secret
+from alexnet_pl.config.recipes import is_override
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
@@ -88,6 +90,8 @@ def text_for(argv: list[str]) -> str | None:
 
 
 def start(argv: list[str]) -> None:
+    for word in argv:
+        check_no_secret(word.partition("=")[0] if is_override(word) else "argument", word)
     command = registry.COMMANDS.get(argv[0])
     if command and command.takes == "runs":
         folders = dispatch.run_on_folders(command, argv[1:])

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from alexnet_pl.config import migration
+from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.run_config import check_nested_overrides
 from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SCHEDULES, SECTIONS, VALUES
 from alexnet_pl.errors import UserError, reason
@@ -105,6 +106,7 @@ def check_config(cfg: DictConfig) -> None:
     check_values(cfg)
     check_nested_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     check_groups(cfg)
+    check_urls(cfg)
 
 
 FITTED = ("data", "model", "augment", "optim", "schedule", "trainer", "transfer", "transfer.layers")
@@ -151,6 +153,16 @@ def check_groups(cfg: DictConfig) -> None:
         raise UserError("ensemble.groups: expected {NAME: {recipe: …, seeds: […]}}")
     for name, group in groups.items():
         check_nested_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
+
+
+def check_urls(cfg: DictConfig) -> None:
+    """Check the resolved values, which loggers record."""
+    try:
+        values: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException:  # an interpolation of a key that this command may not need
+        values = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    for path, value in migration.leaves(values):
+        check_no_secret(".".join(map(str, path)), value)
 
 
 def check_is_section(value: Any, name: str) -> None:
