@@ -2,11 +2,20 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning determines the rank
+
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
+
+
+def mask_control(text: str) -> str:
+    """Replace control characters, line breaks too, by question marks."""
+    return CONTROL.sub("?", text)
 
 
 def is_first_process() -> bool:

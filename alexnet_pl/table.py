@@ -1,5 +1,6 @@
 """Tables for the terminal and Markdown. On a terminal no word is broken and rows have few lines."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape as plain
 from rich.table import Table as RichTable
 from tabulate import tabulate
+
+from alexnet_pl.console import mask_control
 
 Notes = tuple[str, ...]
 Column = tuple[str, ...]
@@ -80,6 +83,21 @@ def to_markdown(tables: Iterable[Table], level: int = 2) -> str:
 def escape_html(text: str) -> str:
     """Escape <, > and & outside of attributes."""
     return escape(text, quote=False)
+
+
+def escape_marks(text: str) -> str:
+    """Escape Markdown's links, code and emphasis in text from records, for a page whose HTML is escaped later."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", mask_control(text))
+
+
+def escape_text(text: str) -> str:
+    """Escape Markdown and HTML."""
+    return escape_html(escape_marks(text))
+
+
+def format_code(text: str) -> str:
+    """Code within a line of Markdown, which text from records cannot leave."""
+    return "`" + mask_control(text).replace("`", "'") + "`"
 
 
 def fit_columns(columns: Sequence[Column], total: int) -> list[int]:

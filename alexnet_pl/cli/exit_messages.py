@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.cli import signals
 from alexnet_pl.config.recipes import suggest_key
+from alexnet_pl.console import mask_control
 from alexnet_pl.errors import UserError
 
 SPACE, SERVER = "free some space or choose another folder", "check the disk, or the server of the file system"
@@ -24,7 +25,6 @@ PLUGINS = {  # packages that bring launchers and sweepers of Hydra
     "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
     "submitit_slurm": "hydra-submitit-launcher", "optuna": "hydra-optuna-sweeper",
 }  # fmt: skip
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
 
 
 def explain(error: Exception) -> None:
@@ -52,7 +52,7 @@ def made_by_hydra(error: OSError) -> bool:
 
 
 def fail(message: str) -> NoReturn:
-    print(f"alexnet_pl: {CONTROL.sub('?', message)}", file=sys.stderr)
+    print(f"alexnet_pl: {mask_control(message)}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -12,6 +12,7 @@ from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, PROVENANCE, RESULT
+from alexnet_pl.table import escape_marks
 from alexnet_pl.training.energy import describe_cost
 
 
@@ -26,10 +27,10 @@ def figures_page(
     command: arguments of `figures`.
     """
     lines = [
-        f"# Figures of a run on {run.cfg.data.name}",
+        f"# Figures of a run on {escape_marks(str(run.cfg.data.name))}",
         "",
         f"Written by `python -m alexnet_pl figures {command}` from the run folder.",
-        *run_facts(run),
+        *map(escape_marks, run_facts(run)),
     ]
     lines = [escape(line, quote=False) for line in lines]  # names come from files
     for name, (title, caption) in drawn.items():

@@ -5,6 +5,7 @@ import re
 from alexnet_pl.config.sections import DEMO
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.inference.weights import WeightsInfo
+from alexnet_pl.table import escape_text
 
 UNKNOWN = "unknown images"
 IMAGENET = {
@@ -51,7 +52,7 @@ def license_section(info: WeightsInfo, store: StoreManifest | None) -> str:
         )
     if is_drawn(info, store):
         return "The code of `alexnet_pl`, which also drew the images, is under the MIT license.\n"
-    names = ", ".join(dict.fromkeys(trained_on(info)))
+    names = escape_text(", ".join(dict.fromkeys(trained_on(info))))
     unknown = " Those of the weights that it started from are not known: their publisher's terms apply too."
     return (
         f"The code of `alexnet_pl` is under the MIT license. The images ({names}) have terms of their own."

@@ -1,6 +1,7 @@
 """Model card (README.md) of exported weights, from the records in the run folder."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,9 @@ from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
-from alexnet_pl.table import Table, to_markdown
+from alexnet_pl.table import Table, escape_text, format_code, to_markdown
 
+PLAIN = re.compile(r"[\w.+-]+( [\w.+-]+)?")  # a commit, or a package and its version
 LIMITATIONS = """## Limitations
 
 Not for decisions about people or safety, or any use where errors matter. The network assigns one of its classes to
@@ -60,7 +62,7 @@ def model_card(
     `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there;
     `formats`: those of the files beside the card, with the views that each graph averages.
     """
-    name = info.store.name or "unknown images"
+    name = escape_text(info.store.name or "unknown images")
     network = OTHERS.get(info.architecture["model"].get("name", ""), ALEXNET)
     parts = [
         card_header(info, network.title, network.tag, license_fields(info, store)),
@@ -80,7 +82,7 @@ def introduction(info: WeightsInfo, name: str, network: Network) -> str:
             f"# AlexNet, weights of {PROGRAMS[info.imported.format]}\n\n"
             f"Weights that another program trained, converted by `alexnet_pl`: {len(info.classes):,} classes.\n"
         )
-    pretraining = f", after training on {', '.join(earlier)}" if (earlier := trained_on(info)[:-1]) else ""
+    pretraining = f", after training on {escape_text(', '.join(earlier))}" if (earlier := trained_on(info)[:-1]) else ""
     return (
         f"# {network.title}, trained on {name}\n\n{network.source}, trained with `alexnet_pl`: "
         f"{len(info.classes):,} classes, {info.step:,} steps{pretraining}.\n"
@@ -95,8 +97,9 @@ def state(run: Path) -> str:
 
 def origin(imported: ImportedWeights) -> str:
     return (
-        f"Read from `{imported.file}`, SHA-256 `{imported.sha256}`, in the format {imported.format}. Order of the "
-        f"classes: {imported.classes}. How it was trained is not known from the file.\n"
+        f"Read from {format_code(imported.file)}, SHA-256 {format_code(imported.sha256)}, in the format "
+        f"{escape_text(imported.format)}. Order of the classes: {escape_text(imported.classes)}. How it was trained is "
+        "not known from the file.\n"
     )
 
 
@@ -107,6 +110,7 @@ PROGRAMS = {
 }
 
 READ_IMAGE = """import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -168,16 +172,17 @@ def errors_section(result: TestResult | None) -> str:
     errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
     rows = [[label, f"{error:.2f}", f"{low:.2f} to {high:.2f}"] for label, error, (low, high) in errors]
     rows = rows if has_top5(dataset.classes) else rows[:1]
+    images = f"{dataset.split} images of {dataset.name}, {describe_views(result.views)}"
     table = Table("", ["error", "%", "95 % interval, over images"], rows, align="lrr")
     claim = (
-        f"It corresponds to the paper's row `{result.claim}`."
+        f"It corresponds to the paper's row {format_code(result.claim)}."
         if result.claim
         else "It corresponds to no row of the paper."
     )
     return "\n".join(
         [
             "## Errors\n",
-            f"On {result.images:,} {dataset.split} images of {dataset.name}, {describe_views(result.views)}. {claim}\n",
+            f"On {result.images:,} {escape_text(images)}. {claim}\n",
             to_markdown([table]),
         ]
     )
@@ -188,9 +193,11 @@ def training_section(run: Path, store: StoreManifest | None) -> str:
     if not (sessions := read_sessions(run)):
         return "The run folder has no provenance.json.\n"
     newest = next((session for session in reversed(sessions) if session.command == "fit"), sessions[-1])
-    packages = ", ".join(f"{name} {version}" for name, version in newest.packages.items() if version)
+    versions = [f"{name} {version}" for name, version in newest.packages.items() if version]
+    packages = ", ".join(filter(PLAIN.fullmatch, versions))
     changed = " with uncommitted changes" if newest.changed_files else ""
-    commit = f"Commit {newest.commit or 'unknown'}{changed}; {newest.arithmetic}; {packages}."
+    number = newest.commit if newest.commit and PLAIN.fullmatch(newest.commit) else "unknown"
+    commit = f"Commit {number}{changed}; {escape_text(newest.arithmetic)}; {packages}."
     commands = training_commands(run, store)
     note = (STORE_NOTE if store else RECIPE_NOTE) if len(commands) > 1 else ""
     return "\n".join(["```", *commands, "```", "", f"{note}{commit}", ""])

@@ -8,9 +8,12 @@ from typing import Any
 from alexnet_pl.config.recipes import format_override, quote_value
 from alexnet_pl.config.run_config import load_yaml, read_yaml
 from alexnet_pl.config.sections import DEMO, SCENES
+from alexnet_pl.console import CONTROL
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CONFIG
+
+UNKNOWN = ["python -m alexnet_pl reproduce -c RUN"]
 
 
 def training_commands(run: Path, store: StoreManifest | None) -> list[str]:
@@ -24,12 +27,13 @@ def training_commands(run: Path, store: StoreManifest | None) -> list[str]:
         recipe = read_yaml(hydra / "hydra.yaml")["hydra"]["job"]["config_name"]
         words = [str(word).removeprefix("++") for word in load_yaml(hydra / "overrides.yaml") or []]
     except (UserError, KeyError, TypeError):
-        return ["python -m alexnet_pl reproduce -c RUN"]
+        return UNKNOWN
     commands = {"prepare": prepare_words(words, read_settings(run), store), "reproduce": reproduce_words(words)}
-    return [
+    lines = [
         f"python -m alexnet_pl {command} -c {shlex.join([str(recipe), *given, 'data.root=STORE'])}"
         for command, given in commands.items()
     ]
+    return UNKNOWN if any(map(CONTROL.search, lines)) else lines  # a line break would leave the card's block of code
 
 
 def read_settings(run: Path) -> dict[str, Any]:
@@ -87,4 +91,4 @@ def reproduce_words(words: list[str]) -> list[str]:
         "wandb.",
     )  # fmt: skip
     start = ["transfer.weights=RUN"] if any(word.startswith("transfer.weights=") for word in words) else []
-    return [*(word for word in words if not word.startswith(hidden)), *start]
+    return [*(word for word in words if not word.lstrip("+~").startswith(hidden)), *start]

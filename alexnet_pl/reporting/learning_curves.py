@@ -13,7 +13,7 @@ from alexnet_pl.files import list_paths
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT, collect_runs
 from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, validations
 from alexnet_pl.runs.provenance import read_sessions
-from alexnet_pl.table import Table, escape_html, to_markdown
+from alexnet_pl.table import Table, escape_html, escape_marks, format_code, to_markdown
 
 
 class NamedRun(NamedTuple):
@@ -85,7 +85,9 @@ def curve_table(runs: list[NamedRun]) -> Table:
     """Validation errors in percent (center view), top-1 and top-5 of each run."""
     logs = [validations(run.folder) for run in runs]
     columns = [(run, rows, name) for run, rows in zip(runs, logs, strict=True) for name in shown_errors(run.folder)]
-    heads = [f"{run.name} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns]
+    heads = [
+        f"{escape_marks(run.name)} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns
+    ]
     rows = [
         [str(step), *(format_error(rows[step], name) if step in rows else "" for _, rows, name in columns)]
         for step in sorted(set().union(*logs))
@@ -105,7 +107,7 @@ def describe_run(run: NamedRun) -> str:
     """List item with data set, machine, speed and commit of a run's first session."""
     rate = images_per_second(run.folder)
     speed = f"{rate:,.0f} images/s" if rate else "images/s not logged"
-    return f"- `{run.name}`: {read_sessions(run.folder)[0].describe(speed)}"
+    return f"- {format_code(run.name)}: {escape_marks(read_sessions(run.folder)[0].describe(speed))}"
 
 
 def result_row(run: NamedRun) -> list[str]:
@@ -113,10 +115,16 @@ def result_row(run: NamedRun) -> list[str]:
     result = read_result(run.folder / RESULT)
     low, high = result.top1_error_interval
     part = "" if result.images == result.dataset.images else f" of {result.dataset.images:,}"
-    images, count = f"{result.dataset.name} {result.dataset.split}", f"{result.images:,}{part}"
+    images, count = escape_marks(f"{result.dataset.name} {result.dataset.split}"), f"{result.images:,}{part}"
     top5 = f"{result.top5_error:.2f}" if has_top5(result.dataset.classes) else ""
     errors = f"{result.top1_error:.2f} ({low:.2f} to {high:.2f})", top5
-    return [f"{run.name}, step {result.checkpoint.step:,}", images, count, result.views, *errors]
+    return [
+        f"{escape_marks(run.name)}, step {result.checkpoint.step:,}",
+        images,
+        count,
+        escape_marks(result.views),
+        *errors,
+    ]
 
 
 def curves_page(folders: list[Path]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from markdown_it import MarkdownIt
 from omegaconf import OmegaConf
 from PIL import Image
 from spaces import single_spaces
@@ -253,6 +254,41 @@ def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None
         card = single_spaces(model_card(replace(info, result=result), tiny_run, "x"))
         assert ("| top-5 |" in card) == shown
         assert "| top-1 |" in card
+
+
+def test_text_from_records_stays_text_in_the_card(tiny_run: Path, tmp_path: Path) -> None:
+    evil = "<script>x</script> [a](//b) ![c](//d) `e` *f*\n```\n# g"
+    (session, *_) = json.loads((tiny_run / "provenance.json").read_text())["sessions"]
+    session |= {
+        "gpus": [evil],
+        "commit": evil,
+        "precision": evil,
+        "packages": {"torch": evil, evil: "1", "numpy": "2.1"},
+    }
+    (tmp_path / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/hydra.yaml").write_text(yaml.safe_dump({"hydra": {"job": {"config_name": evil}}}))
+    (tmp_path / ".hydra/overrides.yaml").write_text("[seed=1]\n")
+    info = read_weights(tiny_run).info
+    assert info.result
+    dataset = replace(info.result.dataset, name=evil, split=evil)
+    result = replace(info.result, dataset=dataset, views=evil, claim=evil)
+    changed = replace(info, store=dataset, lineage=[LineageStage(store=dataset)] * 2, result=result)
+    imported = ImportedWeights(file=evil, sha256=evil, format="caffe", classes=evil)
+    for one in (changed, replace(changed, imported=imported)):
+        html = MarkdownIt().enable("table").render(model_card(one, tmp_path, "x").split("---\n", 2)[2])
+        assert not re.findall("<(?:script|a|img|em)[ >]", html)
+        assert re.findall("<h[1-6]>(?!<)(.*?)[&<,]", html)[1:] == [
+            "Errors",
+            "Use",
+            "Training",
+            "Limitations",
+            "License",
+        ]
+    card = model_card(info, tmp_path, "x")
+    assert "Commit unknown" in card
+    assert "; numpy 2.1." in card
+    assert "```\npython -m alexnet_pl reproduce -c RUN\n```" in card
 
 
 def test_command_of_the_card_is_quoted(tiny_run: Path, tmp_path: Path) -> None:

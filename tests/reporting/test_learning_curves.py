@@ -1,9 +1,11 @@
 """Learning-curve tables against a run's own files."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from spaces import single_spaces
 
 from alexnet_pl.commands import dispatch, registry
@@ -64,6 +66,20 @@ def test_tags_in_names_are_text_in_a_notebook(tmp_path: Path, capsys: pytest.Cap
     assert "<" not in page + learning_curves([run])
     assert "&lt;script&gt; (0123456789ab)" in page
     assert "&lt;svg onload=alert(1)&gt; top-1 error %" in page
+
+
+def test_links_in_names_are_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path, "`[run](x)`")
+    link = "[mail](https://host) ![x](//y)\\n# z"
+    (run / "provenance.json").write_text((run / "provenance.json").read_text().replace("tiny", link))
+    dataset = {"name": "[mail](https://host)", "split": "val", "images": 2}
+    found = {"dataset": dataset, "checkpoint": {"sha256": "s"}, "images": 2, "views": "`ten", "top1_error": 16.2}
+    (run / "result.json").write_text(json.dumps(found | {"top1_error_interval": [1, 18], "top5_error": 0.4}))
+    curves([str(run)])
+    html = MarkdownIt().enable("table").render(capsys.readouterr().out)
+    assert re.findall("<code>(.*?)</code>", html) == ["'[run](x)'"]
+    assert not re.findall("<(?:a|img|h1)[ >]", html)
+    assert "[mail](https://host) val" in html
 
 
 def test_tested_run_shows_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
