@@ -18,6 +18,16 @@ def mask_control(text: str) -> str:
     return CONTROL.sub("?", text)
 
 
+def mask_lines(text: str) -> str:
+    """The same in each line of a text that has several."""
+    return "\n".join(map(mask_control, text.split("\n")))
+
+
+def print_warning(line: str) -> None:
+    """Print a line on stderr."""
+    print(mask_control(line), file=sys.stderr, flush=True)
+
+
 def is_first_process() -> bool:
     return next((os.environ[key] for key in RANKS if key in os.environ), "0") == "0"
 
@@ -25,7 +35,7 @@ def is_first_process() -> bool:
 def print_message(line: str, where: Path) -> None:
     """Print on the first process only; paths below the working folder are printed relative to it."""
     if is_first_process():
-        print(f"{line}\n→ {shorten_path(where)}", flush=True)
+        print(f"{mask_lines(line)}\n→ {mask_control(shorten_path(where))}", flush=True)
 
 
 def shorten_path(path: Path) -> str:
@@ -37,7 +47,7 @@ def shorten_path(path: Path) -> str:
 def suggest(words: str) -> None:
     """Print the command to run next, on the first process only."""
     if is_first_process():
-        print(f"next: python -m alexnet_pl {words}", flush=True)
+        print(f"next: python -m alexnet_pl {mask_control(words)}", flush=True)
 
 
 def silence_library_logs() -> None:
@@ -54,7 +64,7 @@ def silence_image_warnings() -> None:
 
 def progress(line: str) -> None:
     """Print the progress of a long command to stderr."""
-    print(f"{line} …", file=sys.stderr, flush=True)
+    print_warning(f"{line} …")
 
 
 def pluralize(number: int, noun: str) -> str:

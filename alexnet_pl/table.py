@@ -8,11 +8,11 @@ from html import escape
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape as plain
+from rich.markup import escape as escape_markup
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
-from alexnet_pl.console import mask_control
+from alexnet_pl.console import mask_control, mask_lines
 
 Notes = tuple[str, ...]
 Column = tuple[str, ...]
@@ -32,6 +32,11 @@ class Table:
     @property
     def sides(self) -> list[str]:
         return ["right" if side == "r" else "left" for side in self.align or "l" * len(self.header)]
+
+
+def plain(text: str) -> str:
+    """Text for rich, without markup and control characters: names come from files."""
+    return escape_markup(mask_lines(text))
 
 
 def print_tables(tables: Iterable[Table]) -> None:

@@ -5,12 +5,11 @@ and SVG files, light and dark, and a page that shows them, RUN/figures.md.
 """
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from alexnet_pl.commands.run_options import FigureOptions, typed_options
-from alexnet_pl.console import print_message, shorten_path
+from alexnet_pl.console import mask_control, print_message, print_warning, shorten_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -45,9 +44,9 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
     if errors and len(errors) == len(runs) and not others:
         raise errors[0]
     for error in errors:
-        print(f"not drawn: {error}", file=sys.stderr)
+        print_warning(f"not drawn: {error}")
     if reasons := [] if others else list(filter(None, map(figure1.explain_left_out, runs))):
-        print(f"not drawn: Figure 1: {reasons[0]}", flush=True)
+        print(mask_control(f"not drawn: Figure 1: {reasons[0]}"), flush=True)
     if others:
         print(f"→ {figure1.write_figure1(folders, Path(options.out or 'docs'))}", flush=True)
 
@@ -90,12 +89,12 @@ def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -
             picture = make(run, options.photographs)
         except UserError as error:
             missing[title] = str(error)
-            print(f"not drawn: {title}: {error}", flush=True)
+            print(mask_control(f"not drawn: {title}: {error}"), flush=True)
             continue
         save_drawing(picture.drawing, out / name)
         if picture.data is not None:
             write_json(out / f"{name}.json", picture.data)
-        print(f"{title}: {picture.summary}", flush=True)
+        print(mask_control(f"{title}: {picture.summary}"), flush=True)
         drawn[name] = (title, picture.caption)
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")

@@ -7,6 +7,7 @@ from typing import Any
 from alexnet_pl.commands.run_options import PageOptions
 from alexnet_pl.config.recipes import quote_value
 from alexnet_pl.config.run_config import read_own_keys
+from alexnet_pl.console import mask_lines
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import CONFIG, is_run
 from alexnet_pl.webapp.app import ImageService, make_application
@@ -53,6 +54,6 @@ def serve(service: ImageService, host: str, port: int) -> None:
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
-                print(f"{service.description}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
+                print(f"{mask_lines(service.description)}\n→ http://{host}:{port}, until Ctrl-C", flush=True)
 
     Server(uvicorn.Config(app, host=host, port=port, log_level="warning", limit_concurrency=100)).run()

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.run_options import CurveOptions
-from alexnet_pl.console import pluralize, print_message, shorten_path
+from alexnet_pl.console import mask_lines, pluralize, print_message, shorten_path
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.figures.report_chart import draw_comparison_chart
@@ -130,4 +130,5 @@ def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
 
 
 def curves(runs: list[Path], options: CurveOptions) -> None:
-    print((norms_comparison.norms_page(runs) if options.norms else learning_curves.curves_page(runs)).rstrip())
+    page = norms_comparison.norms_page(runs) if options.norms else learning_curves.curves_page(runs)
+    print(mask_lines(page.rstrip()))

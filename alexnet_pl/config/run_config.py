@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from omegaconf import ListConfig
 
 from alexnet_pl.config.migration import check_recipe_keys, migrate
 from alexnet_pl.config.sections import SECTIONS, VALUES
+from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import CACHE, DEFAULT_CACHE, replacing
 
@@ -80,7 +80,7 @@ def read_own_keys(path: Path) -> dict[str, Any]:
     """Known sections of a run's config; others are dropped and named on stderr."""
     config = migrate_file(path)
     if dropped := [str(key) for key in config if key not in KNOWN]:
-        print(f"alexnet_pl: {path}: ignored unknown keys: {', '.join(dropped)}", file=sys.stderr)
+        print_warning(f"alexnet_pl: {path}: ignored unknown keys: {', '.join(dropped)}")
     own = {key: value for key, value in config.items() if key in KNOWN}
     for name in SECTIONS:
         if not isinstance(own.get(name, {}), dict):
@@ -126,9 +126,8 @@ def drop_writes(config: dict[str, Any], path: Path) -> None:
     for section, key in WRITES:
         node = config.get(section)
         if isinstance(node, dict) and node.get(key):
-            print(
-                f"alexnet_pl: {path}: ignored, because it writes outside of the run: {section}.{key}={node[key]}",
-                file=sys.stderr,
+            print_warning(
+                f"alexnet_pl: {path}: ignored, because it writes outside of the run: {section}.{key}={node[key]}"
             )
             node[key] = False if isinstance(node[key], bool) else None
 

@@ -9,6 +9,7 @@ from typing import TypedDict
 import torch
 from rich.progress import track
 
+from alexnet_pl.console import mask_control
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
@@ -56,7 +57,7 @@ def read_batches(
         path, reason = next(iter(not_read.items()))
         raise UserError(f"{key}: none of {len(not_read)} could be read; {path}: {reason}")
     for path, reason in not_read.items():
-        print(f"not read: {path} ({reason})")
+        print(mask_control(f"not read: {path} ({reason})"))
 
 
 def make_square(size: int, filter_name: str) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -6,7 +6,6 @@ rows: parts of the network, augmentation, views, pre-training, number of network
 """
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
+from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
 from alexnet_pl.files import read_record
@@ -109,7 +109,7 @@ class TestRun:
                 return None
             blocks = list(reader.blocks(probabilities=False))
         except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
+            print_warning(f"skipped: {error}")
             return None
         return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
@@ -125,7 +125,7 @@ class TestRun:
         try:
             return read_record(path, KernelColors, "fit the network again")
         except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
+            print_warning(f"skipped: {error}")
             return None
 
     @cached_property

@@ -1,12 +1,12 @@
 """`curves`: learning curves and test results of run folders as Markdown, for the documentation."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
 from alexnet_pl.files import list_paths
@@ -33,7 +33,7 @@ def name_runs(given: list[Path]) -> list[NamedRun]:
         below = [] if (folder / METRICS).is_file() else collect_runs([folder], METRICS)
         for run in below or [check_run(folder)]:
             if problem := find_problem(run):
-                print(f"skipped: {problem}", file=sys.stderr)
+                print_warning(f"skipped: {problem}")
             else:
                 lengths.setdefault(Path(os.path.abspath(run)), len(run.relative_to(folder).parts) or 1)
     if not lengths:

@@ -1,11 +1,10 @@
 """`report` on the terminal: what the runs measured, and the numbers of rows that are not yet measured."""
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from alexnet_pl.console import pluralize, shorten_path
+from alexnet_pl.console import pluralize, print_warning, shorten_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import describe_outdated
 from alexnet_pl.paper.box_claims import BOX_CLAIMS
@@ -47,7 +46,7 @@ def print_outdated(tests: Iterable[TestRun]) -> None:
         run = shorten_path(test.run)
         with suppress(UserError):  # a corrupt fit.json
             if outdated := describe_outdated(Path(run), test.result):
-                print(f"{run}: {outdated}", file=sys.stderr)
+                print_warning(f"{run}: {outdated}")
 
 
 def measured_paper_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> list[Table]:

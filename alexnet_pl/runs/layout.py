@@ -1,7 +1,6 @@
 """Layout of a run folder: names of its files, its config, the `latest` link."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import RUN_CONFIG, check_links, read_own_keys
+from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import replacing
 
@@ -51,7 +51,7 @@ def read_each(paths: Iterable[Path], read: Callable[[Path], Content]) -> Iterato
         try:
             content = read(path)
         except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
+            print_warning(f"skipped: {error}")
             continue
         yield content
 

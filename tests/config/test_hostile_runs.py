@@ -10,6 +10,7 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
+from PIL import Image
 from safetensors.torch import save
 
 from alexnet_pl.cli import exit_messages
@@ -19,15 +20,18 @@ from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, quote_literal
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.config.schema import check_config
+from alexnet_pl.console import print_message, progress, suggest
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import read_result
+from alexnet_pl.experiment.predict import read_batches
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.files import LARGEST_RECORD
 from alexnet_pl.inference.weights import METADATA_KEY, read_weights
 from alexnet_pl.paper.results import collect_tests
-from alexnet_pl.runs.layout import read_config
+from alexnet_pl.runs.layout import read_config, read_each
+from alexnet_pl.table import Table, print_list, print_tables
 
 OWN: dict[str, Any] = {"command": "fit", "model": {"num_classes": 10}, "data": {"name": "demo", "root": "nowhere"}}
 
@@ -221,6 +225,35 @@ def test_control_characters_in_messages_are_escaped(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         exit_messages.fail("a\x1b]0;title\x07b\nalexnet_pl: c\x9b2J: n02_é.JPEG")
     assert capsys.readouterr().err == "alexnet_pl: a?]0;title?b?alexnet_pl: c?2J: n02_é.JPEG\n"
+
+
+TITLE = "\x1b]0;title\x07"  # changes the title of a terminal
+
+
+def test_control_characters_from_files_do_not_reach_the_terminal(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = {TITLE: 1, "bench": {"output": TITLE}}
+    (run / ".hydra/config.yaml").write_text(yaml.safe_dump(OWN | node))
+    read_own_keys(run / ".hydra/config.yaml")
+    result = tmp_path / TITLE / "results/val-ten/result.json"
+    result.parent.mkdir(parents=True)
+    result.write_text("{")
+    assert collect_tests([tmp_path]) == []
+    assert list(read_each([result], read_result)) == []
+    print_tables([Table(TITLE, [TITLE], [[TITLE], ["two\nlines"]], (TITLE,))])
+    print_list(TITLE, [TITLE])
+    print_message(TITLE, tmp_path / TITLE)
+    suggest(TITLE)
+    progress(TITLE)
+    image = tmp_path / f"{TITLE}.png"
+    Image.new("RGB", (9, 9)).save(image)
+    bad = tmp_path / f"{TITLE}.jpg"
+    bad.write_bytes(b"")
+    assert list(read_batches([image, bad], lambda pixels: pixels))
+    for text in capsys.readouterr():
+        assert "?]0;title?" in text
+        assert not set(text) & {"\x1b", "\x07"}
 
 
 def test_pipes_devices_and_oversized_files_are_not_read_as_images(tmp_path: Path) -> None:

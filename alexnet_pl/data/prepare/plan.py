@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from alexnet_pl.console import mask_control
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
@@ -209,7 +210,7 @@ def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete
     """
     if others := sum(source.passed_over.values(), Counter[str]()):
         text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())
-        print(f"  passed over files that are no images: {text}", flush=True)
+        print(mask_control(f"  passed over files that are no images: {text}"), flush=True)
     expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
     wrong = [
         f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"

@@ -12,12 +12,12 @@ Boxes: ILSVRC2012_bbox_train_v2.tar.gz and ILSVRC2012_bbox_val_v3.tgz, or the fo
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from alexnet_pl.console import print_warning
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar import (
@@ -97,7 +97,7 @@ def find_archives_of_task(source: Path) -> list[Path]:
     archives = [path for path in sorted(source.glob("*.tar")) if not is_desktop_file(path.name)]
     for path in archives:
         if OTHER_TASK.search(path.name):
-            print(f"ignored: {path}, images of another task", file=sys.stderr, flush=True)
+            print_warning(f"ignored: {path}, images of another task")
     return [path for path in archives if not OTHER_TASK.search(path.name)]
 
 

@@ -13,12 +13,12 @@ LOC_synset_mapping.txt, which only adds readable names, the classes are those of
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_pl.console import print_warning
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.location import ByteLocation, zip_location
 from alexnet_pl.data.archives.remote import parse_path, walk_files
@@ -100,7 +100,7 @@ def find_kaggle_classes(copy: KaggleCopy, truth: Mapping[str, str]) -> list[tupl
     """Classes as (wnid, words), sorted by wnid; without the mapping, (wnid, wnid) from the solution."""
     if copy.mapping is None:
         note = f"without {MAPPING}: the classes are those of {SOLUTION}"
-        print(f"{copy.path}: {note}", file=sys.stderr, flush=True)
+        print_warning(f"{copy.path}: {note}")
         return [(wnid, wnid) for wnid in sorted(set(truth.values()))]
     return parse_mapping(copy.mapping)
 
