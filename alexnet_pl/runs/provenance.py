@@ -25,6 +25,7 @@ GIT_ENVIRONMENT = {
     "LC_ALL": "C",
 }
 GIT_OPTIONS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.pager=cat")
+PROGRAM = ("--", "alexnet_pl", "configs")  # other files of the checkout, which may be private, are not recorded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
         command=command,
         argv=typed_words(),
         commit=current_commit(),
-        changed_files=(git("status", "--porcelain", "--", "alexnet_pl", "configs") or "").splitlines(),
+        changed_files=(git("status", "--porcelain", *PROGRAM) or "").splitlines(),
         store=store,
         packages={name: installed(name) for name in PACKAGES},
         python=platform.python_version(),
@@ -144,6 +145,11 @@ def git(*words: str) -> str | None:
 def current_commit() -> str | None:
     """Commit of the package's checkout; None without one."""
     return git("rev-parse", "HEAD")
+
+
+def read_changes() -> str:
+    """Uncommitted changes of the program and its recipes, as `git diff` writes them."""
+    return git("diff", "--no-ext-diff", "--no-textconv", "HEAD", *PROGRAM) or ""
 
 
 def installed(name: str) -> str | None:

@@ -38,6 +38,16 @@ def test_commit_and_uncommitted_changes_are_recorded(checkout: Path) -> None:
     assert changed.changed_files == ["M alexnet_pl/runs/provenance.py"]
 
 
+def test_changes_of_other_files_in_the_checkout_are_not_recorded(checkout: Path) -> None:
+    (checkout / "private.txt").write_text("secret\n")
+    subprocess.run(["git", "add", "private.txt"], cwd=checkout, check=True)
+    assert provenance.read_changes() == ""
+    (checkout / "alexnet_pl/runs/provenance.py").write_text("second\n")
+    changes = provenance.read_changes()
+    assert "+second" in changes
+    assert "private" not in changes
+
+
 def append_one(folder: Path) -> None:
     number = torch.distributed.get_rank()
     for _ in range(20):

@@ -8,7 +8,7 @@ import lightning as L
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.runs.layout import PROVENANCE
-from alexnet_pl.runs.provenance import append_session, describe_session, git
+from alexnet_pl.runs.provenance import append_session, describe_session, read_changes
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.runtime import precision_in_use
 from alexnet_pl.training.media import log_summary, upload_file
@@ -59,5 +59,5 @@ class Provenance(L.Callback):
             upload_file(trainer.loggers, self.run / PROVENANCE)
         if session.changed_files and self.command == "fit":
             changes = self.run / "changes.diff"
-            changes.write_text((git("diff", "--no-ext-diff", "--no-textconv", "HEAD") or "") + "\n")
+            changes.write_text(read_changes() + "\n")
             upload_file(trainer.loggers, changes)
