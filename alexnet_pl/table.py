@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -88,6 +89,11 @@ def to_markdown(tables: Iterable[Table], level: int = 2) -> str:
 def escape_html(text: str) -> str:
     """Escape <, > and & outside of attributes."""
     return escape(text, quote=False)
+
+
+def escape_formula(cell: Any) -> Any:
+    """Cell of a CSV file; text that a spreadsheet would compute as a formula gets an apostrophe before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def escape_marks(text: str) -> str:

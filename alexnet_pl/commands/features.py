@@ -24,7 +24,7 @@ from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, escape_formula, print_tables
 
 SHOWN = 20  # queries printed to the console; the file holds all
 
@@ -126,9 +126,8 @@ def write_neighbors(
         for name, numbers, distances in zip(names, neighbors.numbers, neighbors.distances, strict=True):
             for rank, (number, distance) in enumerate(zip(numbers, distances, strict=True), 1):
                 if number >= 0:
-                    writer.writerow(
-                        [name, rank, index.features.names[number], *class_of(index, number), f"{distance:.4f}"]
-                    )
+                    cells = [name, rank, index.features.names[number], *class_of(index, number), f"{distance:.4f}"]
+                    writer.writerow(map(escape_formula, cells))
     speed = {
         "queries": len(names),
         "queries_per_second": neighbors.queries_per_second,

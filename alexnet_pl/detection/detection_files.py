@@ -9,6 +9,7 @@ import numpy as np
 
 from alexnet_pl.detection.finder import PredictedBoxes
 from alexnet_pl.files import JsonObject, replacing
+from alexnet_pl.table import escape_formula
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 
@@ -38,7 +39,8 @@ def write_boxes(folder: Path, images: Sequence[tuple[str, PredictedBoxes]], clas
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for name, boxes in images:
-            writer.writerows(box_rows(name, boxes, classes))
+            for row in box_rows(name, boxes, classes):
+                writer.writerow({column: escape_formula(cell) for column, cell in row.items()})
     return path
 
 

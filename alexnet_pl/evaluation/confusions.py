@@ -10,6 +10,7 @@ from alexnet_pl.data.store.store import Store, short_name
 from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
+from alexnet_pl.table import escape_formula
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
 PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each
@@ -47,7 +48,10 @@ def write_table(path: Path, rows: list[JsonObject]) -> None:
     with path.open("w", newline="", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(rows[0] if rows else [])
-        writer.writerows([f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
+        for row in rows:
+            writer.writerow(
+                [f"{cell:.2f}" if isinstance(cell, float) else escape_formula(cell) for cell in row.values()]
+            )
 
 
 def read_table(path: Path) -> list[dict[str, str | float]]:

@@ -14,7 +14,7 @@ from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_si
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import list_paths, write_json
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, escape_formula, print_tables
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
@@ -106,7 +106,8 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
         writer.writerow(["file", "rank", "class", "name", "probability"])
         for found in rows:
             for rank, label in enumerate(found["labels"], 1):
-                writer.writerow([found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"])
+                cells = [found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"]
+                writer.writerow(map(escape_formula, cells))
     return path
 
 

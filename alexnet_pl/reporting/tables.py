@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation.intervals import Estimate
-from alexnet_pl.table import Notes, Table
+from alexnet_pl.table import Notes, Table, escape_formula
 
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."
@@ -71,5 +71,5 @@ def to_csv(header: list[str], rows: Iterable[list[object]]) -> str:
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows(map(escape_formula, row) for row in rows)
     return file.getvalue()

@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +18,7 @@ from safetensors.torch import save
 from alexnet_pl.cli import exit_messages
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
+from alexnet_pl.commands.features import write_neighbors
 from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, quote_literal
 from alexnet_pl.config.run_config import check_links, read_own_keys
@@ -23,13 +26,18 @@ from alexnet_pl.config.schema import check_config
 from alexnet_pl.console import print_message, progress, suggest
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
 from alexnet_pl.detection.box_run import BoxRun
+from alexnet_pl.detection.detection_files import write_boxes
+from alexnet_pl.detection.finder import PredictedBoxes
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.confusions import write_table
 from alexnet_pl.evaluation.result import read_result
-from alexnet_pl.experiment.predict import read_batches
+from alexnet_pl.experiment.predict import read_batches, write_predictions
 from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.files import LARGEST_RECORD
 from alexnet_pl.inference.weights import METADATA_KEY, read_weights
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.reporting.tables import to_csv
+from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.runs.layout import read_config, read_each
 from alexnet_pl.table import Table, print_list, print_tables
 
@@ -254,6 +262,23 @@ def test_control_characters_from_files_do_not_reach_the_terminal(
     for text in capsys.readouterr():
         assert "?]0;title?" in text
         assert not set(text) & {"\x1b", "\x07"}
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+def test_names_are_no_formulas_in_csv_files(tmp_path: Path, sign: str) -> None:
+    name = f"{sign}cmd|x!A1"
+    boxes = PredictedBoxes(np.array([0]), np.array([0.5]), np.array([[-1.0, 0, 2, 2]]))
+    index: Any = SimpleNamespace(features=SimpleNamespace(names=[name], labels=np.array([0])), classes=[[name, name]])
+    write_predictions([{"file": name, "labels": [{"class": name, "name": name, "probability": 1.0}]}], tmp_path)
+    write_boxes(tmp_path, [(name, boxes)], [[name, name]])
+    write_neighbors(tmp_path, [name], Neighbors(np.array([[0]]), np.array([[1.0]]), 1.0), index, {})
+    write_table(tmp_path / "confusions.csv", [{"class": name, "change": -1.0}])
+    (tmp_path / "report.csv").write_text(to_csv(["row", "ours"], [[name, -1.0]]), newline="")
+    for path in tmp_path.glob("*.csv"):
+        with path.open(newline="") as file:
+            text = file.read()
+        assert text.count(f"'{name}") == text.count(name) > 0, path
+    assert json.loads((tmp_path / "predictions.json").read_text())[0]["file"] == name
 
 
 def test_pipes_devices_and_oversized_files_are_not_read_as_images(tmp_path: Path) -> None:
