@@ -177,6 +177,13 @@ def check_space(folder: Path, needed: int, key: str, advice: str) -> None:
         raise UserError(f"{key}: {folder} has {sizes}; {advice}")
 
 
+def modified(path: Path) -> float:
+    """Time of the last change; 0 for one in the future, which an archive can give its files to be the newest. A day is
+    allowed for clocks that differ."""
+    when = path.stat().st_mtime
+    return when if when < time.time() + DAY else 0.0
+
+
 def name_digest(name: str) -> int:
     """Eight bytes that stand for a name, where millions of names would take too much memory."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf8", "surrogateescape"), digest_size=8).digest(), "little")

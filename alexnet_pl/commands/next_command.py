@@ -15,6 +15,7 @@ from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCENES
 from alexnet_pl.console import shorten_path, suggest
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import modified
 from alexnet_pl.runs.layout import LAST, RESULT, collect_runs, is_run
 
 
@@ -55,7 +56,7 @@ def tested_words(cfg: DictConfig) -> list[str]:
     from alexnet_pl.reporting.paper_tables import report_roots  # not at the top, since `--help` needs no tables
 
     runs = [run for run in collect_runs(report_roots(cfg), RESULT) if (run / LAST).is_file()]
-    newest = sorted(runs, key=lambda run: (run / RESULT).stat().st_mtime)[-1:]
+    newest = sorted(runs, key=lambda run: modified(run / RESULT))[-1:]
     return [shorten_path(run) for run in newest]
 
 

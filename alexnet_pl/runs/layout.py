@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.config.run_config import RUN_CONFIG, check_links, read_own_keys
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import replacing
+from alexnet_pl.files import modified, replacing
 
 Content = TypeVar("Content")
 
@@ -83,7 +83,7 @@ def latest_checkpoint(runs: Path, which: str) -> Path:
     found = [path for path in root.glob(f"**/{file}") if not is_within_run(path.parents[1], root)]
     if not found:
         raise UserError(f"ckpt_path={which}: no run in {runs} has a {which}.ckpt; train first, or pass ckpt_path=FILE")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return max(found, key=modified)
 
 
 def checkpoint_of_run(run: Path, file: str = LAST) -> Path:

@@ -15,6 +15,7 @@ from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import short_name
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, trained_run
+from alexnet_pl.files import modified
 from alexnet_pl.inference.attribution import grad_cam
 from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes
@@ -166,7 +167,7 @@ def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:
         raise UserError(f"codes={run}: this run has no features yet: python -m alexnet_pl features -c RUN")
     if index is None or run:
         return open_codes(run, index.features) if index else None
-    checkpoints = sorted(CODES.glob(f"**/{LAST}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    checkpoints = sorted(CODES.glob(f"**/{LAST}"), key=modified, reverse=True)
     for path in checkpoints:
         with suppress(UserError):
             return open_codes(path.parent.parent, index.features)

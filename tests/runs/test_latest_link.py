@@ -31,6 +31,16 @@ def test_latest_is_a_relative_link_to_the_newest_top_level_run(tmp_path: Path) -
     assert not list(tmp_path.glob("runs/latest")) + list(tmp_path.glob("elsewhere/**/latest"))
 
 
+def test_run_with_a_time_in_the_future_is_not_the_newest(tmp_path: Path) -> None:
+    make_run_folder(tmp_path / "runs/demo/mine")
+    make_run_folder(tmp_path / "runs/demo/foreign")
+    mine = make_checkpoint_file(tmp_path / "runs/demo/mine", "last", age=1)
+    foreign = make_checkpoint_file(tmp_path / "runs/demo/foreign", "last", age=-10 * 365 * 24 * 3600)
+    assert latest_checkpoint(tmp_path / "runs/demo", "last") == mine
+    mine.unlink()
+    assert latest_checkpoint(tmp_path / "runs/demo", "last") == foreign
+
+
 def test_user_folder_named_latest_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "runs/demo/latest").mkdir(parents=True)
     link_latest(make_run_folder(tmp_path / "runs/demo/a"))
