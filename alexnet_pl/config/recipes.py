@@ -43,7 +43,7 @@ def locate_recipe(path: Path) -> Path:
     for form in forms_of_path(path):
         if is_run_config(form):
             return form.parent.parent.resolve() / RUN_CONFIG
-        if ".hydra" in form.parts:
+        if ".hydra" in lower_parts(form):
             raise UserError(f"{path}: lies in the .hydra of a run folder, so it is no recipe; give the run folder")
     followed = path.resolve()
     if followed.suffix != ".yaml":
@@ -62,7 +62,12 @@ def forms_of_path(path: Path) -> Iterator[Path]:
 
 
 def is_run_config(path: Path) -> bool:
-    return path.parts[-2:] == Path(RUN_CONFIG).parts
+    return lower_parts(path)[-2:] == Path(RUN_CONFIG).parts
+
+
+def lower_parts(path: Path) -> tuple[str, ...]:
+    """Parts of a path in lower case, since some file systems take .Hydra for .hydra."""
+    return tuple(part.lower() for part in path.parts)
 
 
 def reason_not_found(path: Path) -> str:
@@ -147,9 +152,20 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
         if not any(SWEPT.search(word) for word in words):
             return
         found = [compose(str(recipe), job, with_hydra=True) for job in sweep_jobs(recipe, words)]
+    if own := sweep_words(recipe, found[0]):
+        found += [compose(str(recipe), job, with_hydra=True) for job in sweep_jobs(recipe, [*words, *own])]
     for composed in found:
         check_guarded(recipe, composed, shipped_base)
         check_targets(recipe, composed, shipped_base)
+
+
+def sweep_words(recipe: Path, composed: DictConfig) -> list[str]:
+    """Overrides that a recipe itself sweeps over."""
+    sweeper: Any = OmegaConf.to_container(composed.hydra, resolve=False)["sweeper"]  # type: ignore[index, call-overload]
+    params = (sweeper.get("params") or {}) if isinstance(sweeper, dict) else sweeper
+    if not isinstance(params, dict):
+        raise UserError(f"{recipe}: hydra.sweeper.params={params}: expected a section of keys")
+    return [f"{key}={value}" for key, value in params.items()]
 
 
 def sweep_jobs(recipe: Path, words: Iterable[str]) -> Iterator[list[str]]:

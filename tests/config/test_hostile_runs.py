@@ -99,7 +99,9 @@ def test_linked_config_of_a_run_folder_is_no_recipe(
         to_hydra(["fit", typed, "ckpt_path=null"])
 
 
-@pytest.mark.parametrize("name", ["run/.hydra/recipe.yaml", "run/.hydra/x/config.yaml", "latest", "recipe.yaml"])
+@pytest.mark.parametrize(
+    "name", ["run/.hydra/recipe.yaml", "run/.hydra/x/config.yaml", "run/.Hydra/recipe.yaml", "latest", "recipe.yaml"]
+)
 def test_other_files_of_a_run_folder_do_not_pass_as_a_recipe(run: Path, name: str) -> None:
     """`latest`: what a user takes for a run folder is a file. `recipe.yaml`: Hydra would compose `text.yaml`."""
     path = run.parent / name

@@ -201,6 +201,13 @@ def test_files_that_a_sweep_chooses_beside_a_recipe_are_checked(tmp_path: Path, 
     words = ["fit", "-m", "-c", str(tmp_path / "mine.yaml"), "optim.lr=0.1,0.2"]
     with pytest.raises(UserError, match=named):
         to_hydra([*words, group])
+    params = dict([group.split("=")])
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump({"defaults": ["demo", "_self_"], "hydra": {"sweeper": {"params": params}}})
+    )
+    with pytest.raises(UserError, match=named):
+        to_hydra(words)
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\n")
     if "glob" not in group:
         assert to_hydra([*words, group.replace("mine", "as_run")])
 
