@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import make_dataclass
 from types import MappingProxyType
@@ -54,7 +55,7 @@ def instantiate(
     except MissingMandatoryValue as error:
         raise UserError(describe_required(f"{prefix}{error.full_key}")) from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{prefix}{error.full_key}: {reason(error)}") from error
+        raise UserError(f"{prefix}{error.full_key}{describe_wrong_type(reason(error))}") from error
     assert isinstance(values, dict)
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in values:
@@ -65,6 +66,16 @@ def instantiate(
     except ValueError as error:
         name, _, text = str(error).partition("=")
         raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
+
+
+EXPECTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
+"""By the name of a type in OmegaConf's messages."""
+
+
+def describe_wrong_type(message: str) -> str:
+    """`=VALUE: expected …`, from OmegaConf's message on a value of another type."""
+    found = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", message)
+    return f"={found[1]}: expected {EXPECTED[found[2]]}" if found and found[2] in EXPECTED else f": {message}"
 
 
 def check_finite(values: Any, where: str) -> None:

@@ -72,7 +72,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
 def make_data(cfg: DictConfig, kind: type[ImageStore] = ImageStore) -> ImageStore:
     performance = make_performance(cfg)
     options = LoaderOptions(performance.cache_on_gpu, performance.readahead, performance.jpeg_decoder)
-    given = {"seed": cfg.seed, "loader_options": options}
+    may_draw = cfg.command == "fit" or not cfg.ckpt_path  # other commands on a network are for images that exist
+    given = {"seed": cfg.seed, "loader_options": options, "may_draw": may_draw}
     test = make_test_section(cfg)
     return instantiate(kind, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given)
 

@@ -15,6 +15,8 @@ from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, valid
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.table import Table, escape_html, to_markdown
 
+LEVEL = 4  # of the headings above tables, in a section of a notebook or page
+
 
 class NamedRun(NamedTuple):
     """Run folder and its name in the tables."""
@@ -78,19 +80,19 @@ def learning_curves(folders: str | Path | Iterable[str | Path]) -> str:
 
     `folders`: one or several run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
-    return to_markdown([curve_table(name_runs(list_paths(folders)))])
+    return to_markdown([curve_table(name_runs(list_paths(folders)))], LEVEL)
 
 
 def curve_table(runs: list[NamedRun]) -> Table:
     """Validation errors in percent (center view), top-1 and top-5 of each run."""
     logs = [validations(run.folder) for run in runs]
     columns = [(run, rows, name) for run, rows in zip(runs, logs, strict=True) for name in shown_errors(run.folder)]
-    heads = [f"{run.name} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns]
+    heads = [f"{run.name} top-{name[-1]} error %" for run, _, name in columns]
     rows = [
         [str(step), *(format_error(rows[step], name) if step in rows else "" for _, rows, name in columns)]
         for step in sorted(set().union(*logs))
     ]
-    return Table("", ["step", *heads], rows, align="r" * (len(heads) + 1))
+    return Table("Validation, center view", ["step", *heads], rows, align="r" * (len(heads) + 1))
 
 
 def shown_errors(run: Path) -> tuple[str, ...]:
@@ -125,5 +127,5 @@ def curves_page(folders: list[Path]) -> str:
     tables = [curve_table(runs)]
     if tested := [run for run in runs if (run.folder / RESULT).is_file()]:
         header = ["run", "images of", "images", "views", "top-1 error % (95 %)", "top-5 error %"]
-        tables.append(Table("", header, list(map(result_row, tested)), align="llrllr"))
-    return "\n".join([*(escape_html(describe_run(run)) for run in runs), "", to_markdown(tables)])
+        tables.append(Table("Tests", header, list(map(result_row, tested)), align="llrllr"))
+    return "\n".join([*(escape_html(describe_run(run)) for run in runs), "", to_markdown(tables, LEVEL)])

@@ -48,7 +48,9 @@ def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFix
     lines = single_spaces(capsys.readouterr().out).splitlines()
     assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, bf16-mixed, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
-        "| step | a top-1 error % | top-5 error % | b top-1 error % | top-5 error % |",
+        "#### Validation, center view",
+        "",
+        "| step | a top-1 error % | a top-5 error % | b top-1 error % | b top-5 error % |",
         "|---:|---:|---:|---:|---:|",
         "| 20 | 71.25 | 30.50 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
@@ -90,8 +92,8 @@ def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytes
         (run / "result.json").write_text(json.dumps({**found, "top1_error": 16.2, "top5_error": 0.0}))
     curves([str(few), str(many)])
     lines = single_spaces(capsys.readouterr().out).splitlines()
-    assert lines[3:7] == [
-        "| step | few top-1 error % | many top-1 error % | top-5 error % |",
+    assert lines[5:9] == [
+        "| step | few top-1 error % | many top-1 error % | many top-5 error % |",
         "|---:|---:|---:|---:|",
         "| 20 | 71.25 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 50.00 | 12.00 |",

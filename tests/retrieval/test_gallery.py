@@ -9,8 +9,9 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from run_folders import table
+from run_folders import load, table
 from running import TRAIN, VAL, Compose, last, run
+from spaces import single_spaces
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.data.store.store import Store
@@ -78,7 +79,7 @@ def test_features_replaces_damaged_features(network: Path, cfg: DictConfig, tmp_
     assert found.names == wanted.names
 
 
-def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
+def test_every_test_image_is_searched(network: Path, cfg: DictConfig, capsys: pytest.CaptureFixture[str]) -> None:
     """Against brute force on the files written by `features`."""
     run(cfg, "retrieve", network, last(network))
     rows = table(network / "retrieval/neighbors.csv")
@@ -87,6 +88,10 @@ def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
     nearest = np.argsort(distances, 1, kind="stable")[:, :6]
     assert [row["image"] for row in rows] == [train.names[number] for number in nearest.ravel()]
     assert [row["query"] for row in rows[::6]] == val.names
+    classes = load(last(network))["alexnet_pl"]["classes"]
+    assert [[row["query_class"], row["query_name"]] for row in rows[::6]] == [classes[label] for label in val.labels]
+    shown = single_spaces(capsys.readouterr().out)
+    assert f"│ {val.names[0]}, {classes[val.labels[0]][1]} │" in shown
     assert [float(row["distance"]) for row in rows] == pytest.approx(np.sort(distances, 1)[:, :6].ravel(), abs=1e-4)
     said = json.loads((network / "retrieval/retrieval.json").read_text())
     assert said["queries"] == VAL

@@ -59,6 +59,7 @@ class ImageStore(ResumableData):
     shuffle: order of the training images, `epoch` or `once` (`TrainLoader`); as the validation images join, a new one.
     whole_images: test on images of any size and aspect ratio, as dense views need.
     tested_split: split to test on instead of the default.
+    may_draw: draw the demo's images if its store does not exist.
 
     Raises ValueError, naming the argument, for values out of range.
     """
@@ -75,6 +76,7 @@ class ImageStore(ResumableData):
         whole_images: bool = False,
         seed: int = 0,
         loader_options: LoaderOptions = DEFAULT_OPTIONS,
+        may_draw: bool = True,
     ) -> None:
         super().__init__(batch_size, seed)
         if include_val_after_epoch is not None and include_val_after_epoch < 0:
@@ -82,7 +84,7 @@ class ImageStore(ResumableData):
         if shuffle not in SHUFFLES:
             raise ValueError(f"shuffle={shuffle}: one of {', '.join(SHUFFLES)}")
         self.root, self.dataset, self.size, self.tested_split = root, name, size, tested_split
-        self.loader_options, self.whole_images = loader_options, whole_images
+        self.loader_options, self.whole_images, self.may_draw = loader_options, whole_images, may_draw
         self.include_val_after_epoch, self.shuffle = include_val_after_epoch, shuffle
         self.train_and_val: ConcatSplit | None = None
 
@@ -101,8 +103,8 @@ class ImageStore(ResumableData):
 
     @property
     def is_undrawn_demo(self) -> bool:
-        """Whether this is the demo's store and it does not exist yet."""
-        return self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
+        """Whether this is the demo's store, to be drawn because it does not exist yet."""
+        return self.may_draw and self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
         """Raise UserError, before anything else is set up, unless there is a store of the right name and size, or the
