@@ -68,13 +68,13 @@ def instantiate(
         raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
 
 
-EXPECTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false"}
+EXPECTED = {"Float": "a number", "Integer": "a whole number", "bool": "true or false"}
 """By the name of a type in OmegaConf's messages."""
 
 
 def describe_wrong_type(message: str) -> str:
     """`=VALUE: expected …`, from OmegaConf's message on a value of another type."""
-    found = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", message)
+    found = re.match(r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", message)
     return f"={found[1]}: expected {EXPECTED[found[2]]}" if found and found[2] in EXPECTED else f": {message}"
 
 

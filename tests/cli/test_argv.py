@@ -134,6 +134,7 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
     [
         (["fti", "-c", "demo"], r"fti: no such command; did you mean fit\?"),
         (["draw"], "draw: no such command; --help lists them"),
+        (["train", "-c", "demo"], r"train: no such command; did you mean fit\?"),
         (["fit", "demo", "-c", "imagenette"], "only one recipe or run folder allowed; demo is already given"),
         (["fit"], "no recipe given"),
         (["fit", "-c"], "no recipe given"),

@@ -155,7 +155,7 @@ def test_folders_that_cannot_be_shown_are_named_and_left_out(
     curves([str(tmp_path)])
     said = capsys.readouterr()
     assert [line for line in single_spaces(said.out).splitlines() if line.startswith("| step")] == [
-        "| step | a top-1 error % | top-5 error % |"
+        "| step | a top-1 error % | a top-5 error % |"
     ]
     assert said.out.count("- `") == 1
     skipped = said.err.splitlines()

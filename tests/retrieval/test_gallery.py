@@ -79,8 +79,11 @@ def test_features_replaces_damaged_features(network: Path, cfg: DictConfig, tmp_
     assert found.names == wanted.names
 
 
-def test_every_test_image_is_searched(network: Path, cfg: DictConfig, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_test_image_is_searched(
+    network: Path, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Against brute force on the files written by `features`."""
+    monkeypatch.setenv("COLUMNS", "200")
     run(cfg, "retrieve", network, last(network))
     rows = table(network / "retrieval/neighbors.csv")
     train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
@@ -118,7 +121,8 @@ def test_images_without_labels_have_no_class(
     network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = copy(network, tmp_path)
-    np.save(there / "features/train-fc7/labels.npy", np.full(TRAIN, -1))
+    for split, count in {"train": TRAIN, "val": VAL}.items():
+        np.save(there / f"features/{split}-fc7/labels.npy", np.full(count, -1))
     run(cfg, "retrieve", there, last(there))
     rows = table(there / "retrieval/neighbors.csv")
     assert {(row["class"], row["name"]) for row in rows} == {("", "")}
