@@ -118,8 +118,8 @@ def metadata_path(path: Path) -> Path:
 
 
 def write_shard_metadata(path: Path, result: ShardResult) -> None:
-    facts = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
-    text = json.dumps(facts | ({"area": result.sums.area} if result.sums.area else {}))
+    metadata = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
+    text = json.dumps(metadata | ({"area": result.sums.area} if result.sums.area else {}))
     sums = {"pixels": result.sums.pixels, "products": result.sums.products} if result.sums.images else {}
     with path.open("wb") as file:
         arrays = {"labels": result.labels, "sizes": result.sizes, "text": np.array(text), **sums, **result.boxes}
