@@ -42,7 +42,7 @@ point below the paper's, 0.01; else the paper's. The chance error is 99 %.
 
 """
 KEPT_RUNS = """
-Images here are different and fewer, networks smaller and schedules shorter. No seed was chosen by its result. Each run's
+Here images are different and fewer, networks smaller, schedules shorter. No seed was chosen by its result. Each run's
 records are in `docs/data/evidence` of the repository; `make evidence` runs what is missing there, and repeats a run
 whose records are removed.
 """

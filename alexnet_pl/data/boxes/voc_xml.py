@@ -48,7 +48,7 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
 
 
 def side_of(root: ElementTree.Element, name: str) -> int:
-    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is no side of an image."""
+    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is not the side of an image."""
     side = float(root.findtext(f"size/{name}") or 0)
     if not side < MAX_PIXEL:
         raise ValueError(f"{name}={side}: not the side of an image")

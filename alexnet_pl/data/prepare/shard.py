@@ -148,7 +148,7 @@ def parse_shard_metadata(path: Path) -> ShardResult:
 def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
     """Read the bytes of a record, decode, resize and crop: (3, size, size) uint8, and a note on a non-standard file.
 
-    Raises ValueError if the file is no image, UserError if it no longer exists.
+    Raises ValueError if the file is not an image, UserError if it no longer exists.
     """
     image, note = decode_record(item)
     return resize_center_crop(image, size, filter_name).numpy(), note
