@@ -32,7 +32,7 @@ def describe_required(key: str) -> str:
 
 
 def instantiate(
-    made: Callable[..., Instance],
+    target: Callable[..., Instance],
     section: Mapping[str, Any] | DictConfig,
     where: str,
     given_keys: Mapping[str, str] = MappingProxyType({}),
@@ -44,7 +44,7 @@ def instantiate(
     arguments in `given` that other sections set, by name.
     """
     prefix = f"{where}." if where else ""
-    parameters = inspect.signature(made).parameters
+    parameters = inspect.signature(target).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
     fields = [(name, type_of_parameter(parameters[name])) for name in map(str, section)]
@@ -62,7 +62,7 @@ def instantiate(
             raise UserError(describe_required(prefix + name))
     check_finite(values, where)
     try:
-        return made(**{str(key): value for key, value in values.items()}, **given)
+        return target(**{str(key): value for key, value in values.items()}, **given)
     except ValueError as error:
         name, _, text = str(error).partition("=")
         raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error

@@ -152,10 +152,11 @@ def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
 def check_memory(net: Net) -> None:
     """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
     needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
         raise UserError(
-            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
+            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; "
+            f"this machine has {available / 1e9:,.0f}"
         )
 
 

@@ -200,7 +200,7 @@ def scale_sizes_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 def overfeat_network(run: TrainedRun) -> OverFeat:
     net = run.module.net
     if not isinstance(net, OverFeat):
-        raise UserError(f"model.name={run.cfg.model.get('name', 'alexnet')}: drawn of OverFeat's networks only")
+        raise UserError(f"model.name={run.cfg.model.get('name', 'alexnet')}: only drawn for OverFeat's networks")
     return net
 
 

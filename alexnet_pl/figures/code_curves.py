@@ -18,7 +18,7 @@ from alexnet_pl.retrieval.code_evaluation import (
     FLOAT_PIXELS,
     NEAREST,
     UNTRAINED,
-    method_place,
+    method_sort_key,
     split_weight,
     trained_method,
 )
@@ -91,12 +91,12 @@ def select_curves(curves: Curves, kind: str, bits: int) -> dict[str, JsonObject]
     shown = {method: one[kind] for (method, size), one in curves.items() if size in (None, bits) and kind in one}
     if kind == NEAREST:
         shown.pop(FLOAT, None)  # always right by definition
-    return {method: shown[method] for method in sorted(shown, key=method_place)}
+    return {method: shown[method] for method in sorted(shown, key=method_sort_key)}
 
 
 def add_legend(figure: Figure) -> None:
     lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
-    names = sorted(lines.keys() - {UNLABELLED}, key=method_place)
+    names = sorted(lines.keys() - {UNLABELLED}, key=method_sort_key)
     figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2)
 
 

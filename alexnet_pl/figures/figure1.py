@@ -100,7 +100,7 @@ def other_settings(cfg: DictConfig) -> list[str]:
 
 
 def explain_left_out(folder: Path) -> str | None:
-    """Why a run of Figure 1's kind of network on CIFAR-10 is not in it; None for other runs."""
+    """Reason why a CIFAR-10 run with Figure 1's network is not in the figure; None for other runs."""
     try:
         cfg = read_config(folder)
         if (cfg.model.get("name"), cfg.data.name) == ("conv", "cifar10") and (keys := other_settings(cfg)):
@@ -184,7 +184,7 @@ def summary_table(best: dict[str, Group]) -> Table:
         group = best.get(activation, [])
         ours = format_mean_and_deviation([run.epochs for run in group if run.epochs])
         if missed := sum(not run.epochs for run in group):
-            ours += f"; {missed} of {pluralize(len(group), 'seed')} did not come to it"
+            ours += f"; {missed} of {pluralize(len(group), 'seed')} did not reach it"
         rows.append([f"epochs to {FIGURE1_ERROR:g} % training error, {name}", "", ours])
     ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
     rows.append(["how many times faster ReLUs are", f"{CLAIM:g}", format_mean_and_deviation(ratios)])

@@ -21,7 +21,7 @@ from alexnet_pl.figures.style import draw_for_notebook
 from alexnet_pl.figures.units import ClassImages, LayerUnits
 from alexnet_pl.inference.attribution import grad_cam, last_convolution, occlusion_map
 from alexnet_pl.inference.feature_visualization import maximize_units
-from alexnet_pl.inference.top_patches import find_top_patches, strongest_places
+from alexnet_pl.inference.top_patches import find_top_patches, strongest_positions
 from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.receptive_field import receptive_fields
@@ -34,7 +34,7 @@ UNITS, PATCHES, CLASSES = 4, 6, 8  # units per layer, patches per unit, classes 
 def inside_figures(pictures: str | None = None) -> dict[str, tuple[str, Maker]]:
     """Figures by file name: (title, function). `pictures`: image or folder to explain instead of test images."""
     return {
-        "attribution": ("What decides: occlusion and Grad-CAM", partial(attribution_figure, pictures=pictures)),
+        "attribution": ("Attribution: occlusion maps and Grad-CAM", partial(attribution_figure, pictures=pictures)),
         "units": ("What units respond to", unit_figure),
     }
 
@@ -117,7 +117,7 @@ def layer_units(run: TrainedRun, name: str, images: Tensor) -> LayerUnits:
     module = run.module
     every = torch.arange(module.net.get_submodule(name).weight.shape[0])  # type: ignore[arg-type, union-attr]
     with torch.inference_mode():
-        strongest = strongest_places(module, images, name, every)[0].amax(0)
+        strongest = strongest_positions(module, images, name, every)[0].amax(0)
     responding = torch.nonzero(strongest > 0)[:, 0]
     pool = responding if len(responding) else every
     numbers = pool[torch.from_numpy(spread_evenly(len(pool), UNITS))]

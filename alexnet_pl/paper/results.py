@@ -176,7 +176,7 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
     tests: dict[tuple[str, ...], TestRun] = {}
     for root in roots:
         if not root.is_dir():
-            state = "is no folder" if root.exists() else "does not exist"
+            state = "is not a folder" if root.exists() else "does not exist"
             raise UserError(f"report.runs: {root} {state}; give a folder that holds run folders")
         for test in read_each(sorted(root.glob("**/results/*/result.json")), read):
             result = test.result

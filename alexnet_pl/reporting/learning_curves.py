@@ -30,7 +30,7 @@ def name_runs(given: list[Path]) -> list[NamedRun]:
 
     Raises UserError for a given folder that is neither a run folder nor holds one, and if no run has a validation.
     """
-    lengths: dict[Path, int] = {}  # number of the last parts of a run's path in its name
+    lengths: dict[Path, int] = {}  # run → number of path parts in its name
     for folder in given:
         below = [] if (folder / METRICS).is_file() else collect_runs([folder], METRICS)
         for run in below or [check_run(folder)]:
@@ -57,8 +57,8 @@ def check_run(folder: Path) -> Path:
 
 
 def find_problem(run: Path) -> str | None:
-    """Why a run has no place in the tables: a file is missing or corrupt, or no validation of a classifier is logged,
-    as in fits of codes and boxes. None if it has one."""
+    """Reason why a run is not in the tables: a file is missing or corrupt, or no validation of a classifier is logged,
+    as in fits of codes and boxes. None if there is no reason."""
     try:
         check_run(run)
     except UserError as error:

@@ -82,7 +82,7 @@ def check_code_source(path: str | Path, saved: JsonObject, features: Features) -
         if learned[key] != current:
             raise UserError(
                 f"{features.folder}: of another {key} ({current[:12]}) than what the codes of {path} learned from "
-                f"({learned[key][:12]}); fit the codes anew"
+                f"({learned[key][:12]}); fit the codes again"
             )
 
 

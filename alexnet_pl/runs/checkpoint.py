@@ -111,24 +111,24 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
         return
     saved = read_checkpoint(path)["alexnet_pl"]["switches"]
     for section, wanted in switches.items():
-        wanted, there = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
-        for key in sorted({*wanted, *there}):
+        wanted, stored = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
+        for key in sorted({*wanted, *stored}):
             if section == "augment" and key not in ("size", "crop"):
                 continue  # other augmentation settings may change later
-            if wanted.get(key) != there.get(key):
+            if wanted.get(key) != stored.get(key):
                 raise UserError(
-                    f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
-                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={there.get(key)} or take another"
+                    f"ckpt_path: {path} has {section}.{key}={stored.get(key)}, this recipe "
+                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={stored.get(key)} or take another"
                 )
 
 
-def check_same_course(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
+def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
     """Raise UserError, naming the key, if a fit cannot continue a checkpoint with these `settings`
     (`resume_signature`). Older checkpoints lack some."""
-    began = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
+    saved = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
     for name, (key, value) in settings.items():
-        if name in began and began[name] != value:
-            raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")
+        if name in saved and saved[name] != value:
+            raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
 
 
 def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:

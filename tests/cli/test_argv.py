@@ -43,7 +43,7 @@ def test_moved_and_mistyped_run_folders_are_called_runs(tmp_path: Path) -> None:
     (tmp_path / "runs/folder").mkdir(parents=True)
     (tmp_path / "runs/folder/latest").symlink_to("2026-01-01")
     with pytest.raises(
-        UserError, match=r"latest: a link to .*/runs/folder/2026-01-01, which is not there; was the run"
+        UserError, match=r"latest: a link to .*/runs/folder/2026-01-01, which does not exist; if the run was"
     ):
         find_recipe("runs/folder/latest")
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import check_compatible, check_same_course, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_compatible, check_resume_settings, read_checkpoint
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO
 
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -102,9 +102,9 @@ def test_settings_of_older_checkpoints_have_their_defaults(saved: Path) -> None:
     with pytest.raises(UserError, match=r"has model\.unit_biases=\['conv2', .*\], this recipe model\.unit_biases=\[\]"):
         check_compatible(saved, wanted)
     checkpoint = read_checkpoint(saved)
-    check_same_course(checkpoint, {"shuffle": ("data.shuffle", "epoch")})
+    check_resume_settings(checkpoint, {"shuffle": ("data.shuffle", "epoch")})
     with pytest.raises(UserError, match=r"^data\.shuffle=once: the resumed run has epoch; add data\.shuffle=epoch$"):
-        check_same_course(checkpoint, {"shuffle": ("data.shuffle", "once")})
+        check_resume_settings(checkpoint, {"shuffle": ("data.shuffle", "once")})
 
 
 FOREIGN = {

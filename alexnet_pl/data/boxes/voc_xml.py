@@ -7,7 +7,7 @@ in ILSVRC's files. Coordinates refer to the `size` in the file, which can differ
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from alexnet_pl.data.boxes.annotation import MOST, from_inclusive
+from alexnet_pl.data.boxes.annotation import MAX_PIXEL, from_inclusive
 from alexnet_pl.errors import UserError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -48,9 +48,9 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
 
 
 def side_of(root: ElementTree.Element, name: str) -> int:
-    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is no side of an image."""
+    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is not the side of an image."""
     side = float(root.findtext(f"size/{name}") or 0)
-    if not side < MOST:
+    if not side < MAX_PIXEL:
         raise ValueError(f"{name}={side}: not the side of an image")
     return int(max(side, 0))
 

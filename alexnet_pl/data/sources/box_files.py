@@ -51,8 +51,8 @@ def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
 def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path within, bytes) of all XML files in a folder and the archives in it, or in an archive."""
     archives = filter(is_archive, sorted(path.iterdir())) if path.is_dir() else ()
-    for place in (path, *archives):
-        yield from read_files(place, is_xml, "prepare.boxes")
+    for source in (path, *archives):
+        yield from read_files(source, is_xml, "prepare.boxes")
 
 
 def is_xml(name: str) -> bool:

@@ -51,7 +51,7 @@ class Devkit(NamedTuple):
 
 
 def read_devkit(path: Path) -> Devkit:
-    """Read the kit from its archive or unpacked folder. Raises UserError if it is no kit, or corrupt."""
+    """Read the kit from its archive or unpacked folder. Raises UserError if it is not a kit, or is corrupt."""
     files = read_kit_archive(path) if path.is_file() else read_kit_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)

@@ -51,7 +51,7 @@ class Mirror:
         """Download corrupt labels, names and statistics again: all if their checksums do not show which. Raises
         UserError if their fingerprint still differs."""
         with exclusive_lock(self.root / ".lock"):
-            corrupt = corrupt_files(description, self.root)  # less than before, if another process held the lock
+            corrupt = corrupt_files(description, self.root)  # fewer, if another process has repaired some
             self.download(list_small_files(description) if DESCRIPTION in corrupt else corrupt, description["files"])
             if corrupt and compute_fingerprint(description, self.root) != description["fingerprint"]:
                 what = "store.json or a file beside it is corrupt"
@@ -66,12 +66,12 @@ class Mirror:
         if not self.list_missing(names):
             return
         with exclusive_lock(self.root / ".lock"):
-            self.download(self.list_missing(names), hashes, label)  # less than before, likewise
+            self.download(self.list_missing(names), hashes, label)  # fewer, likewise
 
     def fetch_again(self, name: str, expected: str) -> None:
         """Download a corrupt file again. It is replaced, never removed, since other processes may open it."""
         with exclusive_lock(self.root / ".lock"):
-            if checksum(self.root / name) != expected:  # unless another process has
+            if checksum(self.root / name) != expected:  # unless another process has replaced it
                 self.fetch_one(name, expected)
 
     def download(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:

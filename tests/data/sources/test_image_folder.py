@@ -153,4 +153,4 @@ def test_files_that_are_no_images_are_counted_by_suffix(tree: Tree) -> None:
     for _ in range(2):  # listed twice, counted once
         names = {item.name for _, item in source.items()}
         assert {"train/a/3.JFIF", "train/a/4.pgm", "train/a/5.jpe"} <= names
-        assert sum(source.passed_over.values(), Counter()) == {".avif": 2, "": 1}
+        assert sum(source.skipped_files.values(), Counter()) == {".avif": 2, "": 1}

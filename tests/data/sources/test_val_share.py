@@ -153,7 +153,7 @@ def test_share_that_leaves_no_image_is_named(
     share: float, split: str, advice: str, tmp_path: Path, caltech: Path
 ) -> None:
     options = PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(caltech), val_share=share)
-    says = rf"^prepare.val_share={share:g}: leaves not one image of {split}; choose a {advice} share$"
+    says = rf"^prepare.val_share={share:g}: leaves no images of {split}; choose a {advice} share$"
     with pytest.raises(UserError, match=says):
         make_store(options)
 
