@@ -100,7 +100,7 @@ class DemoService:
         if index is None:
             return SearchAnswer(title, [], f"No features yet. Make them with: python -m alexnet_pl features {self.run}")
         what = f"{index.features.width:,} numbers"
-        return self.search(title, lambda: index.nearest_to_images(image, NUM_NEIGHBORS), what, "{:.1f}")
+        return self.search(title, lambda: index.nearest_to_images(image, NUM_NEIGHBORS), what, "distance {:.1f}")
 
     def search_codes(self, image: Tensor) -> SearchAnswer:
         title, index, codes = "Nearest by binary codes", self.index, self.codes

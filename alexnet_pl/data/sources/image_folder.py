@@ -186,7 +186,8 @@ def explain_no_classes(folder: Path, split: str) -> str:
             "holds images without their classes; put their labels beside the folder: the development kit "
             "(ILSVRC…_devkit….tar.gz), or give Kaggle's tree as a whole, with LOC_val_solution.csv"
         )
-    return f"has no class folders (expected: {split}/<class>/<image>)"
+    exists = "has no class folders" if folder.exists() else "does not exist"
+    return f"{exists} (expected: {split}/<class>/<image>)"
 
 
 def describe_difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:

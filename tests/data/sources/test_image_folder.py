@@ -110,11 +110,11 @@ def test_splits_with_different_classes_are_refused_naming_the_class(
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ((), r"copy/train has no class folders"),
+        ((), r"copy/train does not exist \(expected: train/<class>/<image>\)"),
         (("train/",), r"copy/train has no class folders"),
         (("train/1.jpg", "val/1.jpg"), r"copy/train has no class folders"),
-        (("val/a/1.jpg",), r"copy/train has no class folders"),
-        (("train/a/1.jpg",), r"copy/val has no class folders"),
+        (("val/a/1.jpg",), r"copy/train does not exist"),
+        (("train/a/1.jpg",), r"copy/val does not exist"),
         (("train/a/1.jpg", "val/"), r"copy/val has no class folders"),
         (("train/a/", "val/a/"), r"copy/train/\w+ holds no images"),
         (("train/a/1.jpg", "val/a/"), r"copy/val/\w+ holds no images"),

@@ -63,9 +63,7 @@ def test_train_folder_without_val_is_split_and_test_is_unchanged(caltech: Path, 
     copy.mkdir()
     caltech.rename(copy / "train")
     write(copy, {f"test/{name}/1.jpg": photo(1) for name in ("ant", "beaver", "crab")})
-    with pytest.raises(
-        UserError, match=r"copy/val has no class folders .*; prepare.val_share=0.1 holds out a tenth of"
-    ):
+    with pytest.raises(UserError, match=r"copy/val does not exist .*; prepare.val_share=0.1 holds out a tenth of"):
         read_source(copy)
     found = split_of(copy, 0.1)
     assert len(found["test"]) == 3
