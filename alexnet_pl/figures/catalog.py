@@ -147,8 +147,8 @@ def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     last = [f"{name} {course.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in course.columns]
     summary = f"{rates}; last validation: {', '.join(last)}" if last else rates
     caption = (
-        f"Loss and errors on training images of {name_images(run)} (running, with augmentation and dropout) and on "
-        f"validation images (center view); {summary}."
+        f"Loss and errors on images of {name_images(run)}: training images, running, with augmentation and dropout, "
+        f"and validation images, center view; {summary}."
     )
     return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)
 
