@@ -66,8 +66,8 @@ def write_below(axes: Axes, *lines: str) -> None:
     """Write lines below a picture, cut to its width."""
     for number, line in enumerate(lines):
         down = 3 + 1.3 * LETTER * number
-        place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-        cut_to_width(axes.annotate(line, (0, 0), (0, -down), fontsize=LETTER, **place), CELL)
+        text = axes.annotate(line, (0, 0), (0, -down), "axes fraction", "offset points", va="top", fontsize=LETTER)
+        cut_to_width(text, CELL)
 
 
 def describe_probability(image: ExplainedImage) -> str:
