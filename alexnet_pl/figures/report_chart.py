@@ -42,7 +42,7 @@ def draw_comparison_chart(rows: Sequence[ReportRow], proxies: Sequence[ProxyResu
     ]
     shown = [panel for panel in panels if panel.lines]
     heights = [len(panel.lines) + 3 for panel in shown]
-    figure = Figure(figsize=(8, 0.3 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(9.5, 0.3 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, panel in zip(axes, shown, strict=True):
         draw_panel(axis, panel, theme)

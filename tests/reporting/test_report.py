@@ -201,7 +201,15 @@ def test_web_page_is_light_and_dark_and_fits_a_narrow_window(tmp_path: Path) -> 
     html = report_page.to_html(report_page.ReportPage("a < b", [Table("t", ["x"], [["1"]])], []))
     for said in ('name="viewport"', "prefers-color-scheme: dark", "report-dark.png", "<h1>", "a &lt; b"):
         assert said in html
-    assert html.count("<table>") == len(re.findall(r'<div class="wide" tabindex="0">\n<table>', html)) == 1
+    scrolling = r'<div class="wide" role="region" aria-label="t" tabindex="0">\n<table>'
+    assert html.count("<table>") == len(re.findall(scrolling, html)) == 1
+
+
+def test_web_page_aligns_numbers_to_the_right() -> None:
+    html = report_page.html_table(Table('"t"', ["name", "error"], [["a", "1.5"], ["b", "10.5"]], align="lr"))
+    assert re.findall(r'<td style="text-align: right;">\s*(\S+?)\s*</td>', html) == ["1.5", "10.5"]
+    assert re.findall(r"<td>\s*(\S+?)\s*</td>", html) == ["a", "b"]
+    assert 'aria-label="&quot;t&quot;"' in html
 
 
 def test_counts_have_no_decimals_and_units_stand_in_the_header() -> None:
