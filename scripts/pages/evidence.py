@@ -72,7 +72,7 @@ def cifar10_pages() -> dict[Path, str]:
     kept = [folder for folder in NORMS_RUNS if folder.is_dir()]
     pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}\nNot yet measured.").rstrip() + "\n"}
     if is_complete("figure1", "figure1-search"):
-        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1.png", FIGURE1_RUNS)
+        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1", FIGURE1_RUNS)
     return pages
 
 
