@@ -13,7 +13,7 @@ from alexnet_pl.config.identity import training_signature
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper import results
-from alexnet_pl.paper.comparing import compare_errors, measure_spreads
+from alexnet_pl.paper.comparing import compare_errors, has_trained, measure_spreads
 
 ONE, OTHER = [60.0, 61.5, 60.4], [63.0, 64.0, 63.5]
 COUNT = 200
@@ -106,6 +106,29 @@ def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> 
     one = results.collect_tests([tmp_path / "one"])
     bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
     assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "top1", "top5", "trained"),
+    [
+        (10, 44.9, 0.0, True),  # guesses are wrong for 90 % of the images
+        (10, 45.0, 0.0, False),
+        (20, 47.4, 99.0, True),
+        (20, 47.6, 0.0, False),
+        (21, 99.0, 38.0, True),  # five guesses are wrong for 16 of 21 images
+        (21, 0.0, 38.2, False),
+        (1000, 99.0, 49.7, True),
+        (1000, 0.0, 49.8, False),
+    ],
+)
+def test_network_has_trained_below_half_the_chance_error(
+    tmp_path: Path, classes: int, top1: float, top5: float, trained: bool
+) -> None:
+    """In top-1 error, or in top-5 error for more than 20 classes; of several runs, their mean."""
+    for seed, off in enumerate((-0.05, 0.05)):
+        about = proxy_test("table2.cnn", images=COUNT, classes=classes)
+        write_test(tmp_path, f"run{seed}", about, max(0.0, top1 + off), max(0.0, top5 + off))
+    assert has_trained(results.collect_tests([tmp_path])) is trained
 
 
 def test_networks_of_section_4_3_are_compared() -> None:
