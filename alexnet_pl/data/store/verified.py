@@ -7,6 +7,7 @@ In the cache folder:
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,7 +38,8 @@ def verify_files(root: Path, hashes: Mapping[str, str]) -> list[str]:
 
 
 def show_progress(sums: Iterable[str], count: int) -> Iterable[str]:
-    return track(sums, "verify", count, transient=True)
+    """Draw a bar in a terminal alone: elsewhere rich prints an empty line."""
+    return track(sums, "verify", count, transient=True, disable=not (count and sys.stdout.isatty()))
 
 
 def list_unverified(root: Path, hashes: Mapping[str, str]) -> list[str]:

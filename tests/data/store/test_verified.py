@@ -34,8 +34,10 @@ def overwrite(shard: Path) -> None:
     os.utime(shard, ns=(about.st_atime_ns, about.st_mtime_ns))
 
 
-def test_overwritten_shard_is_named(root: Path) -> None:
+def test_overwritten_shard_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
     Store(root).check_shards("val")
+    assert capsys.readouterr() == ("", "")
     overwrite(root / "val-000001.u8")
     Store(root).check_shards("train")
     for _ in range(2):
