@@ -61,6 +61,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     check_same_classes(classes, store.classes)
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
+    store.check_shards(split.name)
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     if not split.box_counts().any() and not why_not_submittable(store, split, trained_with.task):

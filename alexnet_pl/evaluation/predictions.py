@@ -152,7 +152,7 @@ class PredictionFile:
                         from_list_column(batch.column("best")),
                         from_list_column(batch.column("probabilities")) if probabilities else None,
                     )
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
             raise UserError(f"{self.path}: corrupt ({reason(error)}); test again") from error
 
 

@@ -204,6 +204,8 @@ def test_code_book_is_cached_and_rebuilt_after_more_training(cfg: DictConfig, ne
     first = CodeBook(last(tmp_path / "codes"), features)
     written = first.path.stat().st_mtime_ns
     assert CodeBook(last(tmp_path / "codes"), features).path.stat().st_mtime_ns == written
+    np.save(first.path, 255 - first.codes)  # not what codes/train.json describes
+    assert np.array_equal(CodeBook(last(tmp_path / "codes"), features).codes, first.codes)
     cfg.trainer.max_epochs = 4
     run(cfg, "fit", tmp_path / "codes", last(tmp_path / "codes"))
     second = CodeBook(last(tmp_path / "codes"), features)

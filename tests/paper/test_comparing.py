@@ -1,5 +1,6 @@
 """Comparisons of runs: the interval depends on the seeds and predictions that they have; against scipy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,21 +46,21 @@ def test_one_shared_seed_is_no_pair(tmp_path: Path) -> None:
     assert found.basis == "runs"
 
 
-def save_predictions(tests: list[results.TestRun], right: np.ndarray) -> None:
-    """Predictions in which the first `right` images are classified correctly."""
+def save_predictions(tests: list[results.TestRun], right: np.ndarray) -> list[results.TestRun]:
+    """Save predictions in which the images `right` are classified correctly; the tests, opened again."""
     for test in tests:
         label = np.arange(COUNT) % 10
         best = [[int(x) if ok else int(x + 1) % 10, *[11] * 4] for x, ok in zip(label, right, strict=True)]
         table = pa.table({"image": [str(i) for i in range(COUNT)], "label": label, "best": best})
         footer = {"alexnet_pl": test.path.read_bytes()}
         pq.write_table(table.replace_schema_metadata(footer), test.path.with_name("probabilities.parquet"))
+    return [replace(test) for test in tests]
 
 
 def test_single_runs_with_predictions_are_compared_by_image(tmp_path: Path) -> None:
     a, b = made_tests(tmp_path / "a", ["run1"], [40.0]), made_tests(tmp_path / "b", ["run2"], [30.0])
     numbers = np.arange(COUNT)
-    save_predictions(a, numbers >= 80)
-    save_predictions(b, numbers < 140)
+    a, b = save_predictions(a, numbers >= 80), save_predictions(b, numbers < 140)
     found = compare_errors(a, b, "top1_error")
     assert found
     assert (found.mean, found.runs, found.basis) == (pytest.approx(10.0), 1, "images, paired")

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from alexnet_pl.data.archives.location import zip_location
-from alexnet_pl.data.archives.remote import walk_files
+from alexnet_pl.data.archives.remote import is_remote, walk_files
 from alexnet_pl.data.archives.tar import TAR_SUFFIXES, Member, is_desktop_file, list_members, whole_archive
-from alexnet_pl.data.archives.tar_stream import stream_files
+from alexnet_pl.data.archives.tar_stream import LARGEST, stream_files
 from alexnet_pl.data.archives.zip import list_zip_members, read_member
+from alexnet_pl.errors import UserError
 
 SUFFIXES = (*TAR_SUFFIXES, ".zip")
 
@@ -28,14 +29,22 @@ def list_archive(path: Path, accept: Callable[[str], bool]) -> Iterator[Member]:
 def read_files(source: Path, accept: Callable[[str], bool], key: str) -> Iterator[tuple[str, bytes]]:
     """Yield (path within, content) of the small files in a folder or an archive for whose path `accept` is true.
 
-    Raises UserError, naming the config key `key` and the archive, if it is corrupt. Other files have no content.
+    Raises UserError, naming the config key `key` and the archive, if it is corrupt or a file is large. Other files have
+    no content.
     """
     if source.is_dir():
         for path in sorted(walk_files(source)):
             if accept(path.relative_to(source).as_posix()):
+                check_small(0 if is_remote(path) else path.stat().st_size, f"{key}: {path}")
                 yield path.relative_to(source).as_posix(), path.read_bytes()
     elif source.suffix == ".zip":
         for member in list_zip_members(source, accept):
+            check_small(member.size, f"{key}: {source}: {member.name}")
             yield member.name, read_member(source, *member[1:])
     elif source.name.endswith(TAR_SUFFIXES):
         yield from stream_files(source, accept, key)
+
+
+def check_small(size: int, where: str) -> None:
+    if size > LARGEST:
+        raise UserError(f"{where}: {size:,} bytes, more than any list or annotation has; get it again")

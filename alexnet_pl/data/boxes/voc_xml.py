@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from alexnet_pl.data.boxes.annotation import MAX_PIXEL, from_inclusive
 from alexnet_pl.errors import UserError
 
+LARGEST = 2**20  # bytes; an annotation of ILSVRC has up to 50,000
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -38,6 +39,8 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
     Raises UserError, starting with `where`, if `data` is not such a file.
     """
     try:
+        if len(data) > LARGEST:
+            raise ValueError(f"{len(data):,} bytes")
         root = ElementTree.fromstring(data)
         boxes = [box for each in root.findall("object") if (box := box_of(each, first))]
         width, height = (side_of(root, name) for name in ("width", "height"))
