@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import socket
+import stat
 import time
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,18 @@ JsonObject = dict[str, Any]
 """A JSON object whose keys this package does not declare as a record."""
 
 Record = TypeVar("Record")
+
+
+def open_cache() -> Path:
+    """The cache folder, made for this user alone if it is missing. Raises UserError if another user, except the group,
+    may write to it."""
+    folder = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser()
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    about = folder.stat()
+    if about.st_mode & stat.S_IWOTH or (about.st_uid not in (os.geteuid(), 0) and os.geteuid()):
+        raise UserError(f"{CACHE}: other users may write to {folder}; choose another folder: {CACHE}=FOLDER")
+    return folder
 
 
 def list_paths(given: str | Path | Iterable[str | Path]) -> list[Path]:

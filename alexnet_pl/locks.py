@@ -34,7 +34,7 @@ def lock(file: IO[str], kind: int) -> None:
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`, which stays; wait for it if needed."""
-    with path.open("a+") as file:
+    with os.fdopen(open_no_link(path), "r+") as file:
         lock(file, fcntl.LOCK_EX)
         yield
 
@@ -85,9 +85,7 @@ def open_lock(path: Path, kind: int) -> int | None:
     """Open and lock the file at `path`; returns its descriptor; with LOCK_NB, None if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        if path.is_symlink():
-            raise UserError(f"{path}: a link, where a lock should be; remove it")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        descriptor = open_no_link(path)
         try:
             fcntl.flock(descriptor, kind)
         except BlockingIOError:
@@ -98,3 +96,11 @@ def open_lock(path: Path, kind: int) -> int | None:
         if os.fstat(descriptor).st_nlink:
             return descriptor
         os.close(descriptor)  # the previous holder has just ended and removed this file
+
+
+def open_no_link(path: Path) -> int:
+    """Open a lock file, created if missing; returns its descriptor. Raises UserError for a link, which could lead to
+    any file."""
+    if path.is_symlink():
+        raise UserError(f"{path}: a link, where a lock should be; remove it")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)

@@ -69,8 +69,8 @@ def device(cfg: DictConfig) -> torch.device:
     Of several devices, the first one, or the first that `trainer.devices` lists. Raises UserError if there is none.
     """
     wanted = cfg.trainer.accelerator
-    there = [kind for kind, is_there in GPUS.items() if is_there()]
-    kinds = {"auto": [*there, "cpu"], "gpu": there, "cpu": ["cpu"], **{kind: [kind] for kind in there}}
+    available = [kind for kind, is_available in GPUS.items() if is_available()]
+    kinds = {"auto": [*available, "cpu"], "gpu": available, "cpu": ["cpu"], **{kind: [kind] for kind in available}}
     if not kinds.get(wanted):
         raise UserError(
             f"trainer.accelerator={wanted}: not available; one of {', '.join(kind for kind in kinds if kinds[kind])}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `bench gpu` on a GPU that is lent for minutes: an archive of RESULTS is written every ten seconds while it runs.
+# `bench gpu` on a GPU that is available for a few minutes: an archive of RESULTS is written every ten seconds while it runs.
 #
 #   scripts/measure_gpu.sh RESULTS [MINUTES, default 8] [more of bench's keys, such as data.root=FOLDER]
 #

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -16,7 +17,7 @@ from damages import REMOVED, VALUES, with_value
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
-from alexnet_pl.files import DAY, parse_record, read_record, replacing, to_json
+from alexnet_pl.files import CACHE, DAY, open_cache, parse_record, read_record, replacing, to_json
 from alexnet_pl.runs.fit_status import FitStatus
 from alexnet_pl.runs.provenance import ProvenanceRecord
 
@@ -185,3 +186,15 @@ def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path
     with replacing(tmp_path / "a.json") as temporary:
         temporary.write_text("")
     assert {path.name for path in tmp_path.iterdir()} == {name for name, _, stays in names if stays} | {"a.json"}
+
+
+def test_cache_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    assert open_cache() == tmp_path / "cache"
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    about = os.stat_result([0o40700, 1, 1, 2, 1000, 1000, 0, 0, 0, 0])  # a folder of user 1000
+    monkeypatch.setattr(Path, "stat", lambda *_: about)
+    for user, refused in ((1000, False), (1001, True), (0, False)):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        with pytest.raises(UserError, match=f"^{CACHE}: other users may") if refused else nullcontext():
+            open_cache()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.locks import run_lock
+from alexnet_pl.locks import exclusive_lock, run_lock
 
-HOLD = "import sys, time\nfrom pathlib import Path\nfrom alexnet_pl.locks import run_lock\n"
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom alexnet_pl.locks import exclusive_lock, run_lock\n"
 HOLD += "with run_lock(Path(sys.argv[1]), 'fit'):\n    print('held', flush=True)\n    time.sleep(60)\n"
 
 
@@ -57,4 +57,13 @@ def test_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / ".fit.lock").symlink_to(tmp_path / "precious")
     with pytest.raises(UserError, match=r"fit\.lock: a link"), run_lock(tmp_path, "fit"):
         pass
+    with pytest.raises(UserError, match=r"fit\.lock: a link"), exclusive_lock(tmp_path / ".fit.lock"):
+        pass
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_link_to_a_missing_file_does_not_create_it(tmp_path: Path) -> None:
+    (tmp_path / ".lock").symlink_to(tmp_path / "made")
+    with pytest.raises(UserError, match=r"\.lock: a link"), exclusive_lock(tmp_path / ".lock"):
+        pass
+    assert not (tmp_path / "made").exists()

@@ -59,12 +59,12 @@ class PartTimer:
         def inner(*args: Any, **kwargs: Any) -> Any:
             if self.is_timing:
                 return function(*args, **kwargs)
-            self.is_timing, began = True, time.perf_counter()
+            self.is_timing, start = True, time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
                 self.is_timing = False
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
         return inner
 
@@ -76,7 +76,7 @@ class FitTimer(L.Callback):
     """
 
     def __init__(self, shares: PartTimer | None) -> None:
-        self.shares, self.began, self.since, self.steps = shares, 0.0, 0, 0
+        self.shares, self.start, self.since, self.steps = shares, 0.0, 0, 0
         self.meter: EnergyMeter | None = None
         self.joules: dict[str, float] = {}
         self.paths: JsonObject = {}
@@ -91,20 +91,20 @@ class FitTimer(L.Callback):
             synchronize(pl_module.device)
             if self.shares is not None:
                 self.shares.seconds.clear()
-            self.began, self.since, self.meter = time.perf_counter(), trainer.global_step, EnergyMeter()
-        elif self.meter and time.perf_counter() - self.began > LONGEST:
+            self.start, self.since, self.meter = time.perf_counter(), trainer.global_step, EnergyMeter()
+        elif self.meter and time.perf_counter() - self.start > LONGEST:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         synchronize(pl_module.device)
         assert self.meter is not None
-        self.seconds, self.joules = time.perf_counter() - self.began, self.meter.joules()
+        self.seconds, self.joules = time.perf_counter() - self.start, self.meter.joules()
         self.steps = trainer.global_step - self.since
         self.paths = paths_taken(trainer, pl_module)
 
 
 def paths_taken(trainer: L.Trainer, module: L.LightningModule) -> JsonObject:
-    """Which optional paths a fit has taken, since each has a silent fallback."""
+    """Optional fast paths that a fit used; each falls back without a message."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(module, Classifier)
     graph = module.step_function if isinstance(module.step_function, CudaGraphStep) else None
@@ -162,8 +162,8 @@ class ProfilerTrace(L.Callback):
 
 
 def is_gpu_event(event: Any) -> bool:
-    """Whether an event is work of a GPU's multiprocessors: no copy from or to the host, which runs beside the kernels,
-    and no user annotation."""
+    """Whether an event is work of a GPU's multiprocessors: neither a copy from or to the host, which overlaps with
+    kernels, nor a user annotation."""
     on_gpu = event.device_type.name == "CUDA" and not getattr(event, "is_user_annotation", False)
     return on_gpu and not event.name.startswith(NO_WORK)
 
@@ -199,8 +199,8 @@ def measure_idle_share(cfg: DictConfig, root: Path, trace: Path | None) -> float
 
 
 def time_fit(cfg: DictConfig, root: Path) -> JsonObject:
-    """Time a fit on the store at `root`. On a GPU a short one is run before, in which kernels are compiled, also those
-    of the validation."""
+    """Time a fit on the store at `root`. On a GPU, a short fit is run first to compile all kernels, including those of
+    validation."""
     store, device = Store(root), runtime.device(cfg)
     shares = PartTimer() if device.type == "cpu" else None
     timer, fit_cfg = FitTimer(shares), fit_config(cfg, store)

@@ -60,7 +60,7 @@ def write_squares(folder: Path) -> None:
 
 IMAGES = 4096  # per measurement; photographs are repeated if there are fewer
 SIZE = 256
-DRAWN = 16  # photographs, where no source is given; drawing one takes a quarter of a second
+DRAWN = 16  # photographs drawn if no source is given, each in a quarter of a second
 
 
 def find_photographs(source: Path | None, folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """`bench gpu`: measurements that need a GPU, in slices that write one JSON file each.
 
-A finished slice is not measured again, and none starts near the end of `bench.minutes`: repeating the command uses a
-GPU that is available for a few minutes at a time. Slices that compute on the GPU have a process each. Learning curves
-are fits that take the second half of the time, and resume where the last call stopped them.
+A finished slice is not measured again, and none starts near the end of `bench.minutes`, so the command can be repeated
+on a GPU that is available for a few minutes at a time. Slices that compute on the GPU have a process each. Learning
+curves are fits that take the second half of the time, and resume where the last call stopped them.
 """
 
 import os
@@ -19,7 +19,7 @@ from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import CLASSES, PARTS, find_photographs, make_part, make_tree
 from alexnet_pl.bench.gpu_curves import curve_slices
-from alexnet_pl.bench.slices import MeasureSlice, apart, describe_failures, keep, measure_each, run_slices
+from alexnet_pl.bench.slices import MeasureSlice, describe_failures, in_own_process, keep, measure_each, run_slices
 from alexnet_pl.bench.timing import describe_error, describe_machine, time_streams
 from alexnet_pl.console import print_message, silence_library_logs
 from alexnet_pl.data.store.store import Store
@@ -33,7 +33,7 @@ VALIDATION = DATASETS["ILSVRC-2012 val"].images
 TESTS = Path(__file__).parents[2] / "tests/gpu"  # only in a git checkout
 
 TEST_SECONDS = 150  # limit of the tests on the GPU
-STACK_SECONDS = 60  # after which a test prints where it is
+STACK_SECONDS = 60  # after which a test prints its stack
 
 
 def measure_gpu(cfg: DictConfig, folder: Path) -> None:
@@ -54,19 +54,19 @@ def measure_gpu(cfg: DictConfig, folder: Path) -> None:
 
 def make_slices(cfg: DictConfig, stores: Path) -> dict[str, MeasureSlice]:
     """Name → slice, the most informative ones first. `stores`: folder for stores that several slices read."""
-    first, *others = ((f"steps-{size}", apart(partial(time_steps, size=size))) for size in suite.GPU_BATCHES)
+    first, *others = ((f"steps-{size}", in_own_process(partial(time_steps, size=size))) for size in suite.GPU_BATCHES)
     slices: dict[str, MeasureSlice] = {
         "environment": describe_environment,
-        "fit": apart(partial(measure_whole_fit, stores=stores, name="fit")),
-        "fit-graph": apart(partial(measure_whole_fit, stores=stores, name="fit-graph")),
-        "kernels": apart(profile_kernels),
-        "ten_views": apart(time_ten_views),
+        "fit": in_own_process(partial(measure_whole_fit, stores=stores, name="fit")),
+        "fit-graph": in_own_process(partial(measure_whole_fit, stores=stores, name="fit-graph")),
+        "kernels": in_own_process(profile_kernels),
+        "ten_views": in_own_process(time_ten_views),
         "tests": run_gpu_tests,
         **dict([first]),
-        "norms": apart(time_norms),
-        "stages": apart(partial(measure_step_stages, stores=stores)),
+        "norms": in_own_process(time_norms),
+        "stages": in_own_process(partial(measure_step_stages, stores=stores)),
         **dict(others),
-        "loaders": apart(partial(measure_loaders, stores=stores)),
+        "loaders": in_own_process(partial(measure_loaders, stores=stores)),
     }
     return slices | (curve_slices(cfg) if cfg.data.get("root") else {})
 
@@ -150,7 +150,7 @@ def measure_step_stages(cfg: DictConfig, folder: Path, stores: Path) -> JsonObje
 
 def measure_loaders(cfg: DictConfig, folder: Path, stores: Path) -> JsonObject:
     """Measure images per second from raw, JPEG and GPU-decoded stores and from third-party loaders. Worker processes of
-    the latter fail where little shared memory is allowed, as in a container."""
+    the latter fail if shared memory is limited, as in a container."""
     made = make_bench_stores(cfg, stores, PARTS)
     flows, missing = loaders.loader_candidates(made, runtime.cores(), cfg.augment.crop)
 
@@ -189,7 +189,7 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
 
 
 def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, name: str) -> JsonObject:
-    """Time a fit with GPU idle share and energy, projected to the 90 epochs of §6. `name`: of the slice.
+    """Time a fit with GPU idle share and energy, projected to the 90 epochs of §6. `name`: name of the slice.
 
     The store at `data.root` is cached on the GPU if it fits; without one, drawn images are streamed like ILSVRC-2012's.
     The times are kept before the fit is profiled, which may fail.

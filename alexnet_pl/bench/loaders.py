@@ -126,7 +126,7 @@ def read_once(root: Path, ahead: bool) -> float:
     split = Store(root).split("train")
     order = epoch_order(len(split), 0, 0)[:IMAGES]
     batches = (order[start : start + BATCH] for start in range(0, len(order), BATCH))
-    began, count = time.perf_counter(), 0
+    start, count = time.perf_counter(), 0
     for _, labels in stream_batches(split, batches, BATCH, torch.device("cpu"), ahead):
         count += len(labels)
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - start)

@@ -83,8 +83,8 @@ def prepare_store(folder: Path, encoding: StoreEncoding) -> int:
 
 
 def peak_memory(folder: Path) -> float | None:
-    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once. None where the
-    system does not tell, as macOS."""
+    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once. None on systems
+    that do not report it, such as macOS."""
     if not (PROC / "self/smaps_rollup").is_file():
         return None
     words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]

@@ -23,8 +23,8 @@ from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.files import JsonObject, write_json
 
 SLICE_SECONDS = 240  # limit for a slice in its own process
-LAST_START = 0.75  # minutes before the end, in which a slice can still measure something
-OF_ONE_CALL = ("error", "traceback", "seconds")  # keys that another call of the same slice does not keep
+LAST_START = 0.75  # minutes before the end; no slice starts later
+OF_ONE_CALL = ("error", "traceback", "seconds")  # keys that the next call of the same slice replaces
 
 MeasureSlice = Callable[[DictConfig, Path], JsonObject]
 """(config, output folder) → measurements as JSON. `bench.minutes` of the config is the time that is left."""
@@ -88,7 +88,7 @@ def read_slice(path: Path) -> JsonObject:
 
 
 def read_kept(path: Path) -> JsonObject:
-    """What earlier calls have measured of a slice that did not end."""
+    """Measurements that earlier calls made for an unfinished slice."""
     return {key: value for key, value in read_slice(path).items() if key not in OF_ONE_CALL}
 
 
@@ -123,12 +123,12 @@ def describe_failures(failed: dict[str, str]) -> dict[str, str]:
     return {"error": "; ".join(f"{name}: {reason}" for name, reason in failed.items())} if failed else {}
 
 
-def apart(measure: MeasureSlice) -> MeasureSlice:
+def in_own_process(measure: MeasureSlice) -> MeasureSlice:
     """The slice in a process of its own: a GPU error, a profiler or a hang stays there."""
-    return partial(measure_apart, measure)
+    return partial(measure_in_own_process, measure)
 
 
-def measure_apart(measure: MeasureSlice, cfg: DictConfig, folder: Path) -> JsonObject:
+def measure_in_own_process(measure: MeasureSlice, cfg: DictConfig, folder: Path) -> JsonObject:
     """Measure in a new process, which is killed with its children after `SLICE_SECONDS`, or when the time is over."""
     context, limit = get_context("spawn"), min(SLICE_SECONDS, 60 * cfg.bench.minutes)
     line, child_end = context.Pipe(duplex=False)
@@ -149,7 +149,7 @@ def measure_apart(measure: MeasureSlice, cfg: DictConfig, folder: Path) -> JsonO
 
 
 def serve_slice(line: Connection, limit: float, measure: MeasureSlice, cfg: DictConfig, folder: Path) -> None:
-    os.setsid()  # a group with the processes that the slice starts
+    os.setsid()  # a process group, so that processes started by the slice are killed too
     silence_library_logs()
     with stack_if_slow(limit):
         line.send(measure_or_describe(measure, cfg, folder))
@@ -159,5 +159,5 @@ def kill_group(process: BaseProcess) -> None:
     assert process.pid
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.kill()  # before it has made its group
+    process.kill()  # the process may not have made its group yet
     process.join()

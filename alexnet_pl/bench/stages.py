@@ -22,7 +22,7 @@ from alexnet_pl.runtime import precision, uncached_autocast
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
-WAITED_CYCLES = 20_000_000  # of a GPU, ten milliseconds
+WAITED_CYCLES = 20_000_000  # GPU cycles, ten milliseconds
 
 
 class StageTimer:
@@ -46,13 +46,13 @@ class StageTimer:
 def time_on(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds that `work` takes on `device`, and its result.
 
-    On a GPU these are the seconds of its kernels: it waits until the host has launched them, which takes longer for
-    most stages.
+    On a GPU only the kernels are timed: it first waits until the host has launched them, since launching most stages
+    takes longer than running them.
     """
     if device.type != "cuda":
-        began = time.perf_counter()
+        start = time.perf_counter()
         result = work()
-        return time.perf_counter() - began, result
+        return time.perf_counter() - start, result
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     torch.cuda._sleep(WAITED_CYCLES)
@@ -151,7 +151,7 @@ def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict
 def measure_bandwidth(device: torch.device) -> float:
     """Measure bytes per second, read plus written, of an addition in place, larger than the caches.
 
-    Not of a copy: a CPU reads what a copy overwrites too, so that the update was faster than its roofline.
+    Not of a copy: a CPU also reads the memory that a copy overwrites, so the update would be faster than its roofline.
     """
     source, target = (torch.ones(64 << 20, device=device) for _ in range(2))
     return 3 * 4 * source.numel() / fastest_run(lambda: target.add_(source), device)

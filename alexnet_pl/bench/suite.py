@@ -51,7 +51,7 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
         },
     }
     if not OmegaConf.is_missing(cfg.data, "root"):
-        Store(cfg.data.root)  # refused before the minutes of measuring
+        Store(cfg.data.root)  # raises a UserError now, rather than after minutes of measuring
     with tempfile.TemporaryDirectory() as name:
         stores = Path(name)
         progress("stores of the photographs")

@@ -45,37 +45,37 @@ def unavailable_reason(module: str, flow: BatchStream) -> str:
     return ""
 
 
-def stream_webdataset(place: LoaderInputs) -> Generator[int, None, None]:
+def stream_webdataset(inputs: LoaderInputs) -> Generator[int, None, None]:
     """Stream the JPEG shards of a store, which are in webdataset's format, with webdataset and Pillow."""
     import webdataset as wds  # type: ignore[import-not-found]
 
-    paths = [str(path) for path in sorted((place.folder / "jpeg").glob("train-*.tar"))]
+    paths = [str(path) for path in sorted((inputs.folder / "jpeg").glob("train-*.tar"))]
     shards = wds.WebDataset(paths, resampled=True, shardshuffle=False)  # type: ignore[attr-defined]
     samples = shards.shuffle(256).decode("rgb8").to_tuple("jpg", "cls").batched(BATCH)
-    loader = wds.WebLoader(samples, batch_size=None, num_workers=place.workers)  # type: ignore[attr-defined]
+    loader = wds.WebLoader(samples, batch_size=None, num_workers=inputs.workers)  # type: ignore[attr-defined]
     for _, labels in loader:
         yield len(labels)
 
 
-def stream_litdata_raw(place: LoaderInputs) -> Generator[int, None, None]:
-    images = (torch.from_numpy(image.copy()) for shard in raw_shards(place.split("raw")) for image in shard)
-    return stream_litdata(place, "litdata-raw", images)
+def stream_litdata_raw(inputs: LoaderInputs) -> Generator[int, None, None]:
+    images = (torch.from_numpy(image.copy()) for shard in raw_shards(inputs.split("raw")) for image in shard)
+    return stream_litdata(inputs, "litdata-raw", images)
 
 
-def stream_litdata_jpeg(place: LoaderInputs) -> Generator[int, None, None]:
+def stream_litdata_jpeg(inputs: LoaderInputs) -> Generator[int, None, None]:
     from PIL import Image
 
-    return stream_litdata(place, "litdata-jpeg", (Image.open(path) for path in square_files(place)))
+    return stream_litdata(inputs, "litdata-jpeg", (Image.open(path) for path in square_files(inputs)))
 
 
-def stream_litdata(place: LoaderInputs, name: str, items: Any) -> Generator[int, None, None]:
+def stream_litdata(inputs: LoaderInputs, name: str, items: Any) -> Generator[int, None, None]:
     from litdata import StreamingDataLoader, StreamingDataset  # type: ignore[import-not-found]
 
-    root = place.folder / name
+    root = inputs.folder / name
     if not root.exists():
         write_litdata(root, items)
     images = StreamingDataset(str(root), shuffle=True)
-    loader = StreamingDataLoader(images, batch_size=BATCH, num_workers=place.workers, persistent_workers=True)
+    loader = StreamingDataLoader(images, batch_size=BATCH, num_workers=inputs.workers, persistent_workers=True)
     while True:
         for batch in loader:
             yield len(batch)
@@ -91,15 +91,15 @@ def write_litdata(root: Path, items: Any) -> None:
     writer.merge(1)
 
 
-def stream_dali(place: LoaderInputs) -> Generator[int, None, None]:
+def stream_dali(inputs: LoaderInputs) -> Generator[int, None, None]:
     """Stream JPEG files with a DALI pipeline on the CPU."""
     from nvidia.dali import fn, pipeline_def, types  # type: ignore[import-not-found]
 
     cpu: Any = None
 
-    @pipeline_def(batch_size=BATCH, num_threads=place.workers, device_id=cpu, prefetch_queue_depth=2)
+    @pipeline_def(batch_size=BATCH, num_threads=inputs.workers, device_id=cpu, prefetch_queue_depth=2)
     def whole() -> Any:
-        data, labels = fn.readers.file(file_root=str(place.folder / "squares"), random_shuffle=True)
+        data, labels = fn.readers.file(file_root=str(inputs.folder / "squares"), random_shuffle=True)
         return fn.decoders.image(data, device="cpu", output_type=types.DALIImageType.RGB), labels
 
     pipeline = whole()
@@ -109,41 +109,41 @@ def stream_dali(place: LoaderInputs) -> Generator[int, None, None]:
         yield images.as_tensor().shape()[0]
 
 
-def stream_ffcv_raw(place: LoaderInputs) -> Generator[int, None, None]:
+def stream_ffcv_raw(inputs: LoaderInputs) -> Generator[int, None, None]:
     """Stream raw images with FFCV and the random crop of its ImageNet recipe."""
     from ffcv.fields.rgb_image import RandomResizedCropRGBImageDecoder  # type: ignore[import-not-found]
 
-    return stream_ffcv(place, "raw", RandomResizedCropRGBImageDecoder((224, 224)))
+    return stream_ffcv(inputs, "raw", RandomResizedCropRGBImageDecoder((224, 224)))
 
 
-def stream_ffcv_jpeg(place: LoaderInputs) -> Generator[int, None, None]:
+def stream_ffcv_jpeg(inputs: LoaderInputs) -> Generator[int, None, None]:
     from ffcv.fields.rgb_image import SimpleRGBImageDecoder  # type: ignore[import-not-found]
 
-    return stream_ffcv(place, "jpg", SimpleRGBImageDecoder())
+    return stream_ffcv(inputs, "jpg", SimpleRGBImageDecoder())
 
 
-def stream_ffcv(place: LoaderInputs, mode: str, decoder: Any) -> Generator[int, None, None]:
+def stream_ffcv(inputs: LoaderInputs, mode: str, decoder: Any) -> Generator[int, None, None]:
     from ffcv.fields import IntField, RGBImageField  # type: ignore[import-not-found]
     from ffcv.fields.basics import IntDecoder  # type: ignore[import-not-found]
     from ffcv.loader import Loader, OrderOption  # type: ignore[import-not-found]
     from ffcv.writer import DatasetWriter  # type: ignore[import-not-found]
     from torchvision.datasets import ImageFolder
 
-    path = place.folder / f"{mode}.beton"
+    path = inputs.folder / f"{mode}.beton"
     if not path.exists():
         fields = {"image": RGBImageField(write_mode=mode, jpeg_quality=95), "label": IntField()}
-        DatasetWriter(str(path), fields).from_indexed_dataset(ImageFolder(str(place.folder / "squares")))
+        DatasetWriter(str(path), fields).from_indexed_dataset(ImageFolder(str(inputs.folder / "squares")))
     pipelines = {"image": [decoder], "label": [IntDecoder()]}
     loader = Loader(
-        str(path), BATCH, num_workers=place.workers, order=OrderOption.RANDOM, os_cache=True, pipelines=pipelines
+        str(path), BATCH, num_workers=inputs.workers, order=OrderOption.RANDOM, os_cache=True, pipelines=pipelines
     )
     while True:
         for _, labels in loader:
             yield len(labels)
 
 
-def square_files(place: LoaderInputs) -> list[Path]:
-    return sorted((place.folder / "squares").rglob("*.jpg"))
+def square_files(inputs: LoaderInputs) -> list[Path]:
+    return sorted((inputs.folder / "squares").rglob("*.jpg"))
 
 
 def raw_shards(split: Split) -> list[np.ndarray]:

@@ -105,7 +105,7 @@ MakeCandidate = Callable[..., RunCandidate]
 """(name of a candidate, …) → function to time."""
 WARMUP_RUNS = 2  # untimed: compilation, first use of memory
 ANSWER_SECONDS = 900.0  # limit for the start with its warm-up, and for each run
-STOP_SECONDS = 10  # in which an idle candidate ends
+STOP_SECONDS = 10  # limit for an idle candidate to end
 
 
 class CandidateProcess:
@@ -177,8 +177,8 @@ def describe_error(error: Exception) -> str:
 
 @contextlib.contextmanager
 def stack_if_slow(limit: float) -> Iterator[None]:
-    """Print the stacks of all threads to stderr after half of `limit` seconds, after which this process is killed. Its
-    start-up counts too, so that nine tenths would come too late."""
+    """Print the stacks of all threads to stderr after half of `limit` seconds. The process is killed at `limit`, which
+    includes its start-up, so a later print would come too late."""
     faulthandler.dump_traceback_later(limit / 2, file=2)  # stderr
     try:
         yield

@@ -34,7 +34,7 @@ OURS, STOCK = "ours", "stock Lightning"
 
 
 class EmptyBatches:
-    """Loader of empty batches. They are not None, for which Lightning would run no step."""
+    """Loader of empty batches. They are not None, because Lightning skips a batch that is None."""
 
     def __len__(self) -> int:
         return STEPS
@@ -52,10 +52,10 @@ class StepClock(L.Callback):
     """Measures the seconds of an epoch, without the start and the end of the run."""
 
     def on_train_epoch_start(self, *_: object) -> None:
-        self.began = time.perf_counter()
+        self.start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, *_: object) -> None:
-        self.seconds = time.perf_counter() - self.began
+        self.seconds = time.perf_counter() - self.start
         assert trainer.global_step == STEPS
 
 

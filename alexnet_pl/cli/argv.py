@@ -71,7 +71,7 @@ def to_hydra(argv: list[str]) -> list[str]:
 
 
 def check_flags(command: Command, words: list[str]) -> None:
-    """Raise UserError for a flag that Hydra would refuse with its own usage, and for a word that is no flag."""
+    """Raise UserError for a flag that Hydra would refuse with its own usage, and for a word that is not a flag."""
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:

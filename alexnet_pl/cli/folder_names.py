@@ -30,7 +30,7 @@ def name_from_overrides(words: Iterable[str]) -> str:
 
 
 def normalize(word: str) -> str:
-    """Override without `+`, its value in the form that Hydra's sweeper gives to the values of jobs: 0.01 for 1e-2."""
+    """Override without `+`, with its value as Hydra's sweeper writes the values of jobs: 0.01 for 1e-2."""
     word = word.lstrip("+")
     try:
         override = OverridesParser.create().parse_override(word)
@@ -68,9 +68,9 @@ def digest(text: str) -> str:
 def job_folder(command: str, number: int, overrides: Sequence[str], fixed: Sequence[str]) -> str:
     """Folder of a sweep's job: its number and the overrides of swept keys, so without those of `fixed` keys.
 
-    For a command that resumes when repeated, the name that a single run has, whatever else the sweep contains, and the
-    swept keys that this name lacks: two jobs never share a folder. Overrides that another job's would look like, such
-    as data.root=/a/b and /a_b, are followed by their digest; `fixed` also lists these digests (`name_fixed_keys`).
+    A command that resumes when repeated gets the name of a single run, plus the swept keys that this name lacks, so
+    that two jobs never share a folder. Overrides of two jobs that would look alike, such as data.root=/a/b and /a_b,
+    are followed by their digest; `fixed` also lists these digests (`name_fixed_keys`).
     """
     words = [word.lstrip("+") for word in overrides]
     swept = [word for word in words if word.partition("=")[0] not in fixed]
@@ -84,10 +84,9 @@ OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)  # for h
 
 
 def name_fixed_keys(overrides: Sequence[str]) -> str:
-    """Hydra's override that keeps the keys with one value for all jobs of a sweep out of the names of their folders.
+    """Hydra override that leaves keys with the same value in all jobs of a sweep out of folder names.
 
-    Its list also tells `job_folder` the digests of overrides that look like another job's, since a job knows only its
-    own overrides.
+    Its list also has the digests of overrides that look like another job's, because a job knows only its own overrides.
     """
     parsed = OverridesParser.create().parse_overrides([word for word in overrides if not word.startswith("hydra")])
     fixed = [one.key_or_group for one in parsed if not one.is_sweep_override()]

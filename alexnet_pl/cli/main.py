@@ -100,7 +100,7 @@ def start(argv: list[str]) -> None:
     check_slurm(sys.argv)
     try:
         run()
-    finally:  # also if a job of a sweep has failed
+    finally:  # even if a job of a sweep has failed
         print_summary(finished)
 
 
@@ -140,8 +140,8 @@ def check_launcher(started_by: str, launcher: str) -> None:
 
 
 def prepare_job(folder: Path, job: Any) -> None:
-    """Make a job of a sweep repeatable: with its number instead of Hydra's interpolation, and for DDP ranks, which must
-    not start the sweep again. Raises UserError if a launcher's processes would run several jobs."""
+    """Make a job of a sweep repeatable: replace Hydra's interpolation by the job's number, and pin `sys.argv` for DDP
+    ranks, which must not start the sweep again. Raises UserError if a launcher's processes would run several jobs."""
     if launched := find_launched():
         check_launcher(launched.launcher, job.launcher._target_)
     if not job.output_subdir or not is_first_process():

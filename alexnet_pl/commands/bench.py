@@ -48,9 +48,9 @@ def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     measured = suite.measure_training(cfg, folder)
     print_training_report(measured)
     if cfg.bench.output:
-        from alexnet_pl.bench.chart import draw_bench_chart
+        from alexnet_pl.figures.bench_chart import save_bench_chart
 
-        draw_bench_chart(Path(cfg.bench.output).with_suffix(".png"), measured)
+        save_bench_chart(Path(cfg.bench.output).with_suffix(".png"), measured)
         print_message("a chart", Path(cfg.bench.output).with_suffix(".png"))
     if cfg.bench.profile:
         print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / end_to_end.TRACE)
@@ -66,12 +66,17 @@ def measure_on_gpu(cfg: DictConfig) -> None:
 
 
 def write_page(cfg: DictConfig) -> None:
-    """Write docs/benchmarks.md, below the working folder, from the files in `bench.output`, one section per file."""
-    from alexnet_pl.bench.report import write_benchmarks
+    """Write docs/benchmarks.md, below the working folder, from the files in `bench.output`, one section per file, and
+    redraw the chart beside each, so that it has the numbers of the file."""
+    from alexnet_pl.bench.report import read_measurements, write_benchmarks
+    from alexnet_pl.figures.bench_chart import save_bench_chart
 
     if not cfg.bench.output:
         raise UserError("bench.output is required: pass bench.output=FILE or [FILE,FILE], written by `bench`")
     PAGE.parent.mkdir(exist_ok=True)
     files = list_paths(cfg.bench.output)
+    for path in files:
+        if (measured := read_measurements(path))["suite"] == "train":
+            save_bench_chart(path.with_suffix(".png"), measured)
     write_benchmarks(files, PAGE)
     print_message(f"{len(files)} files of figures", PAGE)

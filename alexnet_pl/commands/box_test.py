@@ -1,7 +1,7 @@
 """`test` of box recipes (OverFeat §4.4, §5): localisation error, or average precision.
 
 Writes `results/<split>-<task>-<options>/` in the run folder: boxes.json with the errors; the boxes of all images as
-JSON, CSV and COCO JSON, in pixels of the original files; pictures of some images before and after merging. Of ILSVRC's
+JSON, CSV and COCO JSON, in pixels of the original files; pictures of some images before and after merging. For ILSVRC's
 test images, whose boxes are not public, it writes the boxes and submission.txt for the server.
 """
 
@@ -61,6 +61,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     check_same_classes(classes, store.classes)
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
+    store.check_shards(split.name)
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     if not split.box_counts().any() and not why_not_submittable(store, split, trained_with.task):
@@ -118,7 +119,7 @@ def results_name(options: DetectOptions, scales: Sequence[int]) -> str:
 def describe_test(
     cfg: DictConfig, store: Store, split: str, trained_with: BoxOptions, options: DetectOptions, finder: BoxFinder
 ) -> dict[str, Any]:
-    """Fields of `BoxDescription`, but for the number of tested images."""
+    """Fields of `BoxDescription` except the number of tested images."""
     path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
     metadata, dataset = read_checkpoint(path)["alexnet_pl"], predictions.describe_dataset(store, split)
     shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0

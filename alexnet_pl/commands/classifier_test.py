@@ -33,6 +33,7 @@ def run_test(
     cfg: DictConfig, trainer: L.Trainer, module: Classifier, data: ImageStore, results: Path
 ) -> TestDescription:
     """Test `module` and return the description of the test. Predictions are saved in `results`."""
+    data.store.check_shards(data.test_split_name)
     tested = describe_test(cfg, module, data)
     images, classes = tested.dataset.images, tested.dataset.classes
     saved = predictions.should_save_predictions(cfg.test.save_predictions, images, classes)

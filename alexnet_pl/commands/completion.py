@@ -62,7 +62,7 @@ def command_keys(command: Command) -> list[str]:
         return [run_options.option_key(one) for one in fields(getattr(run_options, command.options))]
     known = known_keys()
     sections = {key.rpartition(".")[0] for key in known}
-    read = (key for key in known - sections if key.partition(".")[0] in command.keys)
+    read = (key for key in known - sections if key in command.keys or key.partition(".")[0] in command.keys)
     return sorted({*read, "variant", "hydra.run.dir"})
 
 

@@ -56,7 +56,7 @@ def target_of(command: Command, cfg: DictConfig) -> str:
 
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders. Raises
-    UserError if `data.root` is given and is no store, whether the command opens it for these runs or not."""
+    UserError if `data.root` is given but is not a store, even if the command does not need it."""
     from alexnet_pl.commands import run_options
 
     silence_image_warnings()

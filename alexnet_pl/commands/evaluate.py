@@ -113,6 +113,7 @@ def earlier_error(results: Path) -> float | None:
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
+    data.store.check_shards("val")
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
         path, dataset = Path(cfg.ckpt_path), predictions.describe_dataset(data.store, "val")

@@ -69,8 +69,8 @@ def export(runs: list[Path], options: ExportOptions) -> None:
 
 
 def find_store(run: Path, root: str | None) -> Store | None:
-    """Store with the images of the run, at `root` or where the run found it; None if the latter is not there. Raises
-    UserError if `root` is given and holds other images."""
+    """Store with the images of the run, at `root` or where the run found it; None if the latter no longer exists.
+    Raises UserError if `root` is given and holds other images."""
     try:
         return TrainedRun(run, root).store
     except UserError:

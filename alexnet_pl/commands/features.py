@@ -26,6 +26,8 @@ from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.table import Table, escape_formula, print_tables
 
+Query = tuple[str, str, str]
+"""File or name of an image, id and name of its class; the class of a user's image is not known and empty."""
 SHOWN = 20  # queries printed to the console; the file holds all
 
 
@@ -35,6 +37,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
     splits = [chosen] if chosen else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # raises UserError before features of another split are extracted
+        data.store.check_shards(split)
     fabric = processes.launch(cfg, folder)
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
     extractor = gallery.make_extractor(cfg, fabric.device)
@@ -53,12 +56,14 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     """Find the nearest images of `predict.images`, or of every image of the test split if it is empty."""
     options = make_retrieval_options(cfg)
     index = ImageIndex(cfg, folder, options.split)
-    names, queries, labels = query_images(cfg, index) if cfg.predict.images else tested_images(cfg, index, folder)
-    own = np.arange(len(queries)) if labels is not None and names is index.features.names else None
-    neighbors = find_neighbors(options, index, queries, own)
+    names, vectors, labels = query_images(cfg, index) if cfg.predict.images else tested_images(cfg, index, folder)
+    own = np.arange(len(vectors)) if labels is not None and names is index.features.names else None
+    neighbors = find_neighbors(options, index, vectors, own)
+    query_labels = np.full(len(names), -1) if labels is None else labels
     metadata = {**asdict(options), "among": index.features.identity}
-    path = write_neighbors(folder / "retrieval", names, neighbors, index, metadata)
-    print_tables([neighbors_table(names, neighbors, index)])
+    queries = [(name, *class_of(index, label)) for name, label in zip(names, query_labels, strict=True)]
+    path = write_neighbors(folder / "retrieval", queries, neighbors, index, metadata)
+    print_tables([neighbors_table(queries, neighbors, index)])
     own_class = share_of_class(neighbors, index.features, labels) if labels is not None else None
     share_text = f", {100 * own_class:.2f} % of the neighbors of the query's class" if own_class is not None else ""
     print_message(
@@ -115,21 +120,22 @@ def share_of_class(neighbors: Neighbors, features: Features, labels: np.ndarray)
 
 
 def write_neighbors(
-    folder: Path, names: list[str], neighbors: Neighbors, index: ImageIndex, metadata: dict[str, object]
+    folder: Path, queries: Sequence[Query], neighbors: Neighbors, index: ImageIndex, metadata: dict[str, object]
 ) -> Path:
     """Write neighbors.csv, one line per neighbor, and retrieval.json: options, images, queries per second."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "neighbors.csv"
     with path.open("w", newline="", errors="backslashreplace") as file:
         writer = csv.writer(file)
-        writer.writerow(["query", "rank", "image", "class", "name", "distance"])
-        for name, numbers, distances in zip(names, neighbors.numbers, neighbors.distances, strict=True):
+        writer.writerow(["query", "rank", "image", "class", "name", "distance", "query_class", "query_name"])
+        for query, numbers, distances in zip(queries, neighbors.numbers, neighbors.distances, strict=True):
             for rank, (number, distance) in enumerate(zip(numbers, distances, strict=True), 1):
                 if number >= 0:
-                    cells = [name, rank, index.features.names[number], *class_of(index, number), f"{distance:.4f}"]
+                    image, of_image = index.features.names[number], class_of(index, index.features.labels[number])
+                    cells = [query[0], rank, image, *of_image, f"{distance:.4f}", *query[1:]]
                     writer.writerow(map(escape_formula, cells))
     speed = {
-        "queries": len(names),
+        "queries": len(queries),
         "queries_per_second": neighbors.queries_per_second,
         "threads": torch.get_num_threads(),
     }
@@ -137,20 +143,21 @@ def write_neighbors(
     return path
 
 
-def class_of(index: ImageIndex, number: int) -> Sequence[str]:
-    """(id, name) of the class of an image; empty if its label is not known."""
-    label = int(index.features.labels[number])
-    return index.classes[label] if label >= 0 else ("", "")
+def class_of(index: ImageIndex, label: int) -> tuple[str, str]:
+    """(id, name) of the class with a label; empty for -1, a label that is not known."""
+    identity, name = index.classes[label] if label >= 0 else ("", "")
+    return identity, name
 
 
-def neighbors_table(names: list[str], neighbors: Neighbors, index: ImageIndex) -> Table:
+def neighbors_table(queries: Sequence[Query], neighbors: Neighbors, index: ImageIndex) -> Table:
     rows = []
-    for name, numbers, distances in list(zip(names, neighbors.numbers, neighbors.distances, strict=True))[:SHOWN]:
+    for query, numbers, distances in list(zip(queries, neighbors.numbers, neighbors.distances, strict=True))[:SHOWN]:
         near = [
-            f"{class_of(index, number)[1]} {distance:.1f}".strip()
+            f"{class_of(index, index.features.labels[number])[1]} {distance:.1f}".strip()
             for number, distance in zip(numbers, distances, strict=True)
             if number >= 0
         ]
-        rows.append([Path(name).name, ", ".join(near)])
-    more = (f"… and {len(names) - SHOWN:,} more",) if len(names) > SHOWN else ()
+        name, _, of_query = query
+        rows.append([", ".join(filter(None, (Path(name).name, of_query))), ", ".join(near)])
+    more = (f"… and {len(queries) - SHOWN:,} more",) if len(queries) > SHOWN else ()
     return Table("Nearest images: class and distance", ["query", "nearest first"], rows, more)

@@ -59,9 +59,9 @@ def keep_apart(out: Path) -> Path:
 def find_runs(folders: Iterable[Path]) -> tuple[dict[Path, str], list[Path]]:
     """(runs drawn one by one, with their folder below `out`; runs of Figure 1) in or below `folders`.
 
-    The folder below `out` is the path of the run in the given folder, with more parts where two would be equal.
+    The folder below `out` is the run's path in the given folder, with more parts if two would be equal.
     """
-    lengths: dict[Path, int] = {}  # number of the last parts of a run's path in its name
+    lengths: dict[Path, int] = {}  # run → number of path parts in its name
     others: list[Path] = []
     for folder in folders:
         if not folder.is_dir():

@@ -26,7 +26,7 @@ from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_resume_settings, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
@@ -64,7 +64,7 @@ def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
 
 
 def check_staged_rates(cfg: DictConfig) -> None:
-    """Raise UserError for rates besides those of `schedule.name=staged`, which would have no effect."""
+    """Raise UserError for rates outside of `schedule.name=staged`, since they would have no effect."""
     transfer = options.make_transfer_options(cfg)
     typed = any(word.startswith("optim.lr=") for word in typed_overrides())
     if cfg.schedule.name == "staged" and (typed or transfer.rates):
@@ -96,7 +96,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     finished, last = fit_status.resume_point(folder, training, fingerprint)
     checkpoint = read_checkpoint(last) if last else None
     if checkpoint:
-        check_same_course(checkpoint, identity.resume_signature(cfg))
+        check_resume_settings(checkpoint, identity.resume_signature(cfg))
     if finished:
         adopt_started_config(folder)
         print_message("training already finished", folder)
@@ -117,7 +117,7 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """Pass this rank's starting point to the other ranks of a fit, since files may change before they look."""
+    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them."""
     start = {"ckpt_path": cfg.ckpt_path}
     if cfg.transfer.weights:
         start["transfer.weights"] = cfg.transfer.weights
@@ -157,7 +157,7 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def announce_compilation(module: Classifier, device: torch.device) -> None:
-    """Say why the first step of a new network takes long: up to a minute, without another sign of life."""
+    """Explain the first step of a new network, which takes up to a minute without other output."""
     has_norms = any(isinstance(layer, NormLayer) for layer in module.net.modules())
     if is_first_process() and has_norms and module.performance.uses_compile(device):
         progress("compiling response normalization; later fits find it in a cache")
@@ -168,7 +168,7 @@ def describe_validation(errors: Mapping[str, float], classes: int, batches: int 
     if "val/top1_error" not in errors:
         return "not validated"
     top5 = append_top5(classes, errors["val/top5_error"])
-    is_whole = batches is None or (isinstance(batches, float) and batches == 1)  # the number 1 is one batch
+    is_whole = batches is None or (isinstance(batches, float) and batches == 1)  # the integer 1 is one batch
     limited = "" if is_whole else f", limited by trainer.limit_val_batches={batches}"
     return f"val top-1 error {errors['val/top1_error']:.2f} %{top5}, center view{limited}"
 

@@ -74,8 +74,10 @@ def config_lines(command: Command) -> str:
     own = {name: text for file in OWN for name, text in sections((SHIPPED / file).read_text()).items()}
     lines: list[str] = []
     for key in command.keys:
-        first, *more = [text[key].splitlines() for text in shared if key in text] or [own[key].splitlines()]
-        lines += merge_mappings([*first, *(line for text in more for line in text[1:])])  # one heading for all files
+        section, _, name = key.partition(".")
+        first, *more = [text[section].splitlines() for text in shared if section in text] or [own[section].splitlines()]
+        merged = merge_mappings([*first, *(line for text in more for line in text[1:])])  # one heading for all files
+        lines += [merged[0], *(line for line in merged[1:] if line.startswith(f"  {name}:") or not name)]
     return textwrap.indent("\n".join(lines), "  ")
 
 

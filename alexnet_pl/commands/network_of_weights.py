@@ -46,7 +46,7 @@ def fill_in(cfg: DictConfig, folder: Path) -> None:
 
 
 def is_null(cfg: DictConfig, key: str) -> bool:
-    """Whether a key is null, and neither missing nor left out."""
+    """Whether a key is present and null; false if the config lacks it."""
     section, _, name = key.partition(".")
     return name in cfg.get(section, {}) and cfg[section][name] is None
 

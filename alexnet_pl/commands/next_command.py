@@ -40,7 +40,7 @@ def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) 
 
 
 def run_words(folder: Path) -> list[str]:
-    """A run folder: `folder`, or in a folder of runs the first one with a checkpoint; none if there is none."""
+    """A run folder: `folder`, or in a folder of runs the first one with a checkpoint; empty if there is none."""
     runs = [folder] if is_run(folder) or not folder.is_dir() else collect_runs([folder], LAST)
     return [shorten_path(run) for run in runs[:1]]
 
@@ -52,7 +52,7 @@ def is_offline() -> bool:
 
 
 def tested_words(cfg: DictConfig) -> list[str]:
-    """The classifier's run tested last of those that `report` read; none if there is none."""
+    """The classifier's run with the newest test among those that `report` read; empty if there is none."""
     from alexnet_pl.reporting.paper_tables import report_roots  # not at the top, since `--help` needs no tables
 
     runs = [run for run in collect_runs(report_roots(cfg), RESULT) if (run / LAST).is_file()]
@@ -61,13 +61,13 @@ def tested_words(cfg: DictConfig) -> list[str]:
 
 
 def recipe_words() -> list[str]:
-    """Argument of `-c`: a shipped recipe or the user's file; none if the config is neither."""
+    """Argument of `-c`: a shipped recipe or the user's file; empty if the config is neither."""
     job = HydraConfig.get()
     name = str(job.job.config_name)
-    (place,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]
+    (folder,) = [source.path for source in job.runtime.config_sources if source.provider == "main"]
     if name.startswith("_") or name == "config":
         return []
-    return [name if Path(place) == SHIPPED else shorten_path(Path(place) / f"{name}.yaml")]
+    return [name if Path(folder) == SHIPPED else shorten_path(Path(folder) / f"{name}.yaml")]
 
 
 def name_recipe(error: UserError, cfg: DictConfig) -> UserError:

@@ -55,7 +55,7 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
 
 
 def results_name(store: str) -> str:
-    """Name of a store in the folder of its results; marked if it is that of results on the run's own images."""
+    """Folder name of a store's results; with a prefix if it would equal that of one of the run's own splits."""
     return f"data_{store}" if store.removesuffix("_real") in ("train", "val", "test") else store
 
 

@@ -14,8 +14,8 @@ from alexnet_pl.experiment.trained_run import open_network, resizing_filter
 def predict(cfg: DictConfig, folder: Path) -> None:
     paths = find_images(cfg.predict.images)
     module = open_network(cfg)
-    how = resizing_filter(module.filter, cfg)
-    rows = predict_module.predict(module, paths, how, runtime.device(cfg))
+    filter_name = resizing_filter(module.filter, cfg)
+    rows = predict_module.predict(module, paths, filter_name, runtime.device(cfg))
     table, num_unread = write_predictions(rows, folder), len(paths) - len(rows)
     print_predictions(rows)
     print_message(f"{pluralize(len(rows), 'image')}{f', {num_unread} not read' if num_unread else ''}", table)

@@ -63,7 +63,7 @@ COMMANDS = {
             "verify the checksums of the store at data.root",
             target="prepare:verify",
             default_recipe="_base.yaml",
-            keys=("data", "prepare"),
+            keys=("data.root",),
             examples=("verify data.root=/fast/imagenette",),
             next="fit -c {recipe} {data}",
         ),
@@ -240,18 +240,29 @@ COMMANDS = {
         ),
         Command(
             "page",
-            "open a local web app that classifies images with a run's network",
+            "start a local web app that classifies images with a run's network, and print its address",
             takes="runs",
+            operands="RUN",
             options="PageOptions",
             examples=("page runs/imagenette/latest port=7860",),
         ),
     )
 }
 
+SYNONYMS = {
+    "train": "fit",
+    "eval": "test",
+    "evaluate": "test",
+    "infer": "predict",
+    "serve": "page",
+    "convert": "import",
+}
+"""Names of commands in other programs."""
+
 
 def find(name: str) -> Command:
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
+        near = [SYNONYMS[name]] if name in SYNONYMS else difflib.get_close_matches(name, COMMANDS, 1)
         meant = f"did you mean {near[0]}?" if near else "--help lists them"
         raise UserError(f"{name}: no such command; {meant}")
     return COMMANDS[name]

@@ -98,8 +98,8 @@ class PageOptions:
             raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
 
 
-def option_key(one: Field[Any]) -> str:
-    return one.metadata["key"] or one.name
+def option_key(option: Field[Any]) -> str:
+    return option.metadata["key"] or option.name
 
 
 def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tuple[list[Path], dict[str, str]]:
@@ -119,15 +119,15 @@ def split_words(command: str, words: Iterable[str], operands: str = "RUN") -> tu
     return folders, given
 
 
-def typed_options(given: object) -> list[str]:
+def typed_options(options: object) -> list[str]:
     """Options that differ from their defaults, as words of a command line."""
-    some = [one for one in fields(given) if getattr(given, one.name) != one.default]  # type: ignore[arg-type]
-    return [format_override(option_key(one), getattr(given, one.name)) for one in some]
+    changed = [option for option in fields(options) if getattr(options, option.name) != option.default]  # type: ignore[arg-type]
+    return [format_override(option_key(option), getattr(options, option.name)) for option in changed]
 
 
-def read_options(given: Mapping[str, str], made: type[Options]) -> Options:
+def read_options(given: Mapping[str, str], options: type[Options]) -> Options:
     from alexnet_pl.config.schema import check_keys, instantiate
 
-    names = {option_key(one): one.name for one in fields(made)}  # type: ignore[arg-type]
+    names = {option_key(option): option.name for option in fields(options)}  # type: ignore[arg-type]
     check_keys(given, names, "")
-    return instantiate(made, {names[key]: None if value == "null" else value for key, value in given.items()}, "")
+    return instantiate(options, {names[key]: None if value == "null" else value for key, value in given.items()}, "")

@@ -12,7 +12,7 @@ from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
-from alexnet_pl.runs.checkpoint import check_same_course, check_trained_here, print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_resume_settings, check_trained_here, print_start, read_checkpoint
 from alexnet_pl.runtime import set_tf32
 from alexnet_pl.training.strategies import peers
 
@@ -55,5 +55,5 @@ def check_checkpoint(cfg: DictConfig) -> None:
     ):
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     if cfg.command == "fit":
-        check_same_course(checkpoint, identity.resume_signature(cfg))
+        check_resume_settings(checkpoint, identity.resume_signature(cfg))
     print_start(Path(cfg.ckpt_path), checkpoint)

@@ -40,7 +40,7 @@ class BoxOptions:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least 1")
         if min(self.random_negatives, self.hard_negatives) < 0:
-            raise ValueError("random_negatives, hard_negatives: not below 0")
+            raise ValueError("random_negatives, hard_negatives: at least 0")
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class DetectOptions:
         if self.scales is not None:
             check_scales(self.scales)
         if self.classes < 1 or self.show < 0:
-            raise ValueError(f"classes={self.classes}, show={self.show}: at least 1, and not below 0")
+            raise ValueError(f"classes={self.classes}: at least 1; show={self.show}: at least 0")
         if not 0 <= self.least_score < 1:
             raise ValueError(f"least_score={self.least_score}: from 0 to 1")
         if not 0 < self.iou <= 1 or self.threshold < 0:
-            raise ValueError(f"iou={self.iou}, threshold={self.threshold}: above 0 and at most 1; not below 0")
+            raise ValueError(f"iou={self.iou}: above 0 and at most 1; threshold={self.threshold}: at least 0")
 
 
 def make_box_options(cfg: DictConfig) -> BoxOptions:

@@ -24,7 +24,7 @@ class CodeOptions:
 
     def __post_init__(self) -> None:
         if self.neighbors < 0:
-            raise ValueError(f"neighbors={self.neighbors}: a weight, not below 0")
+            raise ValueError(f"neighbors={self.neighbors}: a weight, at least 0")
         if self.queries is not None and self.queries < 1:
             raise ValueError(f"queries={self.queries}: at least 1, or null for all")
 

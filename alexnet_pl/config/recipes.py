@@ -71,15 +71,15 @@ def lower_parts(path: Path) -> tuple[str, ...]:
 
 
 def reason_not_found(path: Path) -> str:
-    """Why a recipe or run folder was not found, with what is near."""
+    """Reason why a recipe or run folder was not found, with the nearest match."""
     if (path / "store.json").is_file():
         return f"a prepared store, not a run folder; give a recipe or a run, and the store as data.root={path}"
     if path.is_dir():
         return f"not a run folder (no {RUN_CONFIG} in it){describe_runs_inside(path)}"
-    if path.is_symlink():
-        return f"a link to {path.resolve()}, which is not there; was the run moved? Give its new folder"
     if path.is_file():
         return "neither a run folder nor a recipe, whose name ends in .yaml"
+    if path.is_symlink():
+        return f"a link to {path.resolve()}, which does not exist; if the run was moved, give its new folder"
     if "runs" in path.parts:
         return "no such run folder"
     near = difflib.get_close_matches(path.stem, recipe_names(), 1)
@@ -273,7 +273,7 @@ def quote_override(word: str) -> str:
 
 
 def suggest_key(key: str, missing: str = "") -> str:
-    """Text "; did you mean …?" with the nearest key of the shipped recipes: a slip of a letter first, then the same key
+    """Text "; did you mean …?" with the nearest key of the shipped recipes: a misspelled key first, then the same key
     in another section. `missing`: the outermost part of the key that the recipe lacks."""
     keys, last = sorted(known_keys()), key.rpartition(".")[2]
     if key in keys and missing not in ("", key):

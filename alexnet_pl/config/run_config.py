@@ -22,19 +22,19 @@ from alexnet_pl.config.migration import check_recipe_keys, migrate
 from alexnet_pl.config.sections import SECTIONS, VALUES
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import CACHE, DEFAULT_CACHE, replacing
+from alexnet_pl.files import open_cache, replacing
 
 RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config
 MAX_BYTES = 2**20  # a composed config has about 5 kB
 MAX_ALIASES = 16  # maximum in a user's recipe; nested, each can double the size
 KEY = re.compile(r"\$\{[^${}:]*\}")  # interpolation of another key, without a nested one
-MOST_NESTED = 4  # maximum depth of nested interpolations; the recipes have one
+MAX_NESTED_KEYS = 4  # maximum depth of nested interpolations; the recipes have one
 OPENING = (
     yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken, yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
 )  # fmt: skip
 CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
-MOST_DEEP = 50  # maximum depth of a config, usually about five
+MAX_DEPTH = 50  # maximum depth of a config, usually about five
 WRITES = (("bench", "output"), ("report", "output"), ("prepare", "repair"))
 NESTED_KEY = re.compile(r"variant|\w+(\.\w+)+")  # overrides within a config set single keys, no sections
 NOT_NESTED = ("hydra", "prepare", "predict", "bench", "report")
@@ -49,8 +49,8 @@ def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
     check_links(folder)
     text = yaml.safe_dump(read_own_keys(folder / name), sort_keys=False, allow_unicode=True)
     copy = f"configs/{hashlib.sha256(text.encode()).hexdigest()[:16]}/config.yaml"
-    path = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / copy
     try:
+        path = open_cache() / copy
         make_private(path.parent.parent)
         make_private(path.parent)
         return write_copy(path, text)
@@ -108,7 +108,7 @@ def holds_keys_alone(text: str) -> bool:
     Resolvers are not allowed: ${oc.env:HOME} would copy the environment into a run's logs. A resolver's name may
     contain an interpolation, as in ${oc.${key}:HOME}.
     """
-    for _ in range(MOST_NESTED):
+    for _ in range(MAX_NESTED_KEYS):
         text = KEY.sub("", text)
     return "${" not in text
 
@@ -155,7 +155,7 @@ def load_yaml(path: Path, aliases: int = 0) -> Any:
     they can expand a small file without bound."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes, which no config is")
+            raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes, so it is not a config")
         text = path.read_text(encoding="utf-8")
         check_tokens(text, aliases)
         config = yaml.load(text, UniqueKeyLoader)
@@ -173,8 +173,8 @@ def check_tokens(text: str, aliases: int) -> None:
         depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
         if found > aliases:
             raise ValueError(f"more than {aliases} YAML aliases (*name)")
-        if depth > MOST_DEEP:
-            raise ValueError(f"more than {MOST_DEEP} levels of nesting")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} levels of nesting")
 
 
 def yaml_reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import make_dataclass
 from types import MappingProxyType
@@ -32,7 +33,7 @@ def describe_required(key: str) -> str:
 
 
 def instantiate(
-    made: Callable[..., Instance],
+    target: Callable[..., Instance],
     section: Mapping[str, Any] | DictConfig,
     where: str,
     given_keys: Mapping[str, str] = MappingProxyType({}),
@@ -44,7 +45,7 @@ def instantiate(
     arguments in `given` that other sections set, by name.
     """
     prefix = f"{where}." if where else ""
-    parameters = inspect.signature(made).parameters
+    parameters = inspect.signature(target).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
     fields = [(name, type_of_parameter(parameters[name])) for name in map(str, section)]
@@ -55,17 +56,27 @@ def instantiate(
     except MissingMandatoryValue as error:
         raise UserError(describe_required(f"{prefix}{error.full_key}")) from error
     except OmegaConfBaseException as error:
-        raise UserError(f"{prefix}{error.full_key}: {reason(error)}") from error
+        raise UserError(f"{prefix}{error.full_key}{describe_wrong_type(reason(error))}") from error
     assert isinstance(values, dict)
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in values:
             raise UserError(describe_required(prefix + name))
     check_finite(values, where)
     try:
-        return made(**{str(key): value for key, value in values.items()}, **given)
+        return target(**{str(key): value for key, value in values.items()}, **given)
     except ValueError as error:
         name, _, text = str(error).partition("=")
         raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
+
+
+EXPECTED = {"Float": "a number", "Integer": "a whole number", "bool": "true or false"}
+"""By the name of a type in OmegaConf's messages."""
+
+
+def describe_wrong_type(message: str) -> str:
+    """`=VALUE: expected …`, from OmegaConf's message on a value of another type."""
+    found = re.match(r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", message)
+    return f"={found[1]}: expected {EXPECTED[found[2]]}" if found and found[2] in EXPECTED else f": {message}"
 
 
 def check_finite(values: Any, where: str) -> None:

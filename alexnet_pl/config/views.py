@@ -80,7 +80,7 @@ class TestSection:
 
     def __post_init__(self) -> None:
         if self.data and self.labels:
-            raise ValueError("labels: of ILSVRC-2012's validation images, not of another store (test.data)")
+            raise ValueError("labels: only for ILSVRC-2012's validation images; leave out test.data")
         if self.save_predictions not in (True, False, "auto"):
             raise ValueError(f"save_predictions={self.save_predictions}: true, false or auto")
         self.make_dense()

@@ -81,6 +81,6 @@ def read_object_blacklist(path: str | None, split: WholeSplit, wnids: Sequence[s
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     lines = read_lines(path, 2, "an image number and a class's id")
     if unknown := [wnid for _, wnid in lines if wnid not in labels]:
-        raise UserError(f"detect.blacklist: {path}: {unknown[0]} is no class of this detector")
+        raise UserError(f"detect.blacklist: {path}: {unknown[0]} is not a class of this detector")
     indices = index_by_order(path, split, max((int(number) for number, _ in lines), default=0))
     return {(indices[int(number)], labels[wnid]) for number, wnid in lines if int(number) in indices}

@@ -36,7 +36,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
 
     Raises UserError if there are none.
     """
-    blacklisted = read_image_blacklist(options.blacklist, split)  # first: a mistake in the file must not cost a test
+    blacklisted = read_image_blacklist(options.blacklist, split)  # first: an error in the file must not waste a test
     constant = best_constant_box(relative_boxes(train))
     numbers, answers, guesses = [], [], []
     for number, guess, class_given in iterate_localised(finder, split):

@@ -34,7 +34,7 @@ def why_not_submittable(store: Store, split: WholeSplit, task: str) -> str:
     if not store.manifest.ilsvrc_ids:
         return "the store has no ids of a development kit"
     if other := next((name for name in names if not NAMES[task].match(name)), None):
-        return f"{other} is no test image of ILSVRC"
+        return f"{other} is not a test image of ILSVRC"
     if task == "detect" and store.manifest.missing:
         return "the copy lacks files, and images are numbered by their order"
     if task == "detect" and any(name > after for name, after in pairwise(names)):

@@ -53,7 +53,7 @@ class WindowCache:
             if (folder / FEATURES).stat().st_size != 2 * shape[0] * shape[1]:
                 raise ValueError(f"{FEATURES} does not hold {shape[0]:,} windows")
             self.features = np.memmap(folder / FEATURES, np.float16, "r", shape=shape)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, MemoryError) as error:
             raise UserError(f"{folder}: corrupt ({reason(error)}); remove it, and fit again") from error
 
     def __len__(self) -> int:

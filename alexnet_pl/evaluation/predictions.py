@@ -120,7 +120,7 @@ class PredictionFile:
                 footer = migrate_record(json.loads((file.metadata.metadata or {})[b"alexnet_pl"]))
                 self.test = parse_record(footer, TestDescription)
                 if not re.fullmatch(r"\w*", self.test.dataset.split):  # part of a path
-                    raise ValueError(f"dataset.split: {self.test.dataset.split!r} is no name")
+                    raise ValueError(f"dataset.split: {self.test.dataset.split!r} is not a name")
                 self.rows: int = file.metadata.num_rows
                 columns = set(file.schema_arrow.names)
                 self.has_probabilities = "probabilities" in columns
@@ -152,7 +152,7 @@ class PredictionFile:
                         from_list_column(batch.column("best")),
                         from_list_column(batch.column("probabilities")) if probabilities else None,
                     )
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
             raise UserError(f"{self.path}: corrupt ({reason(error)}); test again") from error
 
 

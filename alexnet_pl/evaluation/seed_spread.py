@@ -16,7 +16,7 @@ from alexnet_pl.evaluation.intervals import LEVEL, Difference, Estimate
 
 POOLED = "runs, pooled spread"
 MIN_DEGREES = 8  # two variants of five runs each
-P_UNEQUAL = 0.001  # a variant whose spread is less likely than this to be that of the others has its own
+P_UNEQUAL = 0.001  # p value below which a variant keeps its own spread instead of the pooled one
 
 
 class Spread(NamedTuple):
@@ -37,7 +37,7 @@ class Spread(NamedTuple):
 def pool_spreads(variants: Iterable[Sequence[float]]) -> Spread | None:
     """Common spread of variants, each given by the errors of its runs; None if there are too few runs to know it.
 
-    Variants with another spread than the rest are left out, the most unlike first.
+    Variants whose spread differs from the rest are left out, the most different first.
     """
     spreads = [own_spread(values) for values in variants if len(values) > 1]
     while len(spreads) > 1:
@@ -73,7 +73,7 @@ def equal_spread_p(one: Spread, other: Spread) -> float:
 
 
 def spread_of(values: Sequence[float], pooled: Spread) -> Spread:
-    """The pooled spread, or a variant's own where that is another."""
+    """The pooled spread, or a variant's own if that differs."""
     if len(values) > 1 and equal_spread_p(own := own_spread(values), pooled) < P_UNEQUAL:
         return own
     return pooled
@@ -88,8 +88,8 @@ def pooled_mean_ci(values: Sequence[float], pooled: Spread) -> Estimate:
 def pooled_difference(a: Sequence[float], b: Sequence[float], pooled: Spread) -> Difference:
     """`a` − `b` of networks trained independently of each other, one or more runs each.
 
-    `p` is of the hypothesis that the runs of `a` are further runs of `b`, so that it uses the spread of `b`: a variant
-    that fails in some runs also differs. The interval uses the spread of each.
+    `p` tests whether the runs of `a` could be further runs of `b`, so it uses the spread of `b`; a variant that fails
+    in some runs is then significant too. The interval uses the spread of each.
     """
     mean = fmean(a) - fmean(b)
     expected = spread_of(b, pooled)

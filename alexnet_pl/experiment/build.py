@@ -72,7 +72,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
 def make_data(cfg: DictConfig, kind: type[ImageStore] = ImageStore) -> ImageStore:
     performance = make_performance(cfg)
     options = LoaderOptions(performance.cache_on_gpu, performance.readahead, performance.jpeg_decoder)
-    given = {"seed": cfg.seed, "loader_options": options}
+    may_draw = cfg.command == "fit" or not cfg.ckpt_path  # other commands on a network are for images that exist
+    given = {"seed": cfg.seed, "loader_options": options, "may_draw": may_draw}
     test = make_test_section(cfg)
     return instantiate(kind, cfg.data, "data", tested_split=test.split, whole_images=test.dense is not None, **given)
 
@@ -151,10 +152,11 @@ def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
 def check_memory(net: Net) -> None:
     """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
     needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
         raise UserError(
-            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
+            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; "
+            f"this machine has {available / 1e9:,.0f}"
         )
 
 

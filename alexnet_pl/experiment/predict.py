@@ -76,12 +76,12 @@ class ImagePrediction(TypedDict):
 
 
 @torch.inference_mode()
-def predict(module: Classifier, paths: list[Path], how: str, device: torch.device) -> list[ImagePrediction]:
+def predict(module: Classifier, paths: list[Path], filter_name: str, device: torch.device) -> list[ImagePrediction]:
     """Classify images: the five most probable classes of each."""
     module.to(device)
     rows: list[ImagePrediction] = []
     resize = resize_shorter_side if module.dense else resize_center_crop
-    for read, images in read_batches(paths, partial(resize, size=module.augment.size, filter_name=how)):
+    for read, images in read_batches(paths, partial(resize, size=module.augment.size, filter_name=filter_name)):
         shown = [image.to(device) for image in images]
         scores = module.test_scores(shown if module.dense else torch.stack(shown)).exp()
         best = scores.topk(min(5, len(module.classes)))
@@ -115,7 +115,7 @@ def print_predictions(rows: list[ImagePrediction], most: int = 50) -> None:
     """Print the first `most` images as a table; the files hold all images."""
     shown = []
     for found in rows[:most]:
-        said = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
-        shown.append([Path(found["file"]).name, said[0], ", ".join(said[1:])])
+        labels = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
+        shown.append([Path(found["file"]).name, labels[0], ", ".join(labels[1:])])
     more = (f"… and {len(rows) - most:,} more",) if len(rows) > most else ()
     print_tables([Table("", ["image", "most probable", "then"], shown, more)])

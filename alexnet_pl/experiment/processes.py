@@ -52,12 +52,12 @@ def set_processes(options: dict[str, Any]) -> None:
     if not launched:
         return
     check_restarts()
-    for key, there, neutral in (("devices", launched.devices, (1, -1, "auto")), ("num_nodes", launched.nodes, (1,))):
+    for key, started, neutral in (("devices", launched.devices, (1, -1, "auto")), ("num_nodes", launched.nodes, (1,))):
         given = options.get(key)
         count = len(given) if isinstance(given, list) else given
-        if given is not None and given not in neutral and count != there:
-            raise UserError(f"trainer.{key}={given}: {launched.launcher} has started {there}; leave trainer.{key} out")
-        options[key] = given if isinstance(given, list) else there
+        if given is not None and given not in neutral and count != started:
+            raise UserError(f"trainer.{key}={given}: {launched.launcher} started {started}; leave trainer.{key} out")
+        options[key] = given if isinstance(given, list) else started
 
 
 def check_restarts() -> None:
@@ -121,7 +121,7 @@ def launch(cfg: DictConfig, run: Path) -> Fabric:
     if fabric.world_size > 1:
         watch = peers.join(run, continuing_command(cfg.command, options))
         watch.start()
-        watch.meet()
+        watch.exchange_ids()
     return fabric
 
 

@@ -93,9 +93,9 @@ class TrainedRun:
         data = build.make_data(self.cfg)
         if not is_remote(data.root) and not Path(data.root).exists():
             raise UserError(f"data.root: {data.root} does not exist; if the store was moved, pass data.root=FOLDER")
-        wanted, there = self.checkpoint_info["store"].get("fingerprint"), data.store.fingerprint
-        if wanted not in (None, there):
-            raise UserError(f"data.root: {data.root} holds other images ({there[:12]}) than the run's ({wanted[:12]})")
+        wanted, found = self.checkpoint_info["store"].get("fingerprint"), data.store.fingerprint
+        if wanted not in (None, found):
+            raise UserError(f"data.root: {data.root} holds other images ({found[:12]}) than the run's ({wanted[:12]})")
         return data
 
     @property

@@ -14,7 +14,7 @@ REFUSED: dict[str, str] = {
     "accumulate_grad_batches": f"{ONE_STEP}; set data.batch_size",
     "gradient_clip_val": ONE_STEP,
     "gradient_clip_algorithm": ONE_STEP,
-    "overfit_batches": "the loaders hand out each image once; use trainer.limit_train_batches",
+    "overfit_batches": "the loaders yield each image once; use trainer.limit_train_batches",
     "max_time": "it would cut an epoch short; SIGINT saves and stops in time, as by `timeout -s INT 5h python -m "
     "alexnet_pl …` (macOS: gtimeout); a run that has it needs trainer.max_time=null",
     "fast_dev_run": "it would leave out checkpoints and logs; use trainer.max_steps",
@@ -125,7 +125,8 @@ def check_count(name: str, value: Any, least: int) -> None:
 
 
 def check_machines(options: Mapping[str, Any]) -> None:
-    """Raise UserError for more CPU processes than cores, or nodes that nothing starts: others would wait forever."""
+    """Raise UserError for more CPU processes than cores, or for nodes that no launcher starts: others would wait
+    forever."""
     devices, nodes = options.get("devices"), options.get("num_nodes")
     if options.get("accelerator") == "cpu" and isinstance(devices, int) and devices > cores():
         raise UserError(f"trainer.devices={devices}: this machine has {cores()} CPU cores")

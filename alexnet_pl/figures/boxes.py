@@ -79,12 +79,12 @@ def save_box_picture(path: Path, image: Tensor, found: PredictedBoxes, names: Se
         return save(figure, path)
 
 
-def add_candidates(axes: Any, some: Candidates) -> None:
+def add_candidates(axes: Any, candidates: Candidates) -> None:
     """Draw the most confident boxes of windows, with opacity equal to their score."""
-    for number in np.argsort(-some.scores)[:BEFORE]:
-        left, top, right, bottom = some.boxes[number] - 0.5
-        color, sure = color_of(int(some.labels[number])), float(np.clip(some.scores[number], 0.1, 1))
-        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, ec=color, lw=0.9, alpha=sure))
+    for number in np.argsort(-candidates.scores)[:BEFORE]:
+        left, top, right, bottom = candidates.boxes[number] - 0.5
+        color, opacity = color_of(int(candidates.labels[number])), float(np.clip(candidates.scores[number], 0.1, 1))
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, ec=color, lw=0.9, alpha=opacity))
 
 
 def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[str]) -> Figure:
@@ -94,11 +94,11 @@ def merging_figure(finder: BoxFinder, images: Sequence[Tensor], names: Sequence[
         figure = Figure(figsize=(5.6, 2.5 * len(images)), layout="constrained")
         rows = figure.subplots(len(images), 2, squeeze=False)
         for (before, after), image in zip(rows, images, strict=True):
-            some = finder.candidates(image)
-            found = finder.combine(some)
-            best = min(BEFORE, len(some.labels))
-            panel(before, image, f"{len(some.labels):,} boxes, the {best} most confident drawn")
-            add_candidates(before, some)
+            candidates = finder.candidates(image)
+            found = finder.combine(candidates)
+            best = min(BEFORE, len(candidates.labels))
+            panel(before, image, f"{len(candidates.labels):,} boxes, the {best} most confident drawn")
+            add_candidates(before, candidates)
             drawn = min(AFTER, len(found.labels))
             panel(after, image, f"{len(found.labels):,} after {combined}, the best {drawn} drawn")
             add_found(after, found, names, AFTER)
@@ -116,8 +116,8 @@ def mistakes_figure(
 
     Only the most confident detections are classified, as many as there are true boxes that are not difficult.
     """
-    some = select_most_confident(found, int((~truths.difficult).sum()))
-    kinds, missed = classify_detections(some, truths)
+    detections = select_most_confident(found, int((~truths.difficult).sum()))
+    kinds, missed = classify_detections(detections, truths)
     with rc_context(LIGHT.settings):
         figure = Figure(figsize=(1.9 * EACH, 1.9 * (len(OUTCOMES) - 1)), layout="constrained")
         rows = figure.subplots(len(OUTCOMES) - 1, EACH, squeeze=False)
@@ -129,19 +129,24 @@ def mistakes_figure(
             if kind == MISSED:
                 add_missed(row, image_of, truths, missed, names)
             else:
-                add_mistakes(row, image_of, some, truths, np.flatnonzero(kinds == kind), names)
+                add_mistakes(row, image_of, detections, truths, np.flatnonzero(kinds == kind), names)
         return figure
 
 
 def add_mistakes(
-    row: Any, image_of: Callable[[int], Tensor], some: DetectedBoxes, truths: TrueBoxes, numbers: np.ndarray, names: Any
+    row: Any,
+    image_of: Callable[[int], Tensor],
+    detections: DetectedBoxes,
+    truths: TrueBoxes,
+    numbers: np.ndarray,
+    names: Any,
 ) -> None:
     for axes, number in zip(row, numbers, strict=False):
-        image, label = int(some.images[number]), int(some.labels[number])
+        image, label = int(detections.images[number]), int(detections.labels[number])
         axes.imshow(image_of(image).permute(1, 2, 0).numpy())
         for truth in np.flatnonzero(truths.images == image):
             add_box(axes, truths.boxes[truth], "#ffffff", names[int(truths.labels[truth])], 1.2, "--")
-        add_box(axes, some.boxes[number], color_of(label), f"{names[label]} {some.scores[number]:.2f}")
+        add_box(axes, detections.boxes[number], color_of(label), f"{names[label]} {detections.scores[number]:.2f}")
 
 
 def add_missed(

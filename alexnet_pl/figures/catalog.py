@@ -17,6 +17,7 @@ from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
 from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
 from alexnet_pl.figures.examples import SavedPrediction
+from alexnet_pl.figures.image_names import name_images
 from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
 from alexnet_pl.figures.style import Drawing, Theme, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
@@ -93,7 +94,8 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
     if the split is not available."""
     dataset, views = reader.test.dataset, reader.test.views
     predictions = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
-    source = f"of the {reader.rows:,} {dataset.split} images (test, {describe_views(views)})"
+    images = name_images(run) if dataset.name == run.cfg.data.name else dataset.name
+    source = f"of the {reader.rows:,} {dataset.split} images of {images} (test, {describe_views(views)})"
     try:
         if dataset.fingerprint != run.store.fingerprint:
             raise UserError("the test was on other images than those at data.root")
@@ -105,7 +107,8 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
 def new_predictions(run: TrainedRun) -> tuple[list[SavedPrediction], str, Split | None, str]:
     split = run.store.split(run.data.test_split_name)
     predictions = examples.predict_images(run, split, examples.spread_over_classes(split.labels, examples.NUM_IMAGES))
-    source = f"of the {len(split):,} {split.name} images (not tested yet; {describe_views(run.module.views)})"
+    images = f"{split.name} images of {name_images(run)}"
+    source = f"of the {len(split):,} {images} (not tested yet; {describe_views(run.module.views)})"
     return predictions, source, split, ""
 
 
@@ -124,7 +127,8 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     labels, neighbor_labels = split.labels[numbers], index.features.labels[neighbors]
     share = float((neighbor_labels == labels[:, None]).mean())
     caption = (
-        f"{len(numbers)} of the {len(split):,} {split.name} images, spread evenly over the classes, and the "
+        f"{len(numbers)} of the {len(split):,} {split.name} images of {name_images(run)}, spread evenly over the "
+        "classes, and the "
         f"{examples.NUM_NEIGHBORS} nearest of {len(index.features):,} training images by Euclidean distance of fc7; "
         f"{100 * share:.0f} % of these have the query's class, the names of the others are in italics."
     )
@@ -143,8 +147,8 @@ def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     last = [f"{name} {course.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in course.columns]
     summary = f"{rates}; last validation: {', '.join(last)}" if last else rates
     caption = (
-        "Loss and errors on training images (running, with augmentation and dropout) and on validation images (center "
-        f"view); {summary}."
+        f"Loss and errors on images of {name_images(run)}: training images, running, with augmentation and dropout, "
+        f"and validation images, center view; {summary}."
     )
     return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)
 
@@ -169,8 +173,8 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     windows = sum(one.scores[0].numel() for one in found[0].maps)
     score = "softmax output" if options.score == "softmax" else "logit"
     caption = (
-        f"{len(found)} of the {len(split):,} {split.name} images, spread evenly over the classes, at "
-        f"{len(options.scales)} scales, and the {score} of each image's prediction in every window of "
+        f"{len(found)} of the {len(split):,} {split.name} images of {name_images(run)}, spread evenly over the "
+        f"classes, at {len(options.scales)} scales, and the {score} of each image's prediction in every window of "
         f"{net.window.window} pixels; {windows} windows of the first image."
     )
 
@@ -200,7 +204,7 @@ def scale_sizes_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 def overfeat_network(run: TrainedRun) -> OverFeat:
     net = run.module.net
     if not isinstance(net, OverFeat):
-        raise UserError(f"model.name={run.cfg.model.get('name', 'alexnet')}: drawn of OverFeat's networks only")
+        raise UserError(f"model.name={run.cfg.model.get('name', 'alexnet')}: only drawn for OverFeat's networks")
     return net
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_pl.figures.markdown import picture_lines
+from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.files import JsonObject
 from alexnet_pl.retrieval.code_evaluation import (
@@ -18,7 +18,7 @@ from alexnet_pl.retrieval.code_evaluation import (
     FLOAT_PIXELS,
     NEAREST,
     UNTRAINED,
-    method_place,
+    method_sort_key,
     split_weight,
     trained_method,
 )
@@ -27,6 +27,8 @@ from alexnet_pl.retrieval.precision_recall import RANKS
 
 PCA, RANDOM = UNTRAINED
 ROWS = {NEAREST: f"the {RANKS[-1]} nearest by fc7", CLASS: "the query's class"}
+NARROW = 6.4  # inches: the smallest width, in which the legend has one column
+ALWAYS_RIGHT = " (upper row: always 100 %)"
 MARKED = RANKS[-1]  # rank with a dot on each curve
 STYLES = {  # method → index into the theme's series, line style
     FLOAT: (2, "-"),
@@ -47,8 +49,21 @@ Curves = dict[RowKey, JsonObject]
 
 def picture_codes(groups: Sequence[Sequence[CodesResult]]) -> list[str]:
     """Markdown of the picture of each group's curves; empty for a group of older tests, which have no curves."""
-    names = [picture_name(number) if collect_curves(tests) else "" for number, tests in enumerate(groups, 1)]
-    return ["\n".join(picture_lines(".", name, "Precision-recall curves")) if name else "" for name in names]
+    return [
+        "\n".join(picture_lines(".", picture_name(number), describe_curves(tests))) if collect_curves(tests) else ""
+        for number, tests in enumerate(groups, 1)
+    ]
+
+
+def describe_curves(tests: Sequence[CodesResult]) -> str:
+    """Words for readers who do not see the picture."""
+    sizes = sorted({bits for _, bits in collect_curves(tests) if bits})
+    return f"Precision-recall curves of codes of {', '.join(map(str, sizes))} bits; {describe_images(tests)}"
+
+
+def describe_images(tests: Sequence[CodesResult]) -> str:
+    dataset = tests[0].dataset
+    return f"{dataset.name}: {dataset.split} images as queries, {dataset.train_images:,} training images searched"
 
 
 def picture_name(number: int) -> str:
@@ -59,7 +74,8 @@ def save_code_curves(groups: Sequence[Sequence[CodesResult]], folder: Path) -> N
     """Draw the curves of each group as codes.png, codes-2.png, …"""
     for number, tests in enumerate(groups, 1):
         if curves := collect_curves(tests):
-            save_drawing(partial(draw_code_curves, curves), folder / picture_name(number))
+            drawing = partial(draw_code_curves, curves, images=describe_images(tests))
+            save_drawing(drawing, folder / picture_name(number))
 
 
 def collect_curves(tests: Sequence[CodesResult]) -> Curves:
@@ -67,11 +83,11 @@ def collect_curves(tests: Sequence[CodesResult]) -> Curves:
     return {key: row["curves"] for key, row in lowest.items() if row.get("curves")}
 
 
-def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
-    """Draw precision against recall, in percent, with a mark where `MARKED` images are retrieved."""
+def draw_code_curves(curves: Curves, theme: Theme, images: str = "") -> Figure:
+    """Draw precision against recall, in percent, with a mark where `MARKED` images are retrieved. `images`: title."""
     sizes = sorted({bits for _, bits in curves if bits})
     kinds = [kind for kind in ROWS if any(kind in one for one in curves.values())]
-    figure = Figure(figsize=(max(6.4, 1.2 + 2.3 * len(sizes)), 0.9 + 2.5 * len(kinds)), layout="constrained")
+    figure = Figure(figsize=(max(NARROW, 1.2 + 2.3 * len(sizes)), 0.9 + 2.5 * len(kinds)), layout="constrained")
     panels = figure.subplots(len(kinds), len(sizes), sharex=True, sharey="row", squeeze=False)
     for axes_of_kind, kind in zip(panels, kinds, strict=True):
         for axes, bits in zip(axes_of_kind, sizes, strict=True):
@@ -82,7 +98,8 @@ def draw_code_curves(curves: Curves, theme: Theme) -> Figure:
         axes.set_title(f"{bits} bits", fontsize=9)
     for axes in panels[-1]:
         axes.set_xlabel("recall, %")
-    add_legend(figure)
+    figure.suptitle(images, fontsize=10)
+    add_legend(figure, ALWAYS_RIGHT if {*kinds} == {*ROWS} else "")
     return figure
 
 
@@ -90,14 +107,17 @@ def select_curves(curves: Curves, kind: str, bits: int) -> dict[str, JsonObject]
     """Curves of one panel by method: of codes with `bits` bits, and of float vectors."""
     shown = {method: one[kind] for (method, size), one in curves.items() if size in (None, bits) and kind in one}
     if kind == NEAREST:
-        shown.pop(FLOAT, None)  # always right by definition
-    return {method: shown[method] for method in sorted(shown, key=method_place)}
+        shown.pop(FLOAT, None)  # see ALWAYS_RIGHT
+    return {method: shown[method] for method in sorted(shown, key=method_sort_key)}
 
 
-def add_legend(figure: Figure) -> None:
+def add_legend(figure: Figure, note: str) -> None:
+    """`note`: added to the name of the float vectors of fc7."""
     lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
-    names = sorted(lines.keys() - {UNLABELLED}, key=method_place)
-    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2)
+    names = sorted(lines.keys() - {UNLABELLED}, key=method_sort_key)
+    words = [name + note * (name == FLOAT) for name in names]
+    columns = 2 if figure.get_figwidth() > NARROW else 1
+    figure.legend([lines[name] for name in names], words, loc="outside lower center", ncols=columns)
 
 
 def draw_panel(axes: Axes, curves: dict[str, JsonObject], theme: Theme) -> None:

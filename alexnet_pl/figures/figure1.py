@@ -7,7 +7,7 @@ between two epochs crosses 25 %.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -17,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.config.identity import training_signature
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.intervals import Sample, mean_ci
+from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.paper.claim import FIGURE1_ERROR
 from alexnet_pl.paper.claims import BY_KEY
@@ -100,7 +102,7 @@ def other_settings(cfg: DictConfig) -> list[str]:
 
 
 def explain_left_out(folder: Path) -> str | None:
-    """Why a run of Figure 1's kind of network on CIFAR-10 is not in it; None for other runs."""
+    """Reason why a CIFAR-10 run with Figure 1's network is not in the figure; None for other runs."""
     try:
         cfg = read_config(folder)
         if (cfg.model.get("name"), cfg.data.name) == ("conv", "cifar10") and (keys := other_settings(cfg)):
@@ -147,23 +149,24 @@ def speed_ratios(relu: Group, tanh: Group) -> list[float]:
     return [slow / quick for slow, quick in pairs if slow and quick]
 
 
-def format_mean_and_deviation(values: list[float]) -> str:
-    """Mean ± standard deviation over seeds, or the value of a single seed."""
+def format_mean(values: list[float]) -> str:
+    """Mean with its 95 % interval over seeds, or the value of a single seed."""
     if not values:
         return "not yet measured"
-    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{mean(values):.2f}{deviation}, {pluralize(len(values), 'seed')}"
+    found = mean_ci(Sample(values))
+    interval = f" ({found.low:.2f} to {found.high:.2f})" if found.runs > 1 else ""
+    return f"{found.mean:.2f}{interval}, {pluralize(found.runs, 'seed')}"
 
 
 def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) -> str:
-    """Content of figure1.md. `folders`: those that the runs were found in."""
+    """Content of figure1.md. `picture`: name of its files; `folders`: those that the runs were found in."""
     best, source = choose_rates(runs), " and ".join(f"`{folder.name}`" for folder in folders)
     lines = [
         "# Figure 1: ReLU against tanh on CIFAR-10",
         "",
         f"Written by `python -m alexnet_pl figures` from the run folders in {source}.",
         "",
-        f"![Training error against epochs]({picture})",
+        *picture_lines(".", picture, describe_picture(best)),
         "",
         to_markdown([summary_table(best), seed_table(best)]),
         "## The search for the rates",
@@ -178,17 +181,27 @@ def figure1_page(runs: list[Figure1Run], picture: str, folders: Iterable[Path]) 
     return "\n".join(lines) + "\n"
 
 
+def describe_picture(best: dict[str, Group]) -> str:
+    """Words for readers who do not see the picture."""
+    shown = ", ".join(
+        f"{name} {pluralize(len(best[activation]), 'seed')}"
+        for activation, (name, _) in STYLES.items()
+        if activation in best
+    )
+    return f"Training error on CIFAR-10 against epochs, one curve per seed: {shown}; a line at {FIGURE1_ERROR:g} %"
+
+
 def summary_table(best: dict[str, Group]) -> Table:
     rows = []
     for activation, (name, _) in STYLES.items():
         group = best.get(activation, [])
-        ours = format_mean_and_deviation([run.epochs for run in group if run.epochs])
+        ours = format_mean([run.epochs for run in group if run.epochs])
         if missed := sum(not run.epochs for run in group):
-            ours += f"; {missed} of {pluralize(len(group), 'seed')} did not come to it"
+            ours += f"; {missed} of {pluralize(len(group), 'seed')} did not reach it"
         rows.append([f"epochs to {FIGURE1_ERROR:g} % training error, {name}", "", ours])
     ratios = speed_ratios(best.get("relu", []), best.get("tanh", []))
-    rows.append(["how many times faster ReLUs are", f"{CLAIM:g}", format_mean_and_deviation(ratios)])
-    note = "Mean ± standard deviation over seeds; the ratio is taken seed by seed."
+    rows.append(["how many times faster ReLUs are", f"{CLAIM:g}", format_mean(ratios)])
+    note = "Mean (95 % interval over seeds); the ratio is taken seed by seed."
     return Table("", ["", "paper", "ours"], rows, (note,), "lrr")
 
 
@@ -245,6 +258,7 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(FIGURE1_ERROR, color=theme.right, linewidth=0.8)
+    labels = []
     for activation, (name, style) in STYLES.items():
         runs = [run for run in groups.get(activation, []) if run.errors]
         for run in runs:
@@ -253,16 +267,15 @@ def draw_figure1(groups: dict[str, Group], theme: Theme) -> Figure:
             axes.plot(epochs, run.errors, style, color=theme.ink, linewidth=1, alpha=0.8, label=label)
         if epochs_to_line := [run.epochs for run in runs if run.epochs]:
             axes.plot(mean(epochs_to_line), FIGURE1_ERROR, "o", color=theme.right, markersize=5)
-            axes.annotate(
-                f"{mean(epochs_to_line):.1f} epochs",
-                (mean(epochs_to_line), FIGURE1_ERROR),
-                (4, 6),
-                textcoords="offset points",
-            )
+            at = mean(epochs_to_line), FIGURE1_ERROR
+            labels.append(axes.annotate(f"{at[0]:.1f} epochs", at, (4, 6), textcoords="offset points"))
     axes.set(xlabel="Epochs", ylabel="Training error rate, %", ylim=(0, 80), xlim=(0, None))
     axes.yaxis.set_ticks([0, 25, 50, 75])
     if axes.get_legend_handles_labels()[1]:
         axes.legend()
+    for label in labels:
+        if label.xy[0] > axes.get_xlim()[1] / 2:  # it would run past the end of the axis; below, no curve crosses it
+            label.set(position=(4, -6), horizontalalignment="right", verticalalignment="top")
     return figure
 
 
@@ -272,5 +285,5 @@ def write_figure1(folders: list[Path], out: Path) -> Path:
     best = choose_rates(runs)
     save_drawing(lambda theme: draw_figure1(best, theme), out / "figure1")
     path = out / "figure1.md"
-    path.write_text(figure1_page(runs, "figure1.png", folders))
+    path.write_text(figure1_page(runs, "figure1", folders))
     return path

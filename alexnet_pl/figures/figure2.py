@@ -21,6 +21,7 @@ SLANT = np.array([0.42, 0.30])  # direction of depth: up and to the right
 PIXEL, MAP, UNIT = 0.27, 0.085, 0.045  # drawing units per square root of pixels, maps and units
 GAP, INCH = 0.95, 0.68  # distance between layers; inches per drawing unit
 BAR, LINE = 0.22, 0.19  # thickness of a fully connected layer; height of a line of text
+HALO = 0.4  # points around a size in which it hides lines
 KERNELS, CROSSING = ["dotted boxes:", "kernels of the", "next layer"], ["lines of this color:", "from the other GPU"]
 
 Place = tuple[np.ndarray, str, str]
@@ -139,9 +140,11 @@ def write_sizes(axes: Axes, shape: tuple[int, ...], towers: int, solid: Solid, t
     if len(shape) == 3:
         below_left, above_left = solid.point(0, 0, 0) - (0.06, -0.02), solid.point(0, 1, 0) - (0.06, -0.02)
         right, above = solid.point(1, 0, 0.5) - (-0.06, 0.06), solid.point(0, 1, 0.7) - (0.04, 0)
-        sizes.append((shape[1], [(below_left, "right", "bottom"), (above_left, "right", "center")]))
-        sizes.append((shape[2], [(right, "left", "top"), (above, "right", "bottom")]))
-    background = {"facecolor": theme.page, "edgecolor": "none", "pad": 0.4}  # hides lines behind the text
+        under_left, under_right = solid.point(0, 0, 0) - (0.02, 0.06), solid.point(1, 0, 0) - (-0.02, 0.06)
+        left = (below_left, "right", "bottom"), (above_left, "right", "center"), (under_left, "right", "top")
+        sizes.append((shape[1], [*left]))
+        sizes.append((shape[2], [(right, "left", "top"), (above, "right", "bottom"), (under_right, "left", "top")]))
+    background = {"facecolor": theme.page, "edgecolor": "none", "pad": HALO}
     for size, places in sizes:
         label = axes.text(0, 0, str(size), fontsize=8, zorder=1000, bbox=background)
         for position, across, down in (*places, places[0]):
@@ -151,8 +154,8 @@ def write_sizes(axes: Axes, shape: tuple[int, ...], towers: int, solid: Solid, t
 
 
 def is_crossed(label: Text, axes: Axes) -> bool:
-    """Whether a line drawn so far passes through a text."""
-    box = label.get_window_extent()
+    """Whether a line drawn so far passes through a text or what hides lines behind it."""
+    box = label.get_window_extent().padded(2 * HALO)
     lines = (axes.transData.transform_path(line.get_path()) for line in axes.lines)
     return any(line.intersects_bbox(box, filled=False) for line in lines)
 
@@ -170,8 +173,8 @@ def write_names(axes: Axes, layers: list[Layer], columns: list[list[Solid]], y: 
                 middles[0], y - 0.08 - LINE * number, line, ha="center", va="top", fontsize=7, color=theme.series[1]
             )
         for number, solid in enumerate(columns[1], 1):
-            x, up = solid.point(0, 1, 0)
-            axes.text(x - 0.1, up + 0.1, f"GPU {number}", ha="right", va="bottom", weight="bold")
+            x, up = solid.point(0, 1, 1)  # above the box: lines from the image come to its left
+            axes.text(x, up + 0.06, f"GPU {number}", ha="left", va="bottom", weight="bold")
 
 
 def describe_layer(layer: Layer) -> list[str]:

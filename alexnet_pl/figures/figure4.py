@@ -9,12 +9,12 @@ from torch import Tensor
 
 from alexnet_pl.data.store.store import short_name
 from alexnet_pl.figures.examples import SavedPrediction
+from alexnet_pl.figures.labels import RIGHT, cut_to_width, format_probability
 from alexnet_pl.figures.style import Theme
 
 COLUMNS = 4
 CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches
-LETTERS, FEWER = 22, 18  # longest class name above bars, and below a neighbor
-MARK = "✓"  # the correct label, for readers who cannot tell its color
+LETTERS = 22  # longest class name above bars
 
 
 def draw_bars(
@@ -63,7 +63,8 @@ def draw_prediction(axes: Axes, prediction: SavedPrediction, classes: list[str],
         axes.text(
             0, line + 0.5, shorten_name(classes[label]), fontsize=8, va="bottom", weight="bold" if right else None
         )
-        value = f"{MARK} {probability:.2f}" if right else f"{probability:.2f}"
+        shown = format_probability(probability)
+        value = f"{RIGHT} {shown}" if right else shown
         axes.text(1, line + 0.5, value, fontsize=8, va="bottom", ha="right", weight="bold" if right else None)
         axes.barh(line + 0.7, 1, 0.24, color=theme.faint, alpha=0.5)
         axes.barh(line + 0.7, probability, 0.24, color=theme.right if right else theme.other)
@@ -102,10 +103,11 @@ def draw_neighbors(
                 else (queries[row], labels[row])
             )
             axes.imshow(image.permute(1, 2, 0).numpy())
-            name_shown = shorten_name(classes[label], FEWER) if label >= 0 else ""
+            name_shown = short_name(classes[label]) if label >= 0 else ""
             style = "italic" if column and label != labels[row] else "normal"
             weight = "normal" if column else "bold"
-            axes.text(0, -0.03, name_shown, transform=axes.transAxes, va="top", fontsize=7, style=style, weight=weight)
+            below = {"transform": axes.transAxes, "va": "top", "fontsize": 7, "style": style, "weight": weight}
+            cut_to_width(axes.text(0, -0.03, name_shown, **below), side)
     for x, name_shown in ((EDGE, "query"), (EDGE + side + 0.08 + gap, "the nearest training images by fc7")):
         figure.text(x / size[0], 1 - EDGE / size[1], name_shown, va="top", weight="bold")
     return figure

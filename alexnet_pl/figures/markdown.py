@@ -8,7 +8,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
-from alexnet_pl.paper.claim import DATASETS
+from alexnet_pl.figures.image_names import relation_to_paper
+from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, PROVENANCE, RESULT
@@ -49,11 +50,11 @@ def run_facts(run: TrainedRun) -> list[str]:
     lines, fit, result = [], fit_status.read_fit_status(run.folder), run.folder / RESULT
     if fit:
         store = fit.store
-        proxy = "" if store.name in {images.name for images in DATASETS.values()} else ", a proxy for the paper's"
         cost = describe_cost(fit.seconds, fit.joules)
         done = f"{pluralize(fit.steps or 0, 'step')}, {pluralize(fit.epochs or 0, 'epoch')}, {cost}"
         ended = done if fit.finished else describe_unfinished(run)
-        lines += [f"- trained on {store.images:,} images of {store.classes} classes{proxy}: {ended}"]
+        images = f"{store.images:,} images of {store.classes} classes{relation_to_paper(run, store.name)}"
+        lines += [f"- trained on {images}: {ended}"]
     imported = read_import(run.checkpoint_info) if (run.folder / LAST).is_file() else None
     if imported:
         lines += [f"- weights imported from {imported.file}, format {imported.format}"]
@@ -78,12 +79,3 @@ def describe_unfinished(run: TrainedRun) -> str:
         return f"unfinished, step {read_checkpoint(run.checkpoint)['global_step']:,}"
     except UserError:
         return "no checkpoint yet"
-
-
-def picture_lines(folder: str, name: str, title: str) -> list[str]:
-    return [
-        "<picture>",
-        f'<source media="(prefers-color-scheme: dark)" srcset="{folder}/{name}-dark.png">',
-        f'<img alt="{escape(title)}" src="{folder}/{name}.png">',
-        "</picture>",
-    ]

@@ -70,9 +70,9 @@ def save_drawing(drawing: Drawing, path: Path) -> list[Path]:
     for theme in THEMES:
         with rc_context(theme.settings):
             figure = drawing(theme)
-            for kind, facts in (("png", {}), ("svg", {"Date": None})):
+            for kind, metadata in (("png", {}), ("svg", {"Date": None})):
                 written.append(path.with_name(f"{path.name}{theme.suffix}.{kind}"))
-                figure.savefig(written[-1], metadata=facts)
+                figure.savefig(written[-1], metadata=metadata)
     return written
 
 

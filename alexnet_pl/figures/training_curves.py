@@ -135,9 +135,11 @@ def draw_training_curves(curves: TrainingCurves, theme: Theme) -> Figure:
 
 
 def mark_drops(axes: Axes, curves: TrainingCurves, theme: Theme) -> None:
-    """Draw a line at each drop, with its label above the panel."""
-    for drop in curves.drops:
+    """Draw a line at each drop, with its label above the panel; the first one says what drops, left of its line, where
+    no other label is."""
+    above = axes.get_xaxis_transform()
+    for number, drop in enumerate(curves.drops):
         x = float(curves.epochs(np.array([drop.step]))[0])
         axes.axvline(x, color=theme.ink, linewidth=0.8, linestyle=(0, (4, 3)))
-        above = axes.get_xaxis_transform()
-        axes.text(x, 1.01, drop.label, transform=above, ha="center", va="bottom", fontsize=8)
+        side, words = ("center", drop.label) if number else ("right", f"learning rate {drop.label}")
+        axes.text(x, 1.01, words, transform=above, ha=side, va="bottom", fontsize=8)

@@ -59,7 +59,7 @@ def model_card(
 ) -> str:
     """Return the card as Markdown, with the YAML header of the Hugging Face hub.
 
-    `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not there;
+    `source`: argument of `load` in the card's example; `store`: of the run's images, None if it is not available;
     `formats`: those of the files beside the card, with the views that each graph averages.
     """
     name = escape_text(info.store.name or "unknown images")
@@ -208,7 +208,8 @@ STORE_NOTE = """The options of `prepare` are those that the store records, excep
 
 """
 
-RECIPE_NOTE = """The line of `prepare` shows the settings of the recipe and the fit. The store was not there to read the
-options that it was made with, such as `prepare.val_share`, `prepare.filter`, `prepare.encoding` or `prepare.synsets`.
+RECIPE_NOTE = """The line of `prepare` shows the settings of the recipe and the fit. The store was not available, so
+options that it was made with may be missing, such as `prepare.val_share`, `prepare.filter`, `prepare.encoding` or
+`prepare.synsets`.
 
 """

@@ -97,6 +97,10 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
         read_import(metadata),
         lineage_with_own(checkpoint, content),
     )
+    try:
+        check_info(info)
+    except ValueError as error:
+        raise UserError(f"{checkpoint}: {error}; no network of this package") from error
     return Weights(info, {name: t for name, t in content["state_dict"].items() if name.startswith(PREFIXES)})
 
 

@@ -34,7 +34,7 @@ class LocalResponseNorm(NormLayer):
 
     C is the number of maps of one tower: in the authors' program no sum crosses from one GPU to the other.
     `alpha_over_n` divides α by n, as the program (layer.py:1183), `F.local_response_norm` and Caffe do; the printed
-    formula does not. `nn.CrossMapLRN2d` is no reference: it does not subtract the square of the first map. Raises
+    formula does not. `nn.CrossMapLRN2d` is not a reference: it does not subtract the square of the first map. Raises
     ValueError for an even `n`.
     """
 

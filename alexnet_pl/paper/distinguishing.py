@@ -12,8 +12,8 @@ EPOCHS = "trainer.max_epochs"
 
 
 def distinguish_groups(groups: Sequence[Sequence[TestRun]]) -> list[str]:
-    """For each group, the fewest properties that tell it from the other groups on a data set of the same name, such as
-    "60 epochs"; "" if there is no other."""
+    """For each group, the fewest properties that distinguish it from other groups on a data set of the same name, such
+    as "60 epochs"; "" if there is no other group."""
     described = [describe_group(tests) for tests in groups]
     names = [tests[0].result.dataset.name for tests in groups]
     same = [[other for other, of in zip(described, names, strict=True) if of == name] for name in names]
@@ -35,7 +35,7 @@ def fewest_properties(own: dict[str, str], others: Sequence[dict[str, str]]) -> 
 
 
 def preference(name: str) -> int:
-    """Rank of a property among those that distinguish equally well: a reader knows epochs, and no fingerprint."""
+    """Rank of a property among those that distinguish equally well: readers know epochs better than fingerprints."""
     return 2 if name == EPOCHS else int(name not in ("store", "networks"))
 
 

@@ -100,7 +100,7 @@ def describe_networks(result: TestResult) -> str:
     rows = [(claim, recipe_networks(*recipe)) for claim in claims for recipe in claim.recipes]
     rows = [(claim, networks) for claim, networks in rows if len(networks) == len(result.networks)]
     if not rows:
-        return f"an average of {len(result.networks)} networks, which no row is about"
+        return f"an average of {len(result.networks)} networks; no row has that number"
     if result.weights_tuned_on is not None:
         return f"weights of the average tuned on the {result.weights_tuned_on} images; the paper's are equal"
     if not are_independent(result.networks):

@@ -6,6 +6,7 @@ rows: parts of the network, augmentation, views, pre-training, number of network
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between
 # settings of the optimizer in which the text differs from the program, or the program's networks from each other
 VARIED_OPTIM_KEYS = ("bias_lr_scale", "decay_biases", "layer_decay")
 ORDER_KEY = "shuffle"  # of section data: our order of images differs from the program's
+ROUNDING = 0.001  # percent; one of 50,000 images is twice as much
 Variant = tuple[str, frozenset[tuple[str, int]], str]
 """Views, number of networks with each `variant_key`, and the images on which an ensemble's weights were tuned."""
 
@@ -46,8 +48,9 @@ class TestRun:
         return self.path.parents[2]
 
     def check(self) -> None:
-        """Raise UserError, naming the file, if the log, a count or a network's settings are corrupt."""
+        """Raise UserError, naming the file, if the log, a count, an error or a network's settings are corrupt."""
         self.metric_value("epochs_to_25")
+        self.check_errors()
         if not self.result.images or not self.result.dataset.classes:
             raise UserError(f"{self.path}: corrupt (no images, or no classes); test the run again")
         for training in (network.training for network in self.networks if network.training):
@@ -57,6 +60,20 @@ class TestRun:
             for section, key, kind in (("augment", "crop", int), ("trainer", "max_epochs", int | None)):
                 if not isinstance(training[section].get(key), kind):
                     raise UserError(f"{self.path}: corrupt (training.{section}.{key}); test the run again")
+
+    def check_errors(self) -> None:
+        """Raise UserError if an error differs from that of the saved predictions. An image whose scores are not finite
+        counts as wrong in the result alone."""
+        for metric in ERRORS:
+            wrong, said = self.misclassified(metric), getattr(self.result, metric)
+            if wrong is None or not len(wrong) or math.isnan(said):
+                continue
+            saved, nonfinite = 100 * wrong.mean(), 100 * (self.result.nonfinite or 0) / len(wrong)
+            if not saved - ROUNDING <= said <= saved + nonfinite + ROUNDING:
+                raise UserError(
+                    f"{self.path}: {metric} is {said:.3f} %, but {saved:.3f} % by {PROBABILITIES} beside it; test the "
+                    "run again"
+                )
 
     @cached_property
     def claim(self) -> str | None:
@@ -105,7 +122,7 @@ class TestRun:
             return None
         try:
             reader = PredictionFile(path)
-            if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256:
+            if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256 or not reader.rows:
                 return None
             blocks = list(reader.blocks(probabilities=False))
         except UserError as error:
@@ -176,7 +193,7 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
     tests: dict[tuple[str, ...], TestRun] = {}
     for root in roots:
         if not root.is_dir():
-            state = "is no folder" if root.exists() else "does not exist"
+            state = "is not a folder" if root.exists() else "does not exist"
             raise UserError(f"report.runs: {root} {state}; give a folder that holds run folders")
         for test in read_each(sorted(root.glob("**/results/*/result.json")), read):
             result = test.result

@@ -57,8 +57,9 @@ def follows_paper(test: BoxResult) -> bool:
 def paired_differences(
     tests: Sequence[BoxTestRun], reference: Sequence[BoxTestRun], metrics: Sequence[str]
 ) -> list[Difference]:
-    """Differences of each metric over the shared seeds; [] for fewer than two."""
-    of_seed = {test.result.seed: test.result for test in reference}
+    """Differences of each metric over the shared seeds; [] for fewer than two. Two seeds that are not known are not
+    shared."""
+    of_seed = {test.result.seed: test.result for test in reference if test.result.seed is not None}
     pairs = [(test.result, of_seed[test.result.seed]) for test in tests if test.result.seed in of_seed]
     if len(pairs) < 2:
         return []

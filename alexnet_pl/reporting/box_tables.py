@@ -165,7 +165,7 @@ def results_and_differences(tests: Sequence[BoxTestRun]) -> list[Table]:
 
 
 def group_by_label(tests: Sequence[BoxTestRun], label: Callable[[BoxResult], str]) -> dict[str, list[BoxTestRun]]:
-    """Tests with equal settings, one per seed, by `label` and the settings that it does not tell."""
+    """Tests with equal settings, one per seed, by `label` and the settings that it does not name."""
     settings = [unlabeled_settings(test.result) for test in tests]
     usual = {key: most_common([each.get(key, "") for each in settings]) for each in settings for key in each}
     groups: dict[str, list[BoxTestRun]] = {}

@@ -10,7 +10,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject, list_paths
-from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_place
+from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_sort_key
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, optimizer_settings, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -42,7 +42,7 @@ def read_known_methods(path: Path) -> CodesResult:
     test = read_codes_result(path)
     for row in test.rows:
         try:
-            method_place(row["method"])
+            method_sort_key(row["method"])
         except ValueError as error:
             raise UserError(f"{path}: method {row['method']!r} is unknown to this version; test again") from error
     if test.training is None and (status := read_fit_status(path.parents[2])):
@@ -69,7 +69,7 @@ def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
 
 def code_table(tests: list[CodesResult]) -> Table:
     by_key = rows_by_method(tests)
-    keys = sorted(by_key, key=lambda key: (key[1] or 0, method_place(key[0])))
+    keys = sorted(by_key, key=lambda key: (key[1] or 0, method_sort_key(key[0])))
     rows = [code_row(key, list(by_key[key].values())) for key in keys]
     return Table(f"Short codes (§7.1), no row of the paper: {describe_code(tests[0])}", HEADER, rows, code_notes(tests))
 

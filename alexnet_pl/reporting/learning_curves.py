@@ -15,6 +15,8 @@ from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, valid
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.table import Table, escape_html, escape_marks, format_code, to_markdown
 
+LEVEL = 4  # of the headings above tables, in a section of a notebook or page
+
 
 class NamedRun(NamedTuple):
     """Run folder and its name in the tables."""
@@ -28,7 +30,7 @@ def name_runs(given: list[Path]) -> list[NamedRun]:
 
     Raises UserError for a given folder that is neither a run folder nor holds one, and if no run has a validation.
     """
-    lengths: dict[Path, int] = {}  # number of the last parts of a run's path in its name
+    lengths: dict[Path, int] = {}  # run → number of path parts in its name
     for folder in given:
         below = [] if (folder / METRICS).is_file() else collect_runs([folder], METRICS)
         for run in below or [check_run(folder)]:
@@ -55,8 +57,8 @@ def check_run(folder: Path) -> Path:
 
 
 def find_problem(run: Path) -> str | None:
-    """Why a run has no place in the tables: a file is missing or corrupt, or no validation of a classifier is logged,
-    as in fits of codes and boxes. None if it has one."""
+    """Reason why a run is not in the tables: a file is missing or corrupt, or no validation of a classifier is logged,
+    as in fits of codes and boxes. None if there is no reason."""
     try:
         check_run(run)
     except UserError as error:
@@ -78,21 +80,19 @@ def learning_curves(folders: str | Path | Iterable[str | Path]) -> str:
 
     `folders`: one or several run folders, or folders of them. Raises UserError, naming the folder, if no run is there.
     """
-    return to_markdown([curve_table(name_runs(list_paths(folders)))])
+    return to_markdown([curve_table(name_runs(list_paths(folders)))], LEVEL)
 
 
 def curve_table(runs: list[NamedRun]) -> Table:
     """Validation errors in percent (center view), top-1 and top-5 of each run."""
     logs = [validations(run.folder) for run in runs]
     columns = [(run, rows, name) for run, rows in zip(runs, logs, strict=True) for name in shown_errors(run.folder)]
-    heads = [
-        f"{escape_marks(run.name)} top-1 error %" if name == "top1" else "top-5 error %" for run, _, name in columns
-    ]
+    heads = [f"{escape_marks(run.name)} top-{name[-1]} error %" for run, _, name in columns]
     rows = [
         [str(step), *(format_error(rows[step], name) if step in rows else "" for _, rows, name in columns)]
         for step in sorted(set().union(*logs))
     ]
-    return Table("", ["step", *heads], rows, align="r" * (len(heads) + 1))
+    return Table("Validation, center view", ["step", *heads], rows, align="r" * (len(heads) + 1))
 
 
 def shown_errors(run: Path) -> tuple[str, ...]:
@@ -133,5 +133,5 @@ def curves_page(folders: list[Path]) -> str:
     tables = [curve_table(runs)]
     if tested := [run for run in runs if (run.folder / RESULT).is_file()]:
         header = ["run", "images of", "images", "views", "top-1 error % (95 %)", "top-5 error %"]
-        tables.append(Table("", header, list(map(result_row, tested)), align="llrllr"))
-    return "\n".join([*(escape_html(describe_run(run)) for run in runs), "", to_markdown(tables)])
+        tables.append(Table("Tests", header, list(map(result_row, tested)), align="llrllr"))
+    return "\n".join([*(escape_html(describe_run(run)) for run in runs), "", to_markdown(tables, LEVEL)])

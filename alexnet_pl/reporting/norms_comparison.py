@@ -4,14 +4,14 @@
 of configs/cifar10_13pct.yaml and cifar10_11pct.yaml in or below the folders and prints Markdown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import NamedTuple
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.intervals import Sample, mean_ci
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claims import BY_KEY
@@ -22,7 +22,7 @@ from alexnet_pl.table import Table, to_markdown
 
 PAPER_ERRORS = {norm: BY_KEY[key].values["top1_error"] for norm, key in ((False, "cifar.13pct"), (True, "cifar.11pct"))}
 SCHEDULE = 520  # epochs in configs/cifar10_13pct.yaml
-MEAN = "mean ± standard deviation"
+MEAN = "mean (95 % interval)"
 LENGTH = ("trainer.max_epochs", "data.include_val_after_epoch", "schedule.drops")
 """Settings of a shorter schedule, which the heading of a table gives."""
 HEAD = """# 13 % to 11 %: response normalization on CIFAR-10
@@ -102,10 +102,16 @@ def norm_tables(runs: list[CifarTest]) -> Iterator[str]:
         ]
         if len(both) > 1:
             columns = [*zip(*both, strict=True), [without - normed for without, normed in both]]
-            rows.append([MEAN, *(f"{mean(column):.2f} ± {stdev(column):.2f}" for column in columns)])
+            rows.append([MEAN, *map(format_mean, columns)])
         header = ["seed", "13 % network, no norms, %", "11 % network, norms, %", "difference"]
         yield f"{pluralize(epochs, 'epoch')}{part}; {settings}:\n"
         yield to_markdown([Table("", header, rows, align="rrrr")])
+
+
+def format_mean(values: Sequence[float]) -> str:
+    """Mean over seeds with its interval."""
+    found = mean_ci(Sample(values))
+    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def seed_row(seed: int, pair: list[float | None]) -> list[str]:

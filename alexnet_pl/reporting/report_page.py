@@ -19,7 +19,7 @@ body { margin: 0 auto; max-width: 80rem; padding: 1.2rem; font: 1rem/1.45 system
 h1 { font-size: 1.5rem; margin: 0 }
 h2 { font-size: 1.1rem; margin: 2rem 0 .6rem }
 .wide { overflow-x: auto; overflow-wrap: normal }
-table { border-collapse: collapse; font-size: .9rem }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
 tbody tr:nth-child(even) { background: var(--soft) }
 img { display: block; width: 100%; min-width: 40rem; max-width: 64rem }
@@ -55,17 +55,17 @@ def to_html(page: ReportPage) -> str:
         f"<title>{TITLE}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>",
         f"<h1>{TITLE}</h1>\n<p>{escape(page.about)}</p>",
     ]
-    chart = f"<h2>{CHART_TITLE}</h2>\n{scrolling(PICTURE)}"
+    chart = f"<h2>{CHART_TITLE}</h2>\n{scrolling(PICTURE, CHART_TITLE)}"
     parts = [*head, *map(html_table, page.measured), chart, *map(html_table, page.others), "</body>\n</html>"]
     return "\n".join(parts) + "\n"
 
 
 def html_table(table: Table) -> str:
-    body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True)
+    body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True, colalign=table.sides)
     notes = [f"<p>{escape(note)}</p>" for note in table.notes]
-    return "\n".join([f"<h2>{escape(table.title)}</h2>", scrolling(body), *notes])
+    return "\n".join([f"<h2>{escape(table.title)}</h2>", scrolling(body, table.title), *notes])
 
 
-def scrolling(content: str) -> str:
-    """`tabindex`: to scroll by keyboard."""
-    return f'<div class="wide" tabindex="0">\n{content}\n</div>'
+def scrolling(content: str, name: str) -> str:
+    """`tabindex`: to scroll by keyboard; a screen reader then says the name of the region."""
+    return f'<div class="wide" role="region" aria-label="{escape(name)}" tabindex="0">\n{content}\n</div>'

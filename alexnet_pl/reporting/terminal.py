@@ -17,7 +17,7 @@ from alexnet_pl.reporting.unmatched_table import TITLE
 from alexnet_pl.table import Table, print_list, print_tables
 
 NO_ROW = "No row of the paper is measured by these runs."
-NO_RUN = "No run was found: report.runs=FOLDER names other folders; python -m alexnet_pl reproduce -c demo makes a run."
+NO_RUN = "No runs found: pass report.runs=FOLDER, or make a run: python -m alexnet_pl reproduce -c demo"
 MISSING = "Rows of the paper that are not yet measured; {page} lists every row, with its command"
 
 

@@ -52,7 +52,7 @@ def split_weight(method: str) -> tuple[str, float]:
     return name, float(weight or 1)
 
 
-def method_place(method: str) -> tuple[int, float]:
+def method_sort_key(method: str) -> tuple[int, float]:
     """Key to sort methods in tables and legends: by `METHOD_ORDER`, then by the weight of the neighbor loss."""
     name, weight = split_weight(method)
     return METHOD_ORDER.index(name), weight

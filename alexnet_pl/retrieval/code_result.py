@@ -132,7 +132,7 @@ def is_curve(curve: Any) -> bool:
 
 
 def rows_by_method(tests: Iterable[CodesResult]) -> dict[RowKey, dict[int, JsonObject]]:
-    """Rows by method and number of bits, then by seed. Of equal ones, that of the least disturbed timing."""
+    """Rows by method and number of bits, then by seed. Of several equal rows, the one timed under the lowest load."""
     found: dict[RowKey, dict[int, JsonObject]] = {}
     for test in sorted(tests, key=lambda test: -test.machine.load):
         for row in test.rows:

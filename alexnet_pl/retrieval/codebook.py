@@ -1,5 +1,6 @@
 """Binary codes of all images of a split (§7.1), computed by a trained auto-encoder and cached in its run folder."""
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +24,8 @@ CPU = torch.device("cpu")
 class CodeBook:
     """Binary codes of `features` by the auto-encoder of `checkpoint`, searchable by Hamming distance.
 
-    Codes are cached as `codes/<split>.npy` in the run folder and recomputed if checkpoint or features change. Raises
-    UserError if the auto-encoder was trained on features of another network or layer.
+    Codes are cached as `codes/<split>.npy` in the run folder and recomputed if they, checkpoint or features change.
+    Raises UserError if the auto-encoder was trained on features of another network or layer.
     """
 
     def __init__(self, checkpoint: Path, features: Features, device: torch.device = CPU) -> None:
@@ -47,22 +48,26 @@ class CodeBook:
             {"checkpoint": to_json(self.checkpoint_info), "features": self.features.identity},
         )
         try:
-            if json.loads(metadata_path.read_text()) == metadata:
-                codes = np.load(self.path)
-                if codes.shape == (len(self.features), -(-self.bits // 8)):
-                    return codes
-        except (OSError, ValueError, EOFError, RecursionError):
+            codes = np.load(self.path)
+            same = json.loads(metadata_path.read_text()) == {**metadata, "sha256": array_sha256(codes)}
+            if same and codes.shape == (len(self.features), -(-self.bits // 8)):
+                return codes
+        except (OSError, ValueError, EOFError, RecursionError, MemoryError):  # the last for a header of a huge array
             pass
         codes = encode_features(self.net.encode, self.features)
         self.path.parent.mkdir(exist_ok=True)
         metadata_path.unlink(missing_ok=True)
         np.save(self.path, codes)
-        write_json(metadata_path, metadata)
+        write_json(metadata_path, {**metadata, "sha256": array_sha256(codes)})
         return codes
 
     def nearest(self, vectors: np.ndarray, k: int = 6, own: np.ndarray | None = None) -> Neighbors:
         """Find the `k` images whose codes differ in the fewest bits from those of `vectors`, (N, width) features."""
         return self.index.search(pack_bits(self.net.encode(vectors)), k, own)
+
+
+def array_sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def make_autoencoder(checkpoint: JsonObject) -> AutoEncoder:
@@ -82,7 +87,7 @@ def check_code_source(path: str | Path, saved: JsonObject, features: Features) -
         if learned[key] != current:
             raise UserError(
                 f"{features.folder}: of another {key} ({current[:12]}) than what the codes of {path} learned from "
-                f"({learned[key][:12]}); fit the codes anew"
+                f"({learned[key][:12]}); fit the codes again"
             )
 
 

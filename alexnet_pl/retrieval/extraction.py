@@ -9,12 +9,14 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from blake3 import blake3
 from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,7 +24,7 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import read_record, to_json, write_json
+from alexnet_pl.files import Count, read_record, to_json, write_json
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.retrieval.features import FeaturesInfo, FeatureSource
 from alexnet_pl.training.classifier import Classifier
@@ -94,6 +96,14 @@ class Extractor:
         return self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]
 
 
+@dataclass(frozen=True)
+class SavedRows:
+    """Record in done.json: number of `rows` that are saved, and `blake3`, the hash of about.json and these rows."""
+
+    rows: Count
+    blake3: str
+
+
 class Share(NamedTuple):
     """Part of a split that a process extracts: the `rank`-th of `world` ranges. `barrier`: waits for all processes."""
 
@@ -142,7 +152,8 @@ def extract_split(
 
 
 def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size: int, share: Share) -> None:
-    rows, done = share.rows(len(split)), read_done(share.progress_path(partial))
+    rows = share.rows(len(split))
+    done, digest = read_done(partial, share, rows)
     step = max(IMAGES_PER_BLOCK // batch_size, 1) * batch_size
     starts = range(rows.start + done, rows.stop, batch_size)
     batches = (np.arange(start, min(start + batch_size, rows.stop)) for start in starts)
@@ -152,7 +163,8 @@ def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size:
         for block in extract_blocks(extractor, stream, step):
             write_features(partial, rows.start + done, block)
             done += len(block)
-            write_json(share.progress_path(partial), done)
+            digest.update(block.tobytes())
+            write_json(share.progress_path(partial), {"rows": done, "blake3": digest.hexdigest()})
             bar.update(task, completed=done)
 
 
@@ -181,11 +193,24 @@ def open_partial(partial: Path, info: FeaturesInfo) -> None:
     write_json(partial / "about.json", to_json(info))
 
 
-def read_done(path: Path) -> int:
+def read_done(partial: Path, share: Share, rows: range) -> tuple[int, Any]:
+    """Number of `rows` of a share that are saved, and the BLAKE3 hash of about.json and these; 0 if they were changed
+    since."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return 0
+        progress = read_record(share.progress_path(partial), SavedRows, "")
+        digest = hash_rows(partial, rows[: progress.rows])
+        if progress.rows <= len(rows) and progress.blake3 == digest.hexdigest():
+            return progress.rows, digest
+    except UserError:
+        pass
+    return 0, hash_rows(partial, rows[:0])
+
+
+def hash_rows(partial: Path, rows: range) -> Any:
+    digest, values = blake3((partial / "about.json").read_bytes()), np.load(partial / "features.npy", mmap_mode="r")
+    for start in range(rows.start, rows.stop, IMAGES_PER_BLOCK):
+        digest.update(values[start : min(start + IMAGES_PER_BLOCK, rows.stop)].tobytes())
+    return digest
 
 
 def extract_blocks(extractor: Extractor, batches: Iterator[tuple[Tensor, Tensor]], step: int) -> Iterator[np.ndarray]:

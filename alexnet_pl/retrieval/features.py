@@ -74,7 +74,7 @@ class Features:
             shape = self.info.images, self.info.width
             if self.values.shape != shape or self.values.dtype != np.float16 or len(self.labels) != shape[0]:
                 raise ValueError(f"{self.values.shape} numbers and {len(self.labels)} labels, not {shape}")
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, MemoryError) as error:
             raise UserError(
                 f"{folder}: corrupt or truncated ({reason(error)}); make them again with `features`"
             ) from error

@@ -97,7 +97,7 @@ def probe_features(
 ) -> ProbeResult:
     """Choose the penalty on held-out training images, then fit and test with all training images and with few shots."""
     train.check_comparable(test)
-    began = time.perf_counter()
+    start = time.perf_counter()
     trained_on, tested = load_features(train, device), load_features(test, device)
     errors, held_out = held_out_errors(trained_on, classes, options, seed)
     best = min(errors, key=lambda one: (one.held_out_error, -one.penalty)).penalty
@@ -122,7 +122,7 @@ def probe_features(
         top5_error_interval=list(wilson_interval(top5, count)),
         few_shot_penalty=FEW_SHOT_PENALTY,
         shots=few,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - start,
     )
 
 

@@ -21,6 +21,7 @@ from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights
 
 SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 """Environment variable: 1 reads checkpoints without verifying the checksums of their tensors."""
+LARGEST_PICKLE = 2**24  # bytes of a checkpoint without its tensors; 21,843 classes take 2 million
 
 
 @dataclass
@@ -57,11 +58,13 @@ class CheckpointRecord:
 
 def read_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
     """Read a checkpoint of this package to the CPU. Raises UserError, naming the config's `key`, for any other file."""
-    if Path(path).is_file() and os.environ.get(SKIP_CHECKSUM, "0") in ("", "0"):
-        check_bytes(Path(path), Path(path).stat().st_mtime_ns, key)
+    if Path(path).is_file():
+        verify = os.environ.get(SKIP_CHECKSUM, "0") in ("", "0")
+        check_bytes(Path(path), Path(path).stat().st_mtime_ns, key, verify)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         parse_record(checkpoint, CheckpointRecord)
+        check_tensors(checkpoint["state_dict"])
         check_entries(checkpoint["alexnet_pl"])
         checkpoint["alexnet_pl"] = migrate_record(checkpoint["alexnet_pl"])
     except Exception as error:  # a file of another program may raise anything
@@ -69,16 +72,27 @@ def read_checkpoint(path: str | Path, key: str = "ckpt_path") -> dict[str, Any]:
     return checkpoint
 
 
+def check_tensors(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for a tensor without values in memory (device `meta`), or that is not dense and real."""
+    for name, tensor in tensors.items():
+        dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not dense or tensor.is_quantized or tensor.is_complex():
+            raise ValueError(f"state_dict.{name}: not a dense tensor of real numbers")
+
+
 def check_entries(metadata: dict[str, Any]) -> None:
-    """Raise ValueError for an entry that is None, since no checkpoint is written with one."""
+    """Raise ValueError for an entry that is None, or for classes that are not pairs: no checkpoint is written so."""
     for name, value in metadata.items():
         if value is None:
             raise ValueError(f"alexnet_pl.{name}: missing")
+    if any(len(pair) != 2 for pair in metadata.get("classes", [])):
+        raise ValueError("alexnet_pl.classes: must be pairs of id and name")
 
 
 @functools.lru_cache(maxsize=64)
-def check_bytes(path: Path, changed: int, key: str) -> None:
-    """Raise UserError if a checkpoint's bytes differ from those written, by the CRC-32 of each tensor.
+def check_bytes(path: Path, changed: int, key: str, verify: bool) -> None:
+    """Raise UserError if a checkpoint is no zip archive as torch.save writes it or, with `verify`, if its bytes differ
+    from those written, by the CRC-32 of each tensor.
 
     torch.load does not check them. `changed`: modification time of the file, so that each version is checked once.
     """
@@ -86,11 +100,21 @@ def check_bytes(path: Path, changed: int, key: str) -> None:
         raise UserError(f"{key}: {path} is not a checkpoint of alexnet_pl{other_checkpoint(path)}")
     try:
         with zipfile.ZipFile(path) as file:
-            corrupt = file.testzip()
+            check_members(file)
+            corrupt = file.testzip() if verify else None
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(f"{key}: {path} is corrupt ({error}){other_checkpoint(path)}") from error
     if corrupt:
         raise UserError(f"{key}: {path} is corrupt ({corrupt}: its checksum differs){other_checkpoint(path)}")
+
+
+def check_members(file: zipfile.ZipFile) -> None:
+    """Raise ValueError for members that torch.save does not write, which could unpack to more than the memory holds."""
+    for member in file.infolist():
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member.filename}: compressed")
+        if member.filename.endswith("data.pkl") and member.file_size > LARGEST_PICKLE:
+            raise ValueError(f"{member.filename}: {member.file_size:,} bytes")
 
 
 def other_checkpoint(path: Path) -> str:
@@ -111,24 +135,24 @@ def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str
         return
     saved = read_checkpoint(path)["alexnet_pl"]["switches"]
     for section, wanted in switches.items():
-        wanted, there = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
-        for key in sorted({*wanted, *there}):
+        wanted, stored = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
+        for key in sorted({*wanted, *stored}):
             if section == "augment" and key not in ("size", "crop"):
                 continue  # other augmentation settings may change later
-            if wanted.get(key) != there.get(key):
+            if wanted.get(key) != stored.get(key):
                 raise UserError(
-                    f"ckpt_path: {path} has {section}.{key}={there.get(key)}, this recipe "
-                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={there.get(key)} or take another"
+                    f"ckpt_path: {path} has {section}.{key}={stored.get(key)}, this recipe "
+                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={stored.get(key)} or take another"
                 )
 
 
-def check_same_course(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
+def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
     """Raise UserError, naming the key, if a fit cannot continue a checkpoint with these `settings`
     (`resume_signature`). Older checkpoints lack some."""
-    began = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
+    saved = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
     for name, (key, value) in settings.items():
-        if name in began and began[name] != value:
-            raise UserError(f"{key}={value}: the resumed run has {began[name]}; add {key}={began[name]}")
+        if name in saved and saved[name] != value:
+            raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
 
 
 def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:

@@ -39,7 +39,11 @@ def parse_row(row: dict[str, str], where: str) -> Row:
     if not is_complete_row(row):
         raise UserError(f"{where}: corrupt (wrong number of cells, or no step)")
     try:
-        return {name: int(value) if name == "step" else float(value) for name, value in row.items() if value}
+        values = {name: int(value) if name == "step" else float(value) for name, value in row.items() if value}
+        for name, value in values.items():
+            if name.endswith("_error") and not 0 <= value <= 100:
+                raise ValueError(f"{name}: {value} is no percentage")
+        return values
     except ValueError as error:
         raise UserError(f"{where}: corrupt ({error}); fix or remove the file") from error
 

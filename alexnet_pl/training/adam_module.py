@@ -20,7 +20,7 @@ class AdamModule(L.LightningModule):
         super().__init__()
         for name, value in {"lr": lr, "weight_decay": weight_decay}.items():
             if value < 0:
-                raise ValueError(f"{name}={value}: not below 0")
+                raise ValueError(f"{name}={value}: at least 0")
         self.lr, self.epochs, self.weight_decay = lr, epochs, weight_decay
         self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
 

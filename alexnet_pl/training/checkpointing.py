@@ -96,7 +96,7 @@ class RelocatableCheckpoint(ModelCheckpoint):
         """Restore the state. Raises TypeError if a score is not a number."""
         for score in (state_dict["best_model_score"], state_dict["kth_value"], *state_dict["best_k_models"].values()):
             if score is not None and not isinstance(score, torch.Tensor):
-                raise TypeError(f"best_model_score: {score!r} is no score")
+                raise TypeError(f"best_model_score: {score!r} is not a score")
         folder = Path(self.dirpath or ".")
         paths = {key: self.relocate(value, folder) for key, value in state_dict.items() if key.endswith("_model_path")}
         models = {self.relocate(path, folder): score for path, score in state_dict["best_k_models"].items()}

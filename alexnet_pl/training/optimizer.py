@@ -75,8 +75,8 @@ class MomentumSGD(Optimizer):
             group.update(settings)
 
     def divided_to(self, name: str) -> float:
-        """Share of its first rate that the schedule has left to the other weights, or biases, of a group that was
-        frozen; the largest, since a schedule freezes conv1."""
+        """Factor that the schedule has applied to the rates of the other weights (or biases), for a group that was
+        frozen; the largest one, since a schedule freezes conv1."""
         kind = name.rpartition(".")[2]
         alike = [group for group in self.param_groups if group["name"].endswith(f".{kind}") and group["initial_lr"]]
         return max((group["lr"] / group["initial_lr"] for group in alike), default=1.0)

@@ -68,7 +68,7 @@ class PlateauSchedule(Schedule):
         if monitor not in VALIDATION_METRICS:
             raise ValueError(f"monitor={monitor}: one of {', '.join(VALIDATION_METRICS)}")
         if patience < 1 or times < 0:
-            raise ValueError(f"patience={patience}, times={times}: at least 1, and at least 0")
+            raise ValueError(f"patience={patience}: at least 1; times={times}: at least 0")
         if min_delta < 0:
             raise ValueError(f"min_delta={min_delta}: at least 0")
         if bias_drop not in (ALL_DIVISIONS, None, *range(1, times + 1)):
@@ -101,7 +101,8 @@ class PlateauSchedule(Schedule):
         self.end_noise(pl_module)
 
     def is_complete(self, trainer: L.Trainer) -> bool:
-        """Whether the error has stopped improving after the last division, or `trainer.max_epochs` came before that."""
+        """Whether the error has stopped improving after the last division, or `trainer.max_epochs` was reached
+        before."""
         return self.done or (self.num_drops == self.times and has_reached_max_epochs(trainer))
 
     @property

@@ -9,6 +9,8 @@ Nothing is written to disk, and no path or address is taken from a request.
 """
 
 import asyncio
+import json
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -181,15 +183,20 @@ def answer_example(service: ImageService) -> JsonObject:
 
 def answer_image(service: ImageService, image: Tensor, truth: Truth | None) -> JsonObject:
     try:
-        return to_json(service.answer(image), truth)
+        answer = service.answer(image)
     except UserError as error:
         raise RequestRefused(409, str(error)) from error
+    scores = [*(label.probability for label in answer.labels), *(box.confidence for box in answer.boxes or [])]
+    if not all(map(math.isfinite, scores)):
+        raise RequestRefused(409, "The network's scores are not finite; open another checkpoint.")
+    return to_json(answer, truth)
 
 
 def json_response(content: JsonObject, status: int = 200) -> Any:
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
 
-    return JSONResponse(content, status)
+    text = json.dumps(content, allow_nan=False)  # in ASCII, since names may hold characters that UTF-8 has not
+    return Response(text, status, media_type="application/json")
 
 
 def error_response(status: int, message: str) -> Any:

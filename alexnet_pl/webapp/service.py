@@ -64,8 +64,8 @@ class DemoService:
 
     def read(self, data: bytes) -> Tensor:
         """Decode an image file: (1, 3, size, size) uint8. Raises ValueError, with the reason, if it is not an image."""
-        how = trained_run.resizing_filter(self.module.filter, self.cfg)
-        return resize_center_crop(decode(data)[0], self.module.augment.size, how)[None]
+        filter_name = trained_run.resizing_filter(self.module.filter, self.cfg)
+        return resize_center_crop(decode(data)[0], self.module.augment.size, filter_name)[None]
 
     def answer(self, image: Tensor) -> Answer:
         """Classify an image, (1, 3, size, size) uint8, compute its Grad-CAM, and search for similar images."""
@@ -101,7 +101,7 @@ class DemoService:
         if index is None:
             return SearchAnswer(title, [], f"No features yet. Make them with: python -m alexnet_pl features {self.run}")
         what = f"{index.features.width:,} numbers"
-        return self.search(title, lambda: index.nearest_to_images(image, NUM_NEIGHBORS), what, "{:.1f}")
+        return self.search(title, lambda: index.nearest_to_images(image, NUM_NEIGHBORS), what, "distance {:.1f}")
 
     def search_codes(self, image: Tensor) -> SearchAnswer:
         title, index, codes = "Nearest by binary codes", self.index, self.codes
@@ -128,11 +128,11 @@ class DemoService:
         note = f"{count:,} × {what}, all compared in {search_time}; with the forward pass {total_time}."
         return SearchAnswer(title, near, note)
 
-    def near_images(self, numbers: np.ndarray, distances: np.ndarray, how: str) -> list[NearImage]:
+    def near_images(self, numbers: np.ndarray, distances: np.ndarray, template: str) -> list[NearImage]:
         assert self.index is not None
         images, features = self.index.read_images(numbers).numpy(), self.index.features
         return [
-            NearImage(image, self.classes[features.labels[number]], features.names[number], how.format(distance))
+            NearImage(image, self.classes[features.labels[number]], features.names[number], template.format(distance))
             for image, number, distance in zip(images, numbers, distances, strict=True)
         ]
 

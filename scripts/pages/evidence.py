@@ -38,11 +38,11 @@ TUNING_HEAD = """
 
 Top-1 error in percent on 5,000 held-out training images of tinyimagenet, after four epochs: the full network, and
 networks whose change alters what a rate means. A network gets the rate with the lowest error if that is more than one
-point below the paper's, 0.01; else the paper's. Guessing has 99 %.
+point below the paper's, 0.01; else the paper's. The chance error is 99 %.
 
 """
 KEPT_RUNS = """
-Here, images are other and fewer, networks smaller and schedules shorter. No seed was chosen by its result. Each run's
+Here images are different and fewer, networks smaller, schedules shorter. No seed was chosen by its result. Each run's
 records are in `docs/data/evidence` of the repository; `make evidence` runs what is missing there, and repeats a run
 whose records are removed.
 """
@@ -72,7 +72,7 @@ def cifar10_pages() -> dict[Path, str]:
     kept = [folder for folder in NORMS_RUNS if folder.is_dir()]
     pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}\nNot yet measured.").rstrip() + "\n"}
     if is_complete("figure1", "figure1-search"):
-        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1.png", FIGURE1_RUNS)
+        pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1", FIGURE1_RUNS)
     return pages
 
 

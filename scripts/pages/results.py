@@ -1,6 +1,7 @@
 """Tables of docs/results.md, README.md and docs/how-to/clusters.md, from files written by commands."""
 
 import json
+import re
 from collections.abc import Sequence
 
 from alexnet_pl.console import pluralize
@@ -13,11 +14,12 @@ ROWS = (  # labels of the rows shown in README; docs/results.md has the others
     "CNN", "1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*", "CNN, six convolutional layers",
     "four layers, no normalization", "four layers, normalization", "epochs to 25 % training error, tanh ÷ ReLU",
 )  # fmt: skip
-SHORTENED = ("four layers, no normalization", "four layers, normalization")  # measured with a shorter schedule too
+SHORTENED = "four layers, no normalization"  # compared with the row below by a shorter schedule
 SHORTENED_CELL = (
-    "not yet measured ([a tenth of the schedule]({docs}norms.md), error of the 13 % network minus that of the 11 % "
-    "network: {found} points)"
+    "not yet measured ([a tenth of the schedule]({docs}norms.md), error of this network minus that of the next row's: "
+    "{mean} points (95 %: {low} to {high}){verdict})"
 )
+INTERVAL = re.compile(r"(\S+) \((\S+) to (\S+)\)")
 
 
 def results_table(rows: Sequence[ReportRow], labels: tuple[str, ...] | None, docs: str) -> str:
@@ -50,13 +52,17 @@ def images_of(claim: Claim) -> str:
 
 
 def measured_elsewhere(label: str, docs: str) -> str:
-    found = page_cell("norms.md", MEAN, 4) if label in SHORTENED else None
-    return SHORTENED_CELL.format(docs=docs, found=found) if found else "not yet measured"
+    found = INTERVAL.match(page_cell("norms.md", MEAN, 4) or "") if label == SHORTENED else None
+    if not found:
+        return "not yet measured"
+    mean, low, high = found.groups()
+    verdict = ", inconclusive" if float(low) < 0 < float(high) else ""
+    return SHORTENED_CELL.format(docs=docs, mean=mean, low=low, high=high, verdict=verdict)
 
 
 def page_cell(page: str, first: str, column: int) -> str | None:
-    """Number in a page of docs/ that a command has written, in the row whose first cell is `first`: mean ± standard
-    deviation; None if it is not there yet."""
+    """Number in a page of docs/ that a command has written, in the row whose first cell is `first`; None if it is not
+    there yet."""
     rows = [line.split("|") for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
     return next((row[column].partition(",")[0].strip() for row in rows if row[1].strip() == first), None)
 

@@ -16,7 +16,7 @@ import sleepers
 import torch
 
 from alexnet_pl.bench import fixtures, gpu_curves, gpu_kernels, gpu_suite
-from alexnet_pl.bench.slices import apart, measure_each
+from alexnet_pl.bench.slices import in_own_process, measure_each
 from alexnet_pl.bench.timing import TimingWindow
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -172,21 +172,21 @@ def test_candidates_of_a_killed_slice_are_kept_and_not_measured_again(config, tm
 
 def test_slice_apart_returns_its_result_or_where_it_failed(config, tmp_path: Path) -> None:
     cfg = config("demo", "trainer.accelerator=cpu")
-    found = apart(sleepers.process_id)(cfg, tmp_path)
+    found = in_own_process(sleepers.process_id)(cfg, tmp_path)
     assert found["process"] != os.getpid()
-    found = apart(sleepers.broken_slice)(cfg, tmp_path)
+    found = in_own_process(sleepers.broken_slice)(cfg, tmp_path)
     assert found["error"] == "RuntimeError: CUDA error: an illegal memory access"
     assert "in broken_slice" in found["traceback"]
-    assert "ended with exit code 3" in apart(sleepers.ended_slice)(cfg, tmp_path)["error"]
+    assert "ended with exit code 3" in in_own_process(sleepers.ended_slice)(cfg, tmp_path)["error"]
 
 
 @pytest.mark.slow
 def test_hanging_slice_is_killed_with_its_processes_when_the_time_is_over(config, tmp_path: Path, capfd) -> None:
     cfg = config("demo", "trainer.accelerator=cpu")
     begin = time.monotonic()
-    apart(sleepers.process_id)(cfg, tmp_path)
+    in_own_process(sleepers.process_id)(cfg, tmp_path)
     cfg.bench.minutes = limit = (3 + 4 * (time.monotonic() - begin)) / 60  # enough to start a process here
-    found = apart(sleepers.hanging_slice)(cfg, tmp_path)
+    found = in_own_process(sleepers.hanging_slice)(cfg, tmp_path)
     assert found == {"error": f"no result after {60 * limit:.0f} seconds"}
     assert "in hanging_slice" in capfd.readouterr().err, "where it hangs"
     child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")

@@ -43,7 +43,7 @@ def test_moved_and_mistyped_run_folders_are_called_runs(tmp_path: Path) -> None:
     (tmp_path / "runs/folder").mkdir(parents=True)
     (tmp_path / "runs/folder/latest").symlink_to("2026-01-01")
     with pytest.raises(
-        UserError, match=r"latest: a link to .*/runs/folder/2026-01-01, which is not there; was the run"
+        UserError, match=r"latest: a link to .*/runs/folder/2026-01-01, which does not exist; if the run was"
     ):
         find_recipe("runs/folder/latest")
 
@@ -134,6 +134,7 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
     [
         (["fti", "-c", "demo"], r"fti: no such command; did you mean fit\?"),
         (["draw"], "draw: no such command; --help lists them"),
+        (["train", "-c", "demo"], r"train: no such command; did you mean fit\?"),
         (["fit", "demo", "-c", "imagenette"], "only one recipe or run folder allowed; demo is already given"),
         (["fit"], "no recipe given"),
         (["fit", "-c"], "no recipe given"),

@@ -37,7 +37,7 @@ def test_finished_jobs_are_listed_when_a_later_one_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run() -> None:
-        raise UserError("optim.lr: Value 'abc' of type 'str' could not be converted to Float")
+        raise UserError("optim.lr=abc: expected a number")
 
     monkeypatch.setattr(sys, "argv", ["alexnet_pl"])  # restored after the test
     monkeypatch.setattr(main, "run", run)

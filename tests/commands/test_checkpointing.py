@@ -1,4 +1,4 @@
-"""`last.ckpt` is saved at most every `performance.checkpoint_minutes`, and a killed fit continues from it to the bit."""
+"""`last.ckpt` is saved at most every `performance.checkpoint_minutes`; a killed fit continues from it to the bit."""
 
 from itertools import count
 from pathlib import Path

@@ -204,6 +204,8 @@ def test_code_book_is_cached_and_rebuilt_after_more_training(cfg: DictConfig, ne
     first = CodeBook(last(tmp_path / "codes"), features)
     written = first.path.stat().st_mtime_ns
     assert CodeBook(last(tmp_path / "codes"), features).path.stat().st_mtime_ns == written
+    np.save(first.path, 255 - first.codes)  # not what codes/train.json describes
+    assert np.array_equal(CodeBook(last(tmp_path / "codes"), features).codes, first.codes)
     cfg.trainer.max_epochs = 4
     run(cfg, "fit", tmp_path / "codes", last(tmp_path / "codes"))
     second = CodeBook(last(tmp_path / "codes"), features)
@@ -398,6 +400,20 @@ def test_other_weights_of_the_neighbor_loss_have_a_line_beside_weight_1() -> Non
     assert list(lines) == methods[::-1], "sorted by weight"
     assert [lines[method].is_dashed() for method in methods] == [True, False]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == methods[::-1]
+
+
+def test_legend_says_why_float_vectors_are_not_in_the_upper_row() -> None:
+    curve = {"ranks": [1, 100], "precision": [50, 20], "recall": [1, 30]}
+    methods = {"float vectors of fc7, exact": None, "auto-encoder on fc7": 8}
+    both = {(method, bits): {"nearest": curve, "class": curve} for method, bits in methods.items()}
+    figure = draw_code_curves(both, THEMES[0], "tiny: val images")
+    check_words(figure)
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["float vectors of fc7, exact (upper row: always 100 %)", "auto-encoder on fc7"]
+    assert figure.get_suptitle() == "tiny: val images"
+    lower = {key: {"class": curve} for key in both}
+    (text, _) = draw_code_curves(lower, THEMES[0]).legends[0].get_texts()
+    assert text.get_text() == "float vectors of fc7, exact"
 
 
 def test_every_method_has_a_line_style() -> None:

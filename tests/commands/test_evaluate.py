@@ -1,6 +1,7 @@
 """`test` and `validate` count every image once and record what they tested."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import read_top_classes
 from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.experiment import build
@@ -69,6 +71,19 @@ def test_validate_repeats_the_last_validation_of_the_fit(
     found = json.loads((tmp_path / "validation.json").read_text())
     assert (found["views"], found["finished"]) == ("center", True)
     assert "not the last weights" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "features"])
+def test_overwritten_image_is_named_before_the_measurement(cfg: DictConfig, tmp_path: Path, command: str) -> None:
+    """Its store has the fingerprint of the original one."""
+    run(cfg, "fit", tmp_path / "run", **{"trainer.max_epochs": 1})
+    shutil.copytree(cfg.data.root, tmp_path / "store")
+    shard = tmp_path / "store/val-000000.u8"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match=rf"^{shard}: corrupt; `verify` lists"):
+        run(cfg, command, tmp_path / "run", last(tmp_path / "run"), **{"data.root": str(tmp_path / "store")})
+    assert not list((tmp_path / "run").glob("**/result.json"))
+    assert not list((tmp_path / "run").glob("**/validation.json"))
 
 
 def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str], tmp_path: Path) -> None:

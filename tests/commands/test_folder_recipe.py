@@ -51,7 +51,7 @@ def test_fit_test_and_predict_on_thirty_images(
     cfg = compose("folder", words)
     OmegaConf.save(cfg, out / ".hydra/config.yaml")
     run(cfg, "fit", out)
-    assert f"data.batch_size=32: {train} training images; a batch takes some again" in capsys.readouterr().out
+    assert f"data.batch_size=32: {train} training images; a batch repeats some" in capsys.readouterr().out
     last = out / "checkpoints/last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 2, "a step an epoch"
     again = compose(str(out), [])

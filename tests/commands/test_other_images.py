@@ -111,7 +111,7 @@ def test_network_that_lacks_a_class_is_refused(renamed: Path, tmp_path: Path) ->
     cfg = compose(str(renamed), [*CPU, f"test.data={root}"])
     with pytest.raises(UserError, match="imagenet_r has 1 classes that the network does not know, such as n09999999"):
         run(cfg, "test", renamed, renamed / "checkpoints/last.ckpt")
-    with pytest.raises(UserError, match=r"test.labels: of ILSVRC-2012's validation images"):
+    with pytest.raises(UserError, match=r"test.labels: only for ILSVRC-2012's validation images"):
         run(compose(str(renamed), [*CPU, f"test.data={root}", "test.labels=real.json"]), "test", renamed,
             renamed / "checkpoints/last.ckpt")  # fmt: skip
 

@@ -51,6 +51,18 @@ def test_folder_is_named_before_the_demo_is_drawn_there(
     assert lines == [f"data.root: {root} does not exist; the demo's images are drawn there", f"draws {root}"]
 
 
+def test_demo_is_drawn_for_a_fit_alone(config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`validate RUN data.root=MISTYPED` would otherwise draw a new data set there."""
+    cfg = config("demo", f"data.root={tmp_path / 'mistyped'}")
+    cfg.ckpt_path = str(tmp_path / "last.ckpt")
+    for command in ("validate", "test", "features"):
+        cfg.command = command
+        with pytest.raises(UserError, match=r"^data.root: .*mistyped does not exist"):
+            build.make_data(cfg).check()
+    cfg.command = "fit"  # resumed after the images were deleted
+    build.make_data(cfg).check()
+
+
 def test_preparing_twice_does_nothing_the_second_time(
     config: Compose, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -273,7 +273,7 @@ def test_names_are_no_formulas_in_csv_files(tmp_path: Path, sign: str) -> None:
     index: Any = SimpleNamespace(features=SimpleNamespace(names=[name], labels=np.array([0])), classes=[[name, name]])
     write_predictions([{"file": name, "labels": [{"class": name, "name": name, "probability": 1.0}]}], tmp_path)
     write_boxes(tmp_path, [(name, boxes)], [[name, name]])
-    write_neighbors(tmp_path, [name], Neighbors(np.array([[0]]), np.array([[1.0]]), 1.0), index, {})
+    write_neighbors(tmp_path, [(name, name, name)], Neighbors(np.array([[0]]), np.array([[1.0]]), 1.0), index, {})
     write_table(tmp_path / "confusions.csv", [{"class": name, "change": -1.0}])
     (tmp_path / "report.csv").write_text(to_csv(["row", "ours"], [[name, -1.0]]), newline="")
     for path in tmp_path.glob("*.csv"):

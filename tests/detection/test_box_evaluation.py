@@ -138,6 +138,19 @@ def test_progress_bar_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown == ["Testing"]
 
 
+def test_as_many_detections_are_counted_as_boxes_that_are_not_difficult() -> None:
+    """One of two: the detection of the difficult box and the one beside both are left out."""
+    split: Any = OneBoxSplit(1)
+    difficult, nothing = [10.0, 40, 20, 50], [30.0, 80, 40, 90]
+    split.boxes = lambda number: torch.tensor([TRUTH, difficult])
+    split.box_labels = lambda number: torch.tensor([0, 0])
+    split.box_difficult = lambda number: torch.tensor([False, True])
+    found = PredictedBoxes(np.zeros(3, int), np.array([0.9, 0.8, 0.7]), np.array([TRUTH, difficult, nothing]))
+    finder: Any = SimpleNamespace(find=lambda image: found, network=SimpleNamespace(num_objects=1))
+    mistakes = evaluate_detector(finder, split, DetectOptions(), ["n01"]).numbers["mistakes"]
+    assert {kind: count for kind, count in mistakes.items() if count} == {"right": 1}
+
+
 def test_boxes_are_grouped_by_image() -> None:
     found = DetectedBoxes(np.array([1, 1, 4]), np.arange(3), np.arange(3) / 4, np.arange(12.0).reshape(3, 4))
     grouped = by_number(found)

@@ -53,6 +53,15 @@ def test_window_target_is_the_box_most_inside_then_the_larger() -> None:
     assert b.match_windows(b.as_boxes([]), windows).tolist() == [-1, -1]
 
 
+@pytest.mark.parametrize(("inside", "match"), [(50, 0), (49, -1)])
+@pytest.mark.parametrize("measure", ["box", "iou"])
+def test_window_is_trained_from_an_overlap_of_one_half(inside: int, match: int, measure: str) -> None:
+    """§4.2: "at least 50 %" of a box of 100 pixels; its IoU with a window inside is the window's share."""
+    box = b.as_boxes([[0, 0, 100, 1]])
+    window = b.as_boxes([[0, 0, inside, 1]] if measure == "iou" else [[100 - inside, 0, 300, 1]])
+    assert b.match_windows(box, window, measure).tolist() == [match]
+
+
 def test_window_coordinates_are_inverted() -> None:
     window = np.array([[36.0, 12, 257, 233]])
     assert b.to_window_frame(window, window).tolist() == [[0, 0, 1, 1]]

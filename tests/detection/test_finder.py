@@ -10,7 +10,7 @@ from torchvision.transforms.functional import center_crop
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
-from alexnet_pl.detection.finder import BoxFinder, Candidates
+from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
 from alexnet_pl.detection.merging import merge_boxes
 from alexnet_pl.detection.pyramid import window_boxes, window_grid
 from alexnet_pl.evaluation.image_scales import pyramid_sides
@@ -62,6 +62,23 @@ def test_scores_of_windows_of_all_scales_add_up() -> None:
 def test_windows_below_the_minimum_score_are_ignored() -> None:
     assert (finder(least_score=0.2).candidates(IMAGE).scores > 0.5).all()
     assert len(finder(least_score=0.9).find(IMAGE).labels) == 0
+    exactly = float(torch.tensor(0.6))
+    assert set(finder(least_score=exactly).candidates(IMAGE).scores.tolist()) == {exactly}
+
+
+def test_classes_are_chosen_by_their_best_window() -> None:
+    """Class 2 has a higher mean over the windows than class 1, which is certain of some."""
+    made = finder(classes=1)
+    known = made.network.forward
+
+    def forward(picture: torch.Tensor) -> WindowOutputs:
+        answers = known(picture)
+        return answers._replace(scores=torch.stack([*answers.scores[:2], torch.full_like(answers.scores[0], 0.59)]))
+
+    made.network.forward = forward  # type: ignore[method-assign]
+    some = made.candidates(IMAGE)
+    assert set(some.labels.tolist()) == {1}
+    assert some.scores.mean() < 0.59, "otherwise the mean would choose class 1 too"
 
 
 def test_background_is_never_predicted() -> None:
@@ -132,6 +149,13 @@ def test_guesses_have_one_box_per_class_best_first() -> None:
     assert found.labels[0] == 1
     assert len(set(found.labels.tolist())) == len(found.labels) == 3
     assert (np.diff(found.scores) <= 0).all()
+
+
+def test_guesses_are_of_the_five_best_classes() -> None:
+    labels, scores = np.array([6, 2, 6, 0, 5, 2, 1, 3]), np.arange(8, 0, -1) / 8
+    found = finder().select_guesses(PredictedBoxes(labels, scores, np.arange(32.0).reshape(8, 4)))
+    assert found.labels.tolist() == [6, 2, 0, 5, 1]
+    assert found.boxes[:, 0].tolist() == [0, 4, 12, 16, 24]
 
 
 def test_prediction_matches_hand_calculation(network: BoxNetwork, options: BoxOptions) -> None:

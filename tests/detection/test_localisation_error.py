@@ -109,3 +109,11 @@ def test_best_constant_box_is_close_to_the_typical_box() -> None:
     truths = [np.clip(np.hstack([c - h, c + h]), 0, 1)[None] for c, h in zip(centers, half, strict=True)]
     found = best_constant_box(truths)
     assert found == pytest.approx([0.2, 0.2, 0.8, 0.8], abs=0.11)
+
+
+def test_constant_box_is_right_for_the_most_images_then_has_the_highest_overlap() -> None:
+    """Edges are multiples of 0.05. Five equal boxes would give the largest mean overlap alone, but the box of half
+    their height is right for all six images."""
+    assert best_constant_box([np.array([[0.15, 0.25, 0.65, 0.95]])]) == pytest.approx([0.15, 0.25, 0.65, 0.95])
+    tall, flat = np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 0, 1, 0.25]])
+    assert best_constant_box([tall] * 5 + [flat]) == pytest.approx([0, 0, 1, 0.5])

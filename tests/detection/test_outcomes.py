@@ -1,6 +1,7 @@
 """Kinds of detection mistakes, on a hand-made scene."""
 
 import numpy as np
+import pytest
 
 from alexnet_pl.detection.average_precision import DetectedBoxes, TrueBoxes
 from alexnet_pl.detection.outcomes import OUTCOMES, classify_detections, count_outcomes
@@ -31,6 +32,28 @@ def test_one_mistake_of_each_kind() -> None:
     counts = count_outcomes(kinds, missed)
     assert tuple(counts) == OUTCOMES
     assert list(counts.values()) == [1, 1, 1, 2, 1, 2]
+
+
+def test_more_confident_detection_is_right_in_any_order() -> None:
+    """The box is that of the second detection, which is more confident, although the first overlaps it more."""
+    truths = TrueBoxes(np.array([0]), np.array([3]), np.array([[0.0, 0, 100, 100]]), np.zeros(1, bool))
+    boxes = np.array([[0.0, 0, 100, 100], [0, 0, 100, 80]])
+    kinds, missed = classify_detections(
+        DetectedBoxes(np.zeros(2, int), np.full(2, 3), np.array([0.2, 0.9]), boxes), truths
+    )
+    assert (kinds.tolist(), missed.tolist()) == (["double", "right"], [False])
+
+
+@pytest.mark.parametrize(
+    ("width", "kind"), [(9, "background"), (10, "badly placed"), (49, "badly placed"), (50, "right")]
+)
+@pytest.mark.parametrize("difficult", [False, True])
+def test_overlaps_of_a_tenth_and_a_half_separate_the_kinds(width: int, kind: str, difficult: bool) -> None:
+    """The detection lies within a box of 100 pixels, so that their IoU is its own width in percent."""
+    truths = TrueBoxes(np.array([0]), np.array([3]), np.array([[0.0, 0, 100, 1]]), np.array([difficult]))
+    found = DetectedBoxes(np.array([0]), np.array([3]), np.array([0.5]), np.array([[0.0, 0, width, 1]]))
+    kinds, missed = classify_detections(found, truths)
+    assert (kinds.tolist(), missed.tolist()) == ([kind], [kind != "right" and not difficult])
 
 
 def test_difficult_boxes_do_not_count_as_missed() -> None:

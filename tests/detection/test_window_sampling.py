@@ -26,6 +26,21 @@ def test_windows_are_object_background_or_neither() -> None:
     assert set(found.boxes[found.labels == BACKGROUND].tolist()) == {-1}
 
 
+def test_overlaps_of_exactly_one_half_and_three_tenths_are_object_and_neither() -> None:
+    """Windows within the box, whose IoU is their width: below 0.3 is background, from 0.5 an object."""
+    windows = np.array([[0.0, 0, width, 1] for width in (29, 30, 49, 50, 51)])
+    found = sample_windows(
+        windows,
+        np.array([[0.0, 0, 100, 1]]),
+        np.array([4]),
+        np.zeros(5),
+        (9, 9, 9),
+        BACKGROUND,
+        np.random.default_rng(0),
+    )
+    assert dict(zip(found.windows.tolist(), found.labels.tolist(), strict=True)) == {3: 4, 4: 4, 0: BACKGROUND}
+
+
 def test_hard_negatives_are_the_least_background_like() -> None:
     found = sample(BOX, [4], (0, 0, 3))
     assert found.windows.tolist() == [47, 48, 49]

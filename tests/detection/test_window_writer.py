@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damages import claim_huge_array
 
 from alexnet_pl import locks
 from alexnet_pl.config.box_options import BoxOptions
@@ -14,6 +15,7 @@ from alexnet_pl.detection import window_cache, window_writer
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.detection.window_writer import WindowBatch
+from alexnet_pl.errors import UserError
 
 
 class Computation:
@@ -122,3 +124,10 @@ def test_second_process_waits_and_uses_the_windows_of_the_first(
     assert (len(waited), images) == (1, [])
     assert cache is not None
     assert np.isfinite(cache.targets).all()
+
+
+def test_array_that_claims_more_than_the_memory_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "about.json").write_text('{"width": 1}')
+    claim_huge_array(tmp_path / "targets.npy")
+    with pytest.raises(UserError, match=rf"^{tmp_path}: corrupt \(Unable to allocate .*\); remove it, and fit again"):
+        WindowCache(tmp_path)

@@ -67,13 +67,18 @@ def test_interrupted_run_resumes_from_its_folder(tiny: list[str], tmp_path: Path
     words = ["fit", "-c", "imagenette", *tiny, "trainer.max_epochs=5", "trainer.precision=32-true"]
     assert alexnet_pl(*words, "hydra.run.dir=whole", cwd=tmp_path).returncode == 0
     command = [sys.executable, "-m", "alexnet_pl", *words, "hydra.run.dir=cut"]
-    started = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **ONE_THREAD}, stdout=subprocess.DEVNULL)
+    with (tmp_path / "output.txt").open("w") as output:
+        started = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **ONE_THREAD}, stdout=output)
     for _ in range(600):
         if (tmp_path / "cut/metrics.csv").exists() or started.poll() is not None:
             break
         time.sleep(0.1)
     started.send_signal(number)
     assert started.wait(120) == 128 + number
+    said = [line for line in (tmp_path / "output.txt").read_text().splitlines() if line.strip()]
+    assert said[-1].startswith("stopped after step "), "below the progress bar"
+    asked = next(line for line in said if line.startswith("finishing this step, then saving; "))
+    assert ("Ctrl-C again quits without saving" in asked) == (number == signal.SIGINT)
     moved = (tmp_path / "cut").rename(tmp_path / "moved")
     done = alexnet_pl("fit", "-c", "moved", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

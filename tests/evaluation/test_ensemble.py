@@ -87,6 +87,8 @@ def test_ensemble_of_one_equals_the_network(tmp_path: Path, sharp: float) -> Non
     assert np.array_equal(written.best, order)
     assert errors["top1_error"] == pytest.approx(100 * float((order[:, 0] != LABELS).mean()))
     assert errors["top5_error"] == pytest.approx(100 * float((order != LABELS[:, None]).all(1).mean()))
+    own = exact[np.arange(IMAGES), LABELS].astype(np.float16).astype(float)
+    assert errors["nll"] == pytest.approx(-np.log(np.where(own == 0, 2.0**-25, own)).mean()), "0 is below 2⁻²⁴"
 
 
 def test_member_order_changes_no_bit(tmp_path: Path) -> None:
@@ -236,6 +238,18 @@ def test_weight_search_matches_a_plain_search_and_records_its_images(tmp_path: P
     assert (tested.weights_tuned_on, errors["count"]) == ("half", int((~mask).sum()))
     mean = sum(w * a for w, a in zip(halved, arrays, strict=True))
     assert errors["top5_error"] == pytest.approx(errors_by_hand(np.asarray(mean)[~mask], LABELS[~mask])[1])
+
+
+@pytest.mark.parametrize("count", [15, 60])
+def test_weight_search_on_few_images_takes_the_lowest_of_equal_weights(tmp_path: Path, count: int) -> None:
+    """On few images many weights give the same error."""
+    runs = [network(tmp_path / name, seed, 1 + seed)[0] for seed, name in enumerate("abc")]
+    readers = find_members(runs, None, "ten")
+    saved = [np.asarray(concat_blocks(list(reader.blocks())).probabilities, np.float64) for reader in readers]
+    few = {*NAMES[:count]}
+    found = ensemble.tune_weights(readers, lambda images: np.array([name in few for name in images]))
+    assert found == pytest.approx(search_by_hand([array[:count] for array in saved], LABELS[:count]))
+    assert found != [0.5] * 3
 
 
 @given(st.lists(st.text(max_size=20), max_size=50))

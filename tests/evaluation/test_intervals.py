@@ -10,6 +10,7 @@ from alexnet_pl.evaluation.intervals import (
     Difference,
     Sample,
     adjust_holm,
+    count_wrong,
     difference_ci,
     image_difference,
     mean_ci,
@@ -27,6 +28,19 @@ def test_interval_over_runs_is_students_t(runs: int) -> None:
     errors = ERRORS[:runs]
     wanted = stats.t.interval(0.95, runs - 1, loc=np.mean(errors), scale=stats.sem(errors))
     assert mean_ci(Sample(errors, 1000)) == pytest.approx((np.mean(errors), *wanted, runs))
+
+
+def test_interval_of_errors_is_between_0_and_100_percent() -> None:
+    """A metric that is not an error rate, such as days, has no such limits."""
+    assert mean_ci(Sample([0.0, 2.0], 50)) == pytest.approx((1.0, 0.0, 1 + stats.t.ppf(0.975, 1), 2))
+    assert mean_ci(Sample([98.0, 100.0], 50)) == pytest.approx((99.0, 99 - stats.t.ppf(0.975, 1), 100.0, 2))
+    assert mean_ci(Sample([98.0, 100.0])).high == pytest.approx(99 + stats.t.ppf(0.975, 1))
+
+
+def test_wrong_images_are_counted_from_the_rounded_percentage() -> None:
+    """29 of 100 are 29.0 %, and 0.29 · 100 is 28.999…; a file has 16.67 % for 1 of 6."""
+    assert [count_wrong(Sample([100 * (k / 100)], 100)) for k in range(101)] == list(range(101))
+    assert count_wrong(Sample([16.67], 6)) == count_wrong(Sample([16.66], 6)) == 1
 
 
 def test_interval_over_images_is_wilsons() -> None:
@@ -95,21 +109,31 @@ def test_p_values_are_corrected_by_holm() -> None:
 def test_difference_of_single_runs_is_newcombes() -> None:
     """Newcombe 1998, method 10: 56/70 against 48/80 gives 0.2, from 0.0524 to 0.3339."""
     found = difference_ci(Sample([80.0], 70), Sample([60.0], 80))
-    by_images = math.hypot(0.8 - 0.6912, 0.7000 - 0.6)  # the near ends of the two Wilson intervals, to four figures
     assert found.mean == pytest.approx(20)
+    assert (found.low, found.high) == (pytest.approx(5.24, abs=0.005), pytest.approx(33.39, abs=0.005))
     assert found.runs == 1
     low1, high1 = (100 * x for x in stats.binomtest(56, 70).proportion_ci(method="wilson"))
     low2, high2 = (100 * x for x in stats.binomtest(48, 80).proportion_ci(method="wilson"))
     assert found.low == pytest.approx(20 - math.hypot(80 - low1, high2 - 60), rel=1e-5)
     assert found.high == pytest.approx(20 + math.hypot(high1 - 80, 60 - low2), rel=1e-5)
-    assert 0 < by_images < 1
-    assert found.p == pytest.approx(float(stats.barnard_exact([[56, 48], [14, 32]]).pvalue), abs=0.01)
+    assert found.p == pytest.approx(fisher_by_hand(56, 70, 48, 80))
+
+
+def fisher_by_hand(wrong: int, count: int, other_wrong: int, other_count: int) -> float:
+    """Sum of the hypergeometric probabilities of all tables with these margins that are no more likely than this."""
+    total = wrong + other_wrong
+    chance = [
+        math.comb(count, k) * math.comb(other_count, total - k) if total - k <= other_count else 0
+        for k in range(min(total, count) + 1)
+    ]
+    return sum(each for each in chance if each <= chance[wrong]) / sum(chance)
 
 
 def test_ratio_is_of_means_with_a_log_interval() -> None:
     found = ratio_ci(Sample([20.0, 22.0, 19.0]), Sample([10.0, 11.0, 10.5]))
     assert found.mean == pytest.approx(61 / 31.5)
-    assert found.low < found.mean < found.high
+    wanted = stats.ttest_ind(np.log([20, 22, 19]), np.log([10, 11, 10.5]), equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high, found.runs) == pytest.approx((math.exp(wanted.low), math.exp(wanted.high), 3))
     assert math.isnan(ratio_ci(Sample([20.0]), Sample([10.0])).low)
     assert ratio_ci(Sample([20.0]), Sample([10.0])).mean == 2
 

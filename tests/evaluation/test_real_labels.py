@@ -1,6 +1,7 @@
 """ReaL errors against the expression of its authors, and other files."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,21 @@ def test_errors_match_the_authors_expression(tmp_path: Path, best: np.ndarray) -
     assert found["top5_error"] == pytest.approx(100 - 100 * np.mean(right5))
 
 
-@pytest.mark.parametrize("content", ["{}", "[[]]", "[[1], [99]]", "[1, 2]", "no", '[["a"]]'])
+WRONG = ["[" * 200_000, "[[1e400]]", '[[1.9, true, "3"]]', "[[1.0]]", "[[true]]", '["12"]', " " * 2**24 + "[[1]]"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[[]]", "[[1], [99]]", "[1, 2]", "no", '[["a"]]', *WRONG])
 def test_other_file_is_reported_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "real.json").write_text(content)
     with pytest.raises(UserError, match=r"test.labels: ") as error:
         read_real(tmp_path / "real.json", CLASSES)
     assert "\n" not in str(error.value)
+
+
+def test_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "real.json")
+    with pytest.raises(UserError, match=r"test.labels: .*no file of at most"):
+        read_real(tmp_path / "real.json", CLASSES)
 
 
 @pytest.mark.usefixtures("best")

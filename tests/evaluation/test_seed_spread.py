@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alexnet_pl.evaluation.seed_spread import Spread, pool_spreads, pooled_difference, pooled_mean_ci
+from alexnet_pl.evaluation.seed_spread import Spread, equal_spread_p, pool_spreads, pooled_difference, pooled_mean_ci
 
 A, B = [71.2, 71.9, 70.8, 71.5, 72.0], [73.0, 73.9, 72.6, 73.3, 73.1]
 FAILING = [72.5, 94.7, 83.1]
@@ -43,6 +43,7 @@ def test_pooled_spread_is_that_of_a_least_squares_fit() -> None:
 def test_too_few_runs_have_no_pooled_spread() -> None:
     assert pool_spreads([]) is None
     assert pool_spreads([A, [70.0], [71.0]]) is None, "4 degrees of freedom"
+    assert pool_spreads([A, B[:4]]) is None, "7 degrees of freedom, where two variants of five runs have 8"
     assert pool_spreads([[70.0] * 5, [71.0] * 5]) is None, "runs without any spread are repetitions"
 
 
@@ -59,6 +60,14 @@ def test_variant_with_another_spread_keeps_its_own() -> None:
     interval = stats.ttest_ind(FAILING, A, equal_var=False).confidence_interval(0.95)
     assert found[1:3] == pytest.approx((interval.low, interval.high))
     assert found.p < 1e-5 < stats.ttest_ind(FAILING, A, equal_var=False).pvalue
+
+
+@pytest.mark.parametrize(("one", "other"), [(Spread(9.0, 3), Spread(1.5, 12)), (Spread(0.2, 5), Spread(1.5, 12))])
+def test_spreads_are_compared_by_a_two_sided_f_test(one: Spread, other: Spread) -> None:
+    """At the limits of scipy's interval of the ratio that has this p value as its error."""
+    p = equal_spread_p(one, other)
+    limits = stats.f.ppf([p / 2, 1 - p / 2], one.degrees, other.degrees)
+    assert one.variance / other.variance == pytest.approx(limits[int(one.variance > other.variance)])
 
 
 def test_runs_that_are_equal_by_chance_have_the_common_spread() -> None:

@@ -16,10 +16,13 @@ from matplotlib.patches import Rectangle
 from omegaconf import OmegaConf
 from running import check_words
 
+from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, markdown
 from alexnet_pl.figures.filter_responses import compute_responses, find_largest
+from alexnet_pl.figures.image_names import name_images
+from alexnet_pl.figures.labels import format_probability
 from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, draw_for_notebook
 from alexnet_pl.inference.top_patches import find_top_patches
 from alexnet_pl.models.filters import scale_to_unit_range
@@ -179,7 +182,43 @@ def test_long_class_names_are_shortened_at_the_bars() -> None:
     assert figure.axes[0].texts[5].get_text() == "tench"
     picture, classes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([[1, 0] * 3])
     near = picture[:, None].repeat(1, 6, 1, 1, 1)
-    check_words(draw_for_notebook(lambda _: figure4.draw_neighbors(picture, near, np.array([1]), classes, names)))
+    sheet = draw_for_notebook(lambda _: figure4.draw_neighbors(picture, near, np.array([1]), classes, names))
+    check_words(sheet)
+
+
+def test_names_of_neighbors_are_cut_by_width() -> None:
+    picture, classes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([[1, 0] * 3])
+    near, names = picture[:, None].repeat(1, 6, 1, 1, 1), ["W" * 60, "i" * 30]
+    sheet = draw_for_notebook(lambda _: figure4.draw_neighbors(picture, near, np.array([1]), classes, names))
+    check_words(sheet)
+    shown = {text.get_text() for axes in sheet.axes for text in axes.texts}
+    assert "i" * 30 in shown, "of narrow letters, all fit"
+
+
+def test_probabilities_claim_no_certainty() -> None:
+    written = {0.9989: ">0.99", 0.9949: "0.99", 0.004: "<0.01", 0.006: "0.01", 1.0: ">0.99", 0.5: "0.50"}
+    assert {value: format_probability(value) for value in written} == written
+    answer = examples.SavedPrediction(0, "a.jpg", 1, np.array([0, 1]), np.array([0.9989, 0.001]))
+    figure = draw_for_notebook(lambda theme: figure4.draw_bars([answer], None, ["a", "b"], theme))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["b", "a", ">0.99", "b", "✓ <0.01"]
+
+
+def test_captions_name_the_store_and_that_its_images_are_drawn(copy: Path, tiny_store: Path, tmp_path: Path) -> None:
+    assert "8 of the 40 val images of tiny (test," in catalog.prediction_figure(TrainedRun(copy), False).caption
+    drawn_store = tmp_path / "drawn"
+    shutil.copytree(tiny_store, drawn_store)
+    about = json.loads((drawn_store / "store.json").read_text())
+    about["settings"] = {"drawn": "alexnet_pl.data.demo"}
+    about["fingerprint"] = compute_fingerprint(about, drawn_store)
+    (drawn_store / "store.json").write_text(json.dumps(about))
+    trained = TrainedRun(copy, str(drawn_store))
+    trained.checkpoint_info["store"]["fingerprint"] = about["fingerprint"]
+    assert name_images(trained) == "tiny (drawn)"
+    assert " images of 10 classes, drawn images: " in markdown.run_facts(trained)[1]
+    gone = TrainedRun(copy, str(tmp_path / "gone"))
+    assert name_images(gone) == "tiny"
+    gone.cfg.data.name = "demo"
+    assert name_images(gone) == "demo (drawn)"
 
 
 BLINDNESS = {  # Machado, Oliveira and Fernandes (2009), for linear RGB

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
+from running import check_words
 from spaces import single_spaces
 
 from alexnet_pl.cli.main import main
@@ -14,6 +15,7 @@ from alexnet_pl.commands import figures
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure1
+from alexnet_pl.figures.style import draw_for_notebook
 
 FAST = [60.0, 30.0, 20.0]  # crosses 25 % halfway between epochs 2 and 3
 RECIPE = compose("cifar10")
@@ -72,11 +74,12 @@ def test_crossing_is_interpolated_between_epochs(tmp_path: Path) -> None:
 
 
 def test_page_matches_the_runs(runs: Path, tmp_path: Path) -> None:
-    """ReLU 2.5 and 2.5 epochs, tanh 10.5 and 11: ratios 4.2 and 4.4, mean 4.3, standard deviation 0.2/√2."""
+    """ReLU 2.5 and 2.5 epochs, tanh 10.5 and 11: ratios 4.2 and 4.4, mean 4.3, standard error 0.1, and
+    12.706 is Student's t for one degree of freedom."""
     page = single_spaces(figure1.write_figure1([runs], tmp_path / "docs").read_text())
-    assert "| how many times faster ReLUs are | 6 | 4.30 ± 0.14, 2 seeds |" in page
-    assert "| epochs to 25 % training error, ReLU | | 2.50 ± 0.00, 2 seeds |" in page
-    assert "| epochs to 25 % training error, tanh | | 10.75 ± 0.35, 2 seeds |" in page
+    assert "| how many times faster ReLUs are | 6 | 4.30 (3.03 to 5.57), 2 seeds |" in page
+    assert "| epochs to 25 % training error, ReLU | | 2.50 (2.50 to 2.50), 2 seeds |" in page
+    assert "| epochs to 25 % training error, tanh | | 10.75 (7.57 to 13.93), 2 seeds |" in page
     assert "| 0 | 2.50 | 10.50 | 4.20 |" in page
     assert "| 1 | 2.50 | 11.00 | 4.40 |" in page
     assert "| relu | 0.001 | more than 3 | 40.0 after 3 | |" in page
@@ -103,6 +106,23 @@ def test_picture_is_a_valid_png(runs: Path, tmp_path: Path) -> None:
     with Image.open(tmp_path / "docs/figure1.png") as picture:
         assert picture.width > picture.height > 400
         assert len(picture.convert("L").getcolors() or []) > 10
+
+
+def test_page_has_the_picture_for_dark_pages_and_words_for_it(runs: Path, tmp_path: Path) -> None:
+    page = figure1.write_figure1([runs], tmp_path).read_text()
+    assert (tmp_path / "figure1-dark.png").is_file()
+    assert '<source media="(prefers-color-scheme: dark)" srcset="./figure1-dark.png">' in page
+    assert "one curve per seed: ReLU 2 seeds, tanh 2 seeds; a line at 25 %" in page
+
+
+def test_labels_end_with_the_axis(runs: Path) -> None:
+    best = figure1.choose_rates(figure1.find_runs([runs]))
+    figure = draw_for_notebook(lambda theme: figure1.draw_figure1(best, theme))
+    check_words(figure)
+    (axes,) = figure.axes
+    ends = {text.get_text(): text.get_window_extent().x1 for text in axes.texts}
+    assert {*ends} == {"2.5 epochs", "10.8 epochs"}
+    assert max(ends.values()) <= axes.get_window_extent().x1
 
 
 def test_unpaired_seed_has_no_ratio(tmp_path: Path) -> None:

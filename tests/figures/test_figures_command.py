@@ -166,7 +166,7 @@ def test_other_store_is_not_used(copy: Path, tmp_path: Path, tiny_store: Path) -
     [
         (["nowhere"], "nowhere: there is no such folder"),
         ([".", "dark=true"], "dark: unknown key"),
-        ([".", "photographs=some"], "photographs: Value 'some'"),
+        ([".", "photographs=some"], "photographs=some: expected true or false"),
         (["broken"], "not a mapping of keys to values"),
         ([], "which run folder?"),
     ],

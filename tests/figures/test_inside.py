@@ -15,7 +15,7 @@ from alexnet_pl.commands.run_options import FigureOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import inside
-from alexnet_pl.figures.attribution import ExplainedImage, overlay
+from alexnet_pl.figures.attribution import ExplainedImage, draw_attribution, overlay
 from alexnet_pl.figures.style import LIGHT, draw_for_notebook
 from alexnet_pl.inference.feature_visualization import maximize_units
 
@@ -35,10 +35,12 @@ def test_maps_are_of_test_images_of_different_classes(run: TrainedRun) -> None:
     assert len(panels) == 3 * 3
     assert "Grad-CAM of conv5" in entry.caption
     split = run.store.split("val")
-    found = inside.one_image_a_class(run, 3)
+    found, told = inside.one_image_a_class(run, 3)
     every = split.images(np.arange(len(split)))
-    labels = {int(split.labels[i]) for one in found for i in np.flatnonzero((every == one).flatten(1).all(1))}
-    assert len(labels) == 3
+    labels = [int(split.labels[i]) for one in found for i in np.flatnonzero((every == one).flatten(1).all(1))]
+    assert labels == told
+    assert len({*labels}) == 3
+    assert "3 val images of tiny," in entry.caption
 
 
 def test_maps_of_the_users_image(run: TrainedRun, tmp_path: Path) -> None:
@@ -58,6 +60,24 @@ def test_positive_is_orange_and_negative_is_blue() -> None:
     assert found[0, 0, 0] > 0.7 > found[0, 0, 2]
     assert found[1, 1, 2] > found[1, 1, 0]
     np.testing.assert_allclose(found[0, 1], 0.2)
+
+
+@pytest.mark.parametrize(
+    ("right", "label", "told"), [(True, "tench", "✓ >0.99"), (False, "x" * 99, "✗ >0.99 (is"), (False, None, ">0.99")]
+)
+def test_columns_say_how_strong_a_map_is_and_whether_the_class_is_right(
+    right: bool, label: str | None, told: str
+) -> None:
+    """A fall of 0.0048 has the same colors as one of 0.3, since each map has its own scale."""
+    falls, rises = torch.tensor([[0.0048, 0.0], [0.0, -0.001]]), torch.tensor([[0.1, 0.0], [0.0, -0.3]])
+    view = torch.full((3, 2, 2), 51, dtype=torch.uint8)
+    columns = [ExplainedImage(view, "W" * 32, 0.9989, each, each, label, right) for each in (falls, rises)]
+    figure = draw_for_notebook(lambda theme: draw_attribution(columns, "conv5", theme))
+    check_words(figure)
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert {"largest fall 0.005", "largest rise 0.3"} <= {*words}
+    assert len([word for word in words if word.startswith(told)]) == 2
+    assert sum(word.startswith("WWWWWW") and word.endswith("…") for word in words) == 2
 
 
 def test_every_layer_has_its_units_with_their_patches(run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_curves_match_metrics_csv_and_mark_the_rate_drop(run: TrainedRun) -> Non
         np.testing.assert_allclose(np.stack([line.get_xdata(), line.get_ydata()], 1), wanted)
     for axes in (loss, error):
         assert [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1] == [1.0]  # type: ignore[index]
-        assert "÷10" in [text.get_text() for text in axes.texts]
+        assert [text.get_text() for text in axes.texts] == ["learning rate ÷10"]
     assert lines
     figure.draw_without_rendering()
     for axes in (loss, error):

@@ -51,6 +51,19 @@ def test_run_checkpoint_and_export_have_identical_weights(tiny_run: Path, export
             assert torch.equal(tensor, other.state_dict()[name]), name
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"), [("filter", "x", "filter: x is not one of"), ("switches", {}, "architecture: model or")]
+)
+def test_checkpoint_from_which_no_network_can_be_built_is_named(
+    tiny_run: Path, tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    content = torch.load(tiny_run / "checkpoints/last.ckpt", weights_only=True)
+    content["alexnet_pl"][key] = value
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'other.ckpt'}: {said}"):
+        load(tmp_path / "other.ckpt")
+
+
 def test_errors_of_other_weights_are_not_read(tiny_run: Path, tmp_path: Path) -> None:
     """The test in a run folder is of one checkpoint; a checkpoint before the last is of no finished fit."""
     run = shutil.copytree(tiny_run, tmp_path / "run")

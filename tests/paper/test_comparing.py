@@ -1,5 +1,6 @@
 """Comparisons of runs: the interval depends on the seeds and predictions that they have; against scipy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from alexnet_pl.config.identity import training_signature
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper import results
-from alexnet_pl.paper.comparing import compare_errors, measure_spreads
+from alexnet_pl.paper.comparing import compare_errors, has_trained, measure_spreads
 
 ONE, OTHER = [60.0, 61.5, 60.4], [63.0, 64.0, 63.5]
 COUNT = 200
@@ -45,21 +46,21 @@ def test_one_shared_seed_is_no_pair(tmp_path: Path) -> None:
     assert found.basis == "runs"
 
 
-def save_predictions(tests: list[results.TestRun], right: np.ndarray) -> None:
-    """Predictions in which the first `right` images are classified correctly."""
+def save_predictions(tests: list[results.TestRun], right: np.ndarray) -> list[results.TestRun]:
+    """Save predictions in which the images `right` are classified correctly; the tests, opened again."""
     for test in tests:
         label = np.arange(COUNT) % 10
         best = [[int(x) if ok else int(x + 1) % 10, *[11] * 4] for x, ok in zip(label, right, strict=True)]
         table = pa.table({"image": [str(i) for i in range(COUNT)], "label": label, "best": best})
         footer = {"alexnet_pl": test.path.read_bytes()}
         pq.write_table(table.replace_schema_metadata(footer), test.path.with_name("probabilities.parquet"))
+    return [replace(test) for test in tests]
 
 
 def test_single_runs_with_predictions_are_compared_by_image(tmp_path: Path) -> None:
     a, b = made_tests(tmp_path / "a", ["run1"], [40.0]), made_tests(tmp_path / "b", ["run2"], [30.0])
     numbers = np.arange(COUNT)
-    save_predictions(a, numbers >= 80)
-    save_predictions(b, numbers < 140)
+    a, b = save_predictions(a, numbers >= 80), save_predictions(b, numbers < 140)
     found = compare_errors(a, b, "top1_error")
     assert found
     assert (found.mean, found.runs, found.basis) == (pytest.approx(10.0), 1, "images, paired")
@@ -106,6 +107,29 @@ def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> 
     one = results.collect_tests([tmp_path / "one"])
     bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
     assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "top1", "top5", "trained"),
+    [
+        (10, 44.9, 0.0, True),  # guesses are wrong for 90 % of the images
+        (10, 45.0, 0.0, False),
+        (20, 47.4, 99.0, True),
+        (20, 47.6, 0.0, False),
+        (21, 99.0, 38.0, True),  # five guesses are wrong for 16 of 21 images
+        (21, 0.0, 38.2, False),
+        (1000, 99.0, 49.7, True),
+        (1000, 0.0, 49.8, False),
+    ],
+)
+def test_network_has_trained_below_half_the_chance_error(
+    tmp_path: Path, classes: int, top1: float, top5: float, trained: bool
+) -> None:
+    """In top-1 error, or in top-5 error for more than 20 classes; of several runs, their mean."""
+    for seed, off in enumerate((-0.05, 0.05)):
+        about = proxy_test("table2.cnn", images=COUNT, classes=classes)
+        write_test(tmp_path, f"run{seed}", about, max(0.0, top1 + off), max(0.0, top5 + off))
+    assert has_trained(results.collect_tests([tmp_path])) is trained
 
 
 def test_networks_of_section_4_3_are_compared() -> None:

@@ -90,6 +90,24 @@ def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> N
     assert effect.verdict == "did not train"
 
 
+def test_network_whose_baseline_has_not_trained_has_no_verdict(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), [46.0, 45.5, 47.0])
+    make_runs(tmp_path, "weights", changed(model__wide_init=False), PROGRAM)
+    (effect,) = effects(tmp_path).values()
+    assert effect.p < 0.01
+    assert effect.verdict == "did not train"
+
+
+def test_small_but_certain_difference_has_its_direction(tmp_path: Path) -> None:
+    """Half a point in each of three seeds, of which one number differs by one image."""
+    make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
+    make_runs(tmp_path, "decay", changed(optim__decay_biases=True), [29.5, 31.0, 29.92])
+    make_runs(tmp_path, "order", changed(model__relu_after_pool1=False), [30.5, 32.0, 30.88])
+    verdicts = {key: effect.verdict for key, effect in effects(tmp_path).items()}
+    assert verdicts["optim.decay_biases"] == "lower error than the program's"
+    assert verdicts["model.relu_after_pool1"] == "higher error than the program's"
+
+
 def test_all_printed_settings_together_are_one_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
     whole = {key.replace(".", "__"): value for key, value in deviations()[-1].changes.items()}

@@ -120,7 +120,7 @@ def test_many_differences_are_counted(tmp_path: Path) -> None:
 def test_averages_are_compared_with_rows_of_as_many_networks(tmp_path: Path) -> None:
     two = claim_test("table2.5cnns")
     two["members"] = two["members"][:2]
-    assert reason(tmp_path / "two", two) == "an average of 2 networks, which no row is about"
+    assert reason(tmp_path / "two", two) == "an average of 2 networks; no row has that number"
     tuned = claim_test("table2.5cnns") | {"weights_tuned_on": "half"}
     assert reason(tmp_path / "tuned", tuned).startswith("weights of the average tuned on the half images")
     twice = claim_test("table2.5cnns")

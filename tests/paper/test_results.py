@@ -34,6 +34,33 @@ def test_image_is_misclassified_if_its_label_is_not_among_the_best(
     assert found.tolist() == wrong
 
 
+@pytest.mark.parametrize(("metric", "lower"), [("top1_error", 74.9), ("top5_error", 0.0), ("top1_error", 76.0)])
+def test_result_that_its_predictions_contradict_is_skipped(
+    tmp_path: Path, metric: str, lower: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = predicted_run(tmp_path).path
+    path.write_text(json.dumps(json.loads(path.read_text()) | {metric: lower}))
+    assert results.collect_tests([tmp_path]) == []
+    assert f"skipped: {path}: {metric} is {lower:.3f} %, but" in capsys.readouterr().err
+
+
+def test_image_with_scores_that_are_not_finite_may_be_right_in_the_predictions(tmp_path: Path) -> None:
+    path = predicted_run(tmp_path).path
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"top1_error": 100.0, "nonfinite": 1}))
+    assert len(results.collect_tests([tmp_path])) == 1
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"top1_error": 50.0, "nonfinite": 1}))
+    assert results.collect_tests([tmp_path]) == []
+
+
+def test_predictions_of_another_shape_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = predicted_run(tmp_path).path
+    table = pa.table({"image": ["1"], "label": [0], "best": ["one"]})
+    footer = {"alexnet_pl": path.read_bytes()}
+    pq.write_table(table.replace_schema_metadata(footer), path.with_name("probabilities.parquet"))
+    assert len(results.collect_tests([tmp_path])) == 1
+    assert f"skipped: {path.with_name('probabilities.parquet')}: corrupt" in capsys.readouterr().err
+
+
 def reversed_keys(settings: dict) -> dict:
     return {key: reversed_keys(value) if isinstance(value, dict) else value for key, value in [*settings.items()][::-1]}
 

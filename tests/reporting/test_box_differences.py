@@ -67,6 +67,15 @@ def test_only_shared_seeds_are_compared() -> None:
     assert "center" not in [row[0] for table in difference_table(found) for row in table.rows]
 
 
+def test_runs_of_unknown_seeds_are_not_paired() -> None:
+    """Their checkpoints do not say it. Two of them would be compared with one run, as if it had their seed."""
+    found = groups()
+    for name, number in (("paper", 1), ("nms", 1), ("nms", 2), ("center", 2)):
+        found[name][number] = found[name][number]._replace(result=replace(found[name][number].result, seed=None))
+    rows = {row[0]: row[-1] for table in difference_table(found) for row in table.rows}
+    assert rows == {"per class": "2"}, "the others share one known seed with the reference"
+
+
 @pytest.mark.parametrize("missing", ["paper", "all others"])
 def test_nothing_to_compare_is_no_table(missing: str) -> None:
     found = groups()

@@ -50,7 +50,9 @@ def test_runs_are_side_by_side_by_step(tmp_path: Path, capsys: pytest.CaptureFix
     lines = single_spaces(capsys.readouterr().out).splitlines()
     assert lines[0] == "- `a`: tiny (0123456789ab), 2 CPU cores, bf16-mixed, 110 images/s, commit ffffffffff"
     assert lines[3:] == [
-        "| step | a top-1 error % | top-5 error % | b top-1 error % | top-5 error % |",
+        "#### Validation, center view",
+        "",
+        "| step | a top-1 error % | a top-5 error % | b top-1 error % | b top-5 error % |",
         "|---:|---:|---:|---:|---:|",
         "| 20 | 71.25 | 30.50 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 12.00 | 50.00 | 12.00 |",
@@ -106,8 +108,8 @@ def test_top_5_errors_of_five_classes_are_left_out(tmp_path: Path, capsys: pytes
         (run / "result.json").write_text(json.dumps({**found, "top1_error": 16.2, "top5_error": 0.0}))
     curves([str(few), str(many)])
     lines = single_spaces(capsys.readouterr().out).splitlines()
-    assert lines[3:7] == [
-        "| step | few top-1 error % | many top-1 error % | top-5 error % |",
+    assert lines[5:9] == [
+        "| step | few top-1 error % | many top-1 error % | many top-5 error % |",
         "|---:|---:|---:|---:|",
         "| 20 | 71.25 | 71.25 | 30.50 |",
         "| 40 | 50.00 | 50.00 | 12.00 |",
@@ -169,7 +171,7 @@ def test_folders_that_cannot_be_shown_are_named_and_left_out(
     curves([str(tmp_path)])
     said = capsys.readouterr()
     assert [line for line in single_spaces(said.out).splitlines() if line.startswith("| step")] == [
-        "| step | a top-1 error % | top-5 error % |"
+        "| step | a top-1 error % | a top-5 error % |"
     ]
     assert said.out.count("- `") == 1
     skipped = said.err.splitlines()

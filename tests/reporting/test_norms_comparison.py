@@ -29,7 +29,8 @@ def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 4
 
 
 def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Differences 1.5 and 2.5: mean 2, standard deviation 1/√2; seed 3 has no pair and counts in no mean."""
+    """Differences 1.5 and 2.5: mean 2, standard error 1/2, and 12.706 is Student's t for one degree of freedom; seed 3
+    has no pair and counts in no mean."""
     write_run(tmp_path / "a/0", False, 0, 14.0)
     write_run(tmp_path / "a/1", False, 1, 16.0)
     write_run(tmp_path / "b/0", True, 0, 12.5)
@@ -50,7 +51,7 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
         "| 0 | 14.00 | 12.50 | 1.50 |",
         "| 1 | 16.00 | 13.50 | 2.50 |",
         "| 3 | not yet measured | 99.00 | |",
-        "| mean ± standard deviation | 15.00 ± 1.41 | 13.00 ± 0.71 | 2.00 ± 0.71 |",
+        "| mean (95 % interval) | 15.00 (2.29 to 27.71) | 13.00 (6.65 to 19.35) | 2.00 (-4.35 to 8.35) |",
         "| 0 | not yet measured | 11.25 | |",
     ):
         assert f"\n{row}\n" in f"{said}\n"

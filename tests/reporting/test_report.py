@@ -14,7 +14,7 @@ import pytest
 from damages import REMOVED, with_value
 from made_results import claim_test, proxy_test, write_test
 from PIL import Image
-from running import Compose
+from running import Compose, check_words
 
 from alexnet_pl.commands.report import report
 from alexnet_pl.errors import UserError
@@ -98,7 +98,7 @@ def test_chart_shows_the_label_of_every_row(tmp_path: Path) -> None:
     """The last of the paper's parts, dropout, has no number: no mark in its row sets the limits of the axis."""
     lines = report_chart.chart_lines(make_rows([]), relative=True)
     assert math.isnan(lines[-1][1])
-    assert lines[-1][0] == "no dropout (§5.2, no number in the paper)"
+    assert lines[-1][0] == "no dropout (§5.2, ILSVRC-2010 test; no number in the paper)"
     figure = report_chart.draw_comparison_chart(make_rows([]), [], LIGHT)
     figure.draw_without_rendering()
     axis = figure.axes[-1]
@@ -108,6 +108,24 @@ def test_chart_shows_the_label_of_every_row(tmp_path: Path) -> None:
     for label in labels:
         box = label.get_window_extent()
         assert frame.y0 < box.y0 < box.y1 < frame.y1, label.get_text()
+
+
+def test_chart_mixes_no_data_sets_and_shows_where_zero_is(tmp_path: Path) -> None:
+    """The error on Fall 2009, 67.4 %, is of 10,184 classes. Of the paper's differences the smallest is 0.4."""
+    write_test(tmp_path, "cnn0", claim_test("table2.cnn"), 41.0)
+    figure = report_chart.draw_comparison_chart(make_rows(collect_tests([tmp_path])), [], LIGHT)
+    check_words(figure)
+    panels = {axis.get_title(loc="left"): axis for axis in figure.axes}
+    *names, differences = panels
+    assert names == [
+        f"Top-1 error on {name}, %" for name in ("ILSVRC-2010 test", "ILSVRC-2012 val", "Fall 2009", "CIFAR-10 test")
+    ]
+    low, high = panels[differences].get_xlim()
+    assert low < 0 < high
+    assert any(list(line.get_xdata()) == [0, 0] for line in panels[differences].lines)
+    rows = {label.get_text(): label.get_position()[1] for label in panels[names[1]].get_yticklabels()}
+    missing = {text.get_position()[1] for text in panels[names[1]].texts if text.get_text() == "not yet measured"}
+    assert missing == set(rows.values()) - {rows["1 CNN (Table 2)"]}
 
 
 class Cells(HTMLParser):
@@ -183,7 +201,15 @@ def test_web_page_is_light_and_dark_and_fits_a_narrow_window(tmp_path: Path) -> 
     html = report_page.to_html(report_page.ReportPage("a < b", [Table("t", ["x"], [["1"]])], []))
     for said in ('name="viewport"', "prefers-color-scheme: dark", "report-dark.png", "<h1>", "a &lt; b"):
         assert said in html
-    assert html.count("<table>") == len(re.findall(r'<div class="wide" tabindex="0">\n<table>', html)) == 1
+    scrolling = r'<div class="wide" role="region" aria-label="t" tabindex="0">\n<table>'
+    assert html.count("<table>") == len(re.findall(scrolling, html)) == 1
+
+
+def test_web_page_aligns_numbers_to_the_right() -> None:
+    html = report_page.html_table(Table('"t"', ["name", "error"], [["a", "1.5"], ["b", "10.5"]], align="lr"))
+    assert re.findall(r'<td style="text-align: right;">\s*(\S+?)\s*</td>', html) == ["1.5", "10.5"]
+    assert re.findall(r"<td>\s*(\S+?)\s*</td>", html) == ["a", "b"]
+    assert 'aria-label="&quot;t&quot;"' in html
 
 
 def test_counts_have_no_decimals_and_units_stand_in_the_header() -> None:

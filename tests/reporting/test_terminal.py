@@ -110,7 +110,7 @@ def test_a_folder_without_runs_says_what_to_do(
     monkeypatch.chdir(tmp_path)
     report(config("_base"), tmp_path / "out")
     said = capsys.readouterr().out
-    assert said.startswith("No run was found: report.runs=FOLDER names other folders; python -m alexnet_pl reproduce")
+    assert said.startswith("No runs found: pass report.runs=FOLDER, or make a run: python -m alexnet_pl")
     (tmp_path / "runs/begun").mkdir(parents=True)
     (tmp_path / "runs/begun/fit.json").write_text('{"finished": false, "training": {}, "store": {}}')
     report(config("_base"), tmp_path / "out")

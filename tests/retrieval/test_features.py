@@ -1,5 +1,6 @@
 """`features`: equal to a forward pass, bit-identical after an interruption; incomplete files are named."""
 
+import json
 import resource
 import signal
 from dataclasses import replace
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from blake3 import blake3
+from damages import claim_huge_array
 from feature_files import make_features, sparse
 from PIL import Image
 from torch.nn import functional as F
@@ -106,17 +109,40 @@ def test_interrupted_pass_resumes_bit_identically(
 @pytest.mark.parametrize("other", [{"checkpoint": OTHER}, {"dataset": DatasetInfo()}])
 def test_partial_features_of_another_checkpoint_or_store_are_discarded(tmp_path: Path, other: dict[str, Any]) -> None:
     facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
-    partial = tmp_path / "partial"
-    note = Share().progress_path(partial)
+    partial = save_four_rows(tmp_path / "partial", facts)
     extraction.open_partial(partial, facts)
-    assert extraction.read_done(note) == 0
-    extraction.write_features(partial, 0, np.ones((4, 4), np.float16))
-    write_json(note, 4)
-    extraction.open_partial(partial, facts)
-    assert extraction.read_done(note) == 4
+    assert extraction.read_done(partial, Share(), range(8))[0] == 4
     extraction.open_partial(partial, replace(facts, **other))
-    assert extraction.read_done(note) == 0
+    assert extraction.read_done(partial, Share(), range(8))[0] == 0
     assert not np.load(tmp_path / "partial/features.npy").any()
+
+
+def save_four_rows(partial: Path, facts: FeaturesInfo) -> Path:
+    """Partial features in which four rows of ones are done."""
+    extraction.open_partial(partial, facts)
+    assert extraction.read_done(partial, Share(), range(8))[0] == 0
+    extraction.write_features(partial, 0, np.ones((4, 4), np.float16))
+    digest = blake3((partial / "about.json").read_bytes() + np.ones((4, 4), np.float16).tobytes()).hexdigest()
+    write_json(partial / "done.json", {"rows": 4, "blake3": digest})
+    return partial
+
+
+def test_rows_that_were_changed_are_extracted_again(tmp_path: Path) -> None:
+    facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
+    partial = save_four_rows(tmp_path / "partial", facts)
+    extraction.write_features(partial, 2, np.zeros((1, 4), np.float16))
+    assert extraction.read_done(partial, Share(), range(8))[0] == 0
+
+
+@pytest.mark.parametrize("done", [4, -3, "4", {"rows": -4}, {"rows": 9}, {"rows": 4, "blake3": "0"}, "[" * 200_000])
+def test_progress_that_is_not_ours_is_not_adopted(tmp_path: Path, done: Any) -> None:
+    facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
+    partial = save_four_rows(tmp_path / "partial", facts)
+    digest = json.loads((partial / "done.json").read_text())["blake3"]
+    (partial / "done.json").write_text(
+        done if isinstance(done, str) else json.dumps({"blake3": digest, **done} if isinstance(done, dict) else done)
+    )
+    assert extraction.read_done(partial, Share(), range(8))[0] == 0
 
 
 def test_full_disk_raises_an_error(tmp_path: Path) -> None:
@@ -203,7 +229,13 @@ def large_labels(folder: Path) -> None:
     np.save(folder / "labels.npy", np.full(10, 2**30))
 
 
-@pytest.mark.parametrize("cut", [cut_values, cut_labels, empty_labels, other_labels, one_label, large_labels])
+def huge_labels(folder: Path) -> None:
+    claim_huge_array(folder / "labels.npy")
+
+
+@pytest.mark.parametrize(
+    "cut", [cut_values, cut_labels, empty_labels, other_labels, one_label, large_labels, huge_labels]
+)
 def test_truncated_file_is_reported_in_one_line(tmp_path: Path, cut: Any) -> None:
     folder = make_features(tmp_path / "train-fc7", sparse(10, 0)).folder
     cut(folder)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from run_folders import table
+from run_folders import load, table
 from running import TRAIN, VAL, Compose, last, run
+from spaces import single_spaces
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.data.store.store import Store
@@ -78,8 +79,11 @@ def test_features_replaces_damaged_features(network: Path, cfg: DictConfig, tmp_
     assert found.names == wanted.names
 
 
-def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
+def test_every_test_image_is_searched(
+    network: Path, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Against brute force on the files written by `features`."""
+    monkeypatch.setenv("COLUMNS", "200")
     run(cfg, "retrieve", network, last(network))
     rows = table(network / "retrieval/neighbors.csv")
     train, val = (Features(network / f"features/{split}-fc7") for split in ("train", "val"))
@@ -87,6 +91,10 @@ def test_every_test_image_is_searched(network: Path, cfg: DictConfig) -> None:
     nearest = np.argsort(distances, 1, kind="stable")[:, :6]
     assert [row["image"] for row in rows] == [train.names[number] for number in nearest.ravel()]
     assert [row["query"] for row in rows[::6]] == val.names
+    classes = load(last(network))["alexnet_pl"]["classes"]
+    assert [[row["query_class"], row["query_name"]] for row in rows[::6]] == [classes[label] for label in val.labels]
+    shown = single_spaces(capsys.readouterr().out)
+    assert f"│ {Path(val.names[0]).name}, {classes[val.labels[0]][1]} │" in shown
     assert [float(row["distance"]) for row in rows] == pytest.approx(np.sort(distances, 1)[:, :6].ravel(), abs=1e-4)
     said = json.loads((network / "retrieval/retrieval.json").read_text())
     assert said["queries"] == VAL
@@ -113,7 +121,8 @@ def test_images_without_labels_have_no_class(
     network: Path, cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = copy(network, tmp_path)
-    np.save(there / "features/train-fc7/labels.npy", np.full(TRAIN, -1))
+    for split, count in {"train": TRAIN, "val": VAL}.items():
+        np.save(there / f"features/{split}-fc7/labels.npy", np.full(count, -1))
     run(cfg, "retrieve", there, last(there))
     rows = table(there / "retrieval/neighbors.csv")
     assert {(row["class"], row["name"]) for row in rows} == {("", "")}

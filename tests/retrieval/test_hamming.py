@@ -55,6 +55,15 @@ def test_more_neighbors_than_images_are_refused() -> None:
         HammingIndex(np.zeros((2, 4), np.uint8)).search(np.zeros((1, 4), np.uint8), 3)
 
 
+def test_image_has_one_neighbor_less_than_there_are_images() -> None:
+    """Its own place is not to be filled: there is no third image for one of three."""
+    codes = pack_bits(bits("00000000", "00000001", "11111111"))
+    found = HammingIndex(codes).search(codes[:1], 2, own=np.array([0]))
+    assert (found.numbers.tolist(), found.distances.tolist()) == ([[1, 2]], [[1, 8]])
+    with pytest.raises(UserError, match=r"^retrieval.k=3: from 1 to 2 images"):
+        HammingIndex(codes).search(codes[:1], 3, own=np.array([0]))
+
+
 def test_pca_matches_numpy_up_to_sign(tmp_path: Path) -> None:
     values = sparse(400, 0) * np.linspace(3, 0.2, WIDTH).astype(np.float16)
     features = make_features(tmp_path / "train-fc7", values)

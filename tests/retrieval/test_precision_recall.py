@@ -31,6 +31,7 @@ def test_curves_match_a_loop_over_sorted_images() -> None:
     for kind, relevant in (("few", few), ("many", many)):
         curve = curves[kind]
         assert {6, 100} <= {*curve.ranks}
+        assert {*np.rint(300 ** (np.arange(40) / 39)).astype(int), 6, 100} == {*curve.ranks}
         for rank, precision, recall in zip(curve.ranks, curve.precision, curve.recall, strict=True):
             found = [
                 sum(wanted[i] for i in sorted(tie_order, key=row.__getitem__)[:rank])
@@ -50,6 +51,9 @@ def test_distances_match_pairwise_formulas(tmp_path: Path) -> None:
     exact = np.square(features.values[None].astype(np.float64) - queries[:, None]).sum(2)
     offset = np.square(queries.astype(np.float64)).sum(1)[:, None]
     np.testing.assert_allclose(np.stack([*vector_distances(features, queries)]) + offset, exact, atol=1e-4)
+    many = np.repeat(queries, 60, axis=0)  # more than are compared at a time
+    found = np.stack([*vector_distances(features, many)]) + np.repeat(offset, 60, axis=0)
+    np.testing.assert_allclose(found, np.repeat(exact, 60, axis=0), atol=1e-4)
     bits, asked = (np.random.default_rng(seed).random((9, 28)) < 0.5 for seed in (1, 2))
     packed, packed_asked = np.packbits(bits, axis=1), np.packbits(asked, axis=1)
     assert np.array_equal(np.stack([*bit_distances(packed, packed_asked)]), (bits[None] != asked[:, None]).sum(2))

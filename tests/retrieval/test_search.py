@@ -77,6 +77,8 @@ def test_invalid_search_is_refused(images: Features) -> None:
         search_exactly(images, queries, 301)
     with pytest.raises(UserError, match=r"^retrieval.k=11: from 1 to 10 of the 300 "):
         search_exactly(images, queries, 11, per_file=30)
+    with pytest.raises(UserError, match=r"^retrieval.k=300: from 1 to 299 of the 300 "):
+        search_exactly(images, queries, 300, own=np.arange(2))
     with pytest.raises(UserError, match=r"^retrieval.per_file=0: "):
         search_exactly(images, queries, 6, per_file=0)
     with pytest.raises(UserError, match="vectors of 24 numbers"):

@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import check_compatible, check_same_course, read_checkpoint
+from alexnet_pl.runs.checkpoint import check_compatible, check_resume_settings, read_checkpoint
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO
 
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -102,9 +103,9 @@ def test_settings_of_older_checkpoints_have_their_defaults(saved: Path) -> None:
     with pytest.raises(UserError, match=r"has model\.unit_biases=\['conv2', .*\], this recipe model\.unit_biases=\[\]"):
         check_compatible(saved, wanted)
     checkpoint = read_checkpoint(saved)
-    check_same_course(checkpoint, {"shuffle": ("data.shuffle", "epoch")})
+    check_resume_settings(checkpoint, {"shuffle": ("data.shuffle", "epoch")})
     with pytest.raises(UserError, match=r"^data\.shuffle=once: the resumed run has epoch; add data\.shuffle=epoch$"):
-        check_same_course(checkpoint, {"shuffle": ("data.shuffle", "once")})
+        check_resume_settings(checkpoint, {"shuffle": ("data.shuffle", "once")})
 
 
 FOREIGN = {
@@ -266,6 +267,7 @@ def test_kill_between_rotation_and_write_leaves_no_extra_file(
         (("global_step",), -1),
         (("metrics_rows",), "x"),
         (("alexnet_pl", "classes"), [3]),
+        (("alexnet_pl", "classes"), [["n1"], ["n2", "two"]]),
         (("alexnet_pl", "classes"), None),
         (("alexnet_pl", "store"), []),
         (("alexnet_pl", "lineage"), ["x"]),
@@ -282,6 +284,38 @@ def test_entry_of_a_wrong_type_is_named(saved: Path, keys: tuple[str, ...], valu
     node[keys[-1]] = value
     torch.save(checkpoint, saved)
     with pytest.raises(UserError, match=rf"last\.ckpt is not a checkpoint of alexnet_pl \({'.'.join(keys)}"):
+        read_checkpoint(saved)
+
+
+NOT_DENSE: dict[str, Callable[[], torch.Tensor]] = {
+    "meta": lambda: torch.zeros(3, device="meta"),
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "complex": lambda: torch.zeros(3, dtype=torch.complex64),
+    "quantized": lambda: torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of sparse and quantized tensors
+@pytest.mark.parametrize("kind", NOT_DENSE)
+def test_tensor_that_is_not_dense_and_real_is_refused(saved: Path, kind: str) -> None:
+    """A network would compute on uninitialized memory in place of a meta tensor."""
+    checkpoint = torch.load(saved, weights_only=True)
+    checkpoint["state_dict"]["weight"] = NOT_DENSE[kind]()
+    torch.save(checkpoint, saved)
+    with pytest.raises(UserError, match=r"last\.ckpt is not a .* \(state_dict\.weight: not a dense tensor of real"):
+        read_checkpoint(saved)
+
+
+@pytest.mark.parametrize("skip", ["0", "1"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_pickle_that_unpacks_to_much_is_refused(
+    saved: Path, method: int, skip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.load would unpack 10 MB to 2.5 GB before it sees that they are no checkpoint."""
+    monkeypatch.setenv("ALEXNET_PL_SKIP_CHECKSUM", skip)
+    with zipfile.ZipFile(saved, "w", method) as file:
+        file.writestr("last/data.pkl", bytes(2**24 + 1))
+    with pytest.raises(UserError, match=r"last\.ckpt is corrupt \(last/data\.pkl: (compressed|16,777,217 bytes)\)"):
         read_checkpoint(saved)
 
 

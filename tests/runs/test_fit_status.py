@@ -105,6 +105,18 @@ def test_changed_settings_are_recorded_except_max_epochs(tmp_path: Path) -> None
     assert read(tmp_path).changed
 
 
+def test_resumed_fit_keeps_the_time_and_the_change_of_earlier_sessions(tmp_path: Path) -> None:
+    """An older fit.json says that settings changed, but not which."""
+    fit_status.start_fit(tmp_path, TRAINING, STORE)
+    fit_status.mark_finished(tmp_path, 10, 4, 640, 2.5, "other")
+    older = json.loads((tmp_path / "fit.json").read_text()) | {"changed": True}
+    del older["changed_settings"]
+    (tmp_path / "fit.json").write_text(json.dumps(older))
+    begun = fit_status.start_fit(tmp_path, TRAINING, STORE, resumed=True)
+    assert (begun.changed, begun.changed_settings, begun.seconds) == (True, [], 2.5)
+    assert read(tmp_path) == begun
+
+
 def test_new_fit_in_a_used_folder_inherits_nothing(tmp_path: Path) -> None:
     """The earlier fit.json describes another network."""
     fit_status.start_fit(tmp_path, with_("optim", lr=0.02), STORE, ["model.norm"])

@@ -56,6 +56,10 @@ def test_truncated_last_row_is_left_out(tmp_path: Path) -> None:
         ("step,loss\n2,1.5,7\n4,1.0\n", "line 2: corrupt"),
         ("step,loss\n2,1.5\n4,one\n", "line 3: corrupt .could not convert string to float: 'one'"),
         ("step,loss\n-2,1.5\n", "line 2: corrupt"),
+        *(
+            (f"step,val/top1_error\n2,50\n4,{error}\n", r"line 3: corrupt .val/top1_error: .* is no percentage")
+            for error in ("-50", "nan", "inf", "100.1")
+        ),
         ("loss\n1.5\n", "line 2: corrupt"),
         ("step,loss\n2,\xff\n", "cannot be read"),
         ('step,loss\n2,"1"5\n', "cannot be read"),

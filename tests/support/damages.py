@@ -133,3 +133,9 @@ def read_json(path: Path) -> Any:
 
 def write_json(content: Any, path: Path) -> None:
     path.write_text(json.dumps(content))
+
+
+def claim_huge_array(path: Path) -> None:
+    """Write a .npy file whose header claims 80 TB."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**13,)})

@@ -246,13 +246,14 @@ def test_changed_settings_of_a_resumed_fit_apply(saved: float, now: float, expec
 
 
 def test_layer_unfrozen_on_resume_has_the_divisions_of_the_others() -> None:
-    net = torch.nn.Sequential(OrderedDict(conv1=torch.nn.Linear(2, 2), fc8=torch.nn.Linear(2, 1)))
+    """Not those of conv1, which the schedule has frozen."""
+    net = torch.nn.Sequential(OrderedDict((name, torch.nn.Linear(2, 2)) for name in ("conv1", "conv2", "fc8")))
     first = MomentumSGD(parameter_groups(net, 0.1, DECAY, 2.0, False, rate_scales={"fc8": 0.0}), 0.1, MOMENTUM, DECAY)
     for group in first.param_groups:
-        group["lr"] /= 100
+        group["lr"] *= 0 if group["name"].startswith("conv1.") else 0.01
     second = MomentumSGD(parameter_groups(net, 0.1, DECAY, 2.0, False), 0.1, MOMENTUM, DECAY)
     second.load_state_dict(first.state_dict())
-    assert [group["lr"] for group in second.param_groups] == pytest.approx([0.001, 0.002, 0.001, 0.002])
+    assert [group["lr"] for group in second.param_groups] == pytest.approx([0, 0, *[0.001, 0.002] * 2])
 
 
 def test_state_without_momentum_has_no_velocity_and_resumes() -> None:

@@ -197,6 +197,29 @@ def test_run_folder_with_an_outside_link_is_refused(tmp_path: Path) -> None:
         DemoService(run)
 
 
+class OneLabelService(GreyService):
+    """Gives every image one label."""
+
+    def __init__(self, name: str, probability: float) -> None:
+        super().__init__()
+        self.label = Label(name, probability, 0)
+
+    def answer(self, image: Tensor) -> Answer:
+        return Answer(image.numpy(), "a note", [self.label])
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    answer = client(OneLabelService("one", float("nan"))).post("/api/answer", content=picture())
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "The network's scores are not finite; open another checkpoint."}
+
+
+def test_name_that_utf8_has_no_code_for_is_answered() -> None:
+    answer = client(OneLabelService("\ud800 ä", 1.0)).post("/api/answer", content=picture())
+    assert (answer.status_code, answer.json()["labels"][0]["name"]) == (200, "\ud800 ä")
+    assert answer.headers["content-type"] == "application/json"
+
+
 def png_of(width: int, height: int) -> bytes:
     """PNG of 20 kB that declares any size."""
     file = io.BytesIO()

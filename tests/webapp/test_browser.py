@@ -32,7 +32,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
         (["a", "speed=3"], "speed: unknown key; did you mean "),
         (["a", "--share"], "--share: page has no flags"),
         (["a", "port=0"], "port=0: a number from 1 to 65535"),
-        (["a", "port=http"], "port: Value 'http'"),
+        (["a", "port=http"], "port=http: expected a whole number"),
         (["a", "ckpt_path=new"], "ckpt_path=new: last or best"),
         (["nowhere"], "nowhere: no run folder"),
         (["a", "host=no.such.host.invalid"], "host=no.such.host.invalid: "),

@@ -46,7 +46,7 @@ def test_answer_matches_the_network_and_brute_force_neighbors(place: Path, tmp_p
         own = lookup.module.net.features(center).half().double().numpy()  # type: ignore[operator]
     distances = np.sqrt(((features - own) ** 2).sum(1))
     floats, codes = answer.searches
-    assert [near.distance for near in floats.near] == [f"{d:.1f}" for d in np.sort(distances)[:6]]
+    assert [near.distance for near in floats.near] == [f"distance {d:.1f}" for d in np.sort(distances)[:6]]
     store = Store(lookup.cfg.data.root).split("train")
     for near, number in zip(floats.near, np.argsort(distances, kind="stable"), strict=False):
         pixels = np.empty((1, 3, 72, 72), np.uint8)

@@ -1,7 +1,7 @@
-"""Arrow files of images, as Hugging Face's `datasets` writes them, and where the bytes of each image lie.
+"""Arrow files of images, as Hugging Face's `datasets` writes them, and the position of each image's bytes.
 
 A file is a stream of messages, a schema and then record batches; Arrow's own file format has the same stream after
-eight bytes. The bytes of images are not touched while a file is listed.
+eight bytes. Listing a file does not read the bytes of images.
 """
 
 import json

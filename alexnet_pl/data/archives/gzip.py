@@ -78,6 +78,6 @@ def check_and_share_index(path: Path) -> None:
 
 
 def explain(error: Exception) -> str:
-    """Error message for a corrupt archive. indexed_gzip reports a wrong checksum as a code, maybe in other text."""
+    """Error message for a corrupt archive. indexed_gzip reports a wrong checksum as an error code within other text."""
     text = reason(error)
     return "its content does not match its checksum" if "CRC" in text or "length -4" in text else text

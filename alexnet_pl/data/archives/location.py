@@ -19,8 +19,8 @@ class ByteLocation(NamedTuple):
       "zip"      a member of a zip archive, whose local header is at `start`
       "parquet"  row `start` of a table
 
-    `checksum`: CRC-32 of a member of a zip archive.
-    `is_planes`: the bytes are no image file but the pixels of a square image: red, green and blue planes.
+    `checksum`: CRC-32 of a member of a zip archive. `is_planes`: the bytes are not an image file but the red, green and
+    blue planes of a square image.
     """
 
     path: Path

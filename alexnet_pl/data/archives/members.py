@@ -1,13 +1,14 @@
-"""Files of a copy wherever they lie: below a folder, or in a tar or zip archive."""
+"""Files of a copy, below a folder or in a tar or zip archive."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from alexnet_pl.data.archives.location import zip_location
-from alexnet_pl.data.archives.remote import walk_files
+from alexnet_pl.data.archives.remote import is_remote, walk_files
 from alexnet_pl.data.archives.tar import TAR_SUFFIXES, Member, is_desktop_file, list_members, whole_archive
-from alexnet_pl.data.archives.tar_stream import stream_files
+from alexnet_pl.data.archives.tar_stream import LARGEST, stream_files
 from alexnet_pl.data.archives.zip import list_zip_members, read_member
+from alexnet_pl.errors import UserError
 
 SUFFIXES = (*TAR_SUFFIXES, ".zip")
 
@@ -18,24 +19,32 @@ def is_archive(path: Path) -> bool:
 
 
 def list_archive(path: Path, accept: Callable[[str], bool]) -> Iterator[Member]:
-    """List the files of a tar or zip archive whose path within it `accept` takes, in the archive's order."""
+    """List the files of a tar or zip archive for whose path `accept` is true, in the archive's order."""
     if path.suffix != ".zip":
         return (member for member in list_members(whole_archive(path)) if accept(member.path))
     files = list_zip_members(path, accept)
     return (Member(PurePosixPath(file.name).name, zip_location(path, file), file.name) for file in files)
 
 
-def read_files(place: Path, accept: Callable[[str], bool], key: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (path within, content) of the small files in a folder or an archive whose path `accept` takes.
+def read_files(source: Path, accept: Callable[[str], bool], key: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (path within, content) of the small files in a folder or an archive for whose path `accept` is true.
 
-    Raises UserError, naming the config key `key` and the archive, if it is corrupt. Other files have no content.
+    Raises UserError, naming the config key `key` and the archive, if it is corrupt or a file is large. Other files have
+    no content.
     """
-    if place.is_dir():
-        for path in sorted(walk_files(place)):
-            if accept(path.relative_to(place).as_posix()):
-                yield path.relative_to(place).as_posix(), path.read_bytes()
-    elif place.suffix == ".zip":
-        for member in list_zip_members(place, accept):
-            yield member.name, read_member(place, *member[1:])
-    elif place.name.endswith(TAR_SUFFIXES):
-        yield from stream_files(place, accept, key)
+    if source.is_dir():
+        for path in sorted(walk_files(source)):
+            if accept(path.relative_to(source).as_posix()):
+                check_small(0 if is_remote(path) else path.stat().st_size, f"{key}: {path}")
+                yield path.relative_to(source).as_posix(), path.read_bytes()
+    elif source.suffix == ".zip":
+        for member in list_zip_members(source, accept):
+            check_small(member.size, f"{key}: {source}: {member.name}")
+            yield member.name, read_member(source, *member[1:])
+    elif source.name.endswith(TAR_SUFFIXES):
+        yield from stream_files(source, accept, key)
+
+
+def check_small(size: int, where: str) -> None:
+    if size > LARGEST:
+        raise UserError(f"{where}: {size:,} bytes, more than any list or annotation has; get it again")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-MOST = 2  # open files per thread
+MAX_OPEN = 2  # open files per thread
 THREAD_STATE = threading.local()
 
 
@@ -15,6 +15,6 @@ def keep_open(path: Path, open_file: Callable[[Path], IO[bytes]]) -> IO[bytes]:
     files: OrderedDict[Path, IO[bytes]] = THREAD_STATE.__dict__.setdefault("files", OrderedDict())
     if path not in files:
         files[path] = open_file(path)
-        while len(files) > MOST:
+        while len(files) > MAX_OPEN:
             files.popitem(last=False)[1].close()
     return files[path]

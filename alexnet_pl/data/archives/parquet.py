@@ -58,7 +58,8 @@ def load_row_group(cache: dict[str, Any], row: int) -> None:
 
 
 def read_group(path: Path, file: Any, group: int, columns: list[str]) -> Any:
-    """Table of a row group. Raises UserError if it is corrupt: pyarrow's error is a ValueError, as of one bad image."""
+    """Table of a row group. Raises UserError if it is corrupt, since pyarrow's ValueError would be taken for one bad
+    image."""
     from pyarrow import ArrowException
 
     try:

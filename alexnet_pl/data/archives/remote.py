@@ -20,8 +20,8 @@ PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "htt
 BLOCK = 8 << 20  # bytes per request, so that it also fetches the next images of an archive
 
 
-def is_remote(place: str | Path) -> bool:
-    return "://" in str(place)
+def is_remote(address: str | Path) -> bool:
+    return "://" in str(address)
 
 
 def check_protocol(url: str, key: str) -> None:
@@ -31,18 +31,18 @@ def check_protocol(url: str, key: str) -> None:
         raise UserError(f"{key}: {url}: cannot be read (only {', '.join(f'{name}://' for name in PROTOCOLS)})")
 
 
-def open_source(place: str, key: str) -> Path:
+def open_source(address: str, key: str) -> Path:
     """Path of the folder or archive given by the config key `key`. Raises UserError if an address cannot be read."""
-    if is_remote(place):
-        check_protocol(place, key)
+    if is_remote(address):
+        check_protocol(address, key)
         try:
-            files, path = fsspec.core.url_to_fs(place)
+            files, path = fsspec.core.url_to_fs(address)
             files.info(path)
         except FileNotFoundError as error:
-            raise UserError(f"{key}: {place}: does not exist") from error
+            raise UserError(f"{key}: {address}: does not exist") from error
         except Exception as error:  # each protocol raises its own errors
-            raise UserError(f"{key}: {place}: cannot be read ({reason(error)})") from error
-    return parse_path(place)
+            raise UserError(f"{key}: {address}: cannot be read ({reason(error)})") from error
+    return parse_path(address)
 
 
 def parse_path(text: str) -> Path:
@@ -90,7 +90,7 @@ def list_folder(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def walk_files(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """Yield all files below a folder, also below links to folders, which `rglob` passes over.
+    """Yield all files below a folder, also below links to folders, which `rglob` skips.
 
     `above`: device and inode of the folders that lead here; a link to one of them is not followed.
     """

@@ -36,7 +36,8 @@ class Member(NamedTuple):
 
 
 class Header(NamedTuple):
-    """Entry of a tar archive. `location`: of a regular file; `target`: path of a hard link's; neither: skipped."""
+    """Entry of a tar archive. `location`: bytes of a regular file; `target`: path that a hard link refers to; both
+    None: skipped."""
 
     path: str
     location: ByteLocation | None = None
@@ -76,7 +77,7 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
     """
     targets: dict[str, ByteLocation | None] | None = None
     for header in read_headers(location):
-        place = header.location
+        member_location = header.location
         if header.target:
             if targets is None:
                 targets = find_link_targets(location)
@@ -85,23 +86,23 @@ def list_members(location: ByteLocation) -> Iterator[Member]:
                     f"prepare.source: {location.path}: {header.path} is a link to {target}, which is not in it; "
                     "get it again"
                 )
-            place = targets[target]
-        if place is not None:
-            yield Member(Path(header.path).name, place, header.path)
+            member_location = targets[target]
+        if member_location is not None:
+            yield Member(Path(header.path).name, member_location, header.path)
 
 
 def find_link_targets(location: ByteLocation) -> dict[str, ByteLocation | None]:
-    """Places of the targets of hard links, by path; None for those that are skipped.
+    """Locations of the targets of hard links, by path; None for those that are skipped.
 
-    The archive is read twice more, so that the places of other members, of which there may be millions, need no memory.
+    Reads the archive twice more instead of keeping the locations of all members, possibly millions, in memory.
     """
     wanted = {normal_path(header.target) for header in read_headers(location) if header.target}
-    places: dict[str, ByteLocation | None] = {}
+    locations: dict[str, ByteLocation | None] = {}
     for header in read_headers(location):
         if (path := normal_path(header.path)) in wanted:
-            own = places.get(normal_path(header.target)) if header.target else header.location
-            places[path] = own or places.get(path)
-    return places
+            own = locations.get(normal_path(header.target)) if header.target else header.location
+            locations[path] = own or locations.get(path)
+    return locations
 
 
 def normal_path(path: str) -> str:
@@ -159,7 +160,7 @@ def whole_archive(path: Path) -> ByteLocation:
 
 
 def is_gzipped(path: Path) -> bool:
-    """Whether a file begins like gzip; for a remote file, whose start would take a request, whether it is named so."""
+    """Whether a file begins like gzip; for a remote file, whether its name ends like gzip's, which saves a request."""
     if is_remote(path) or not path.is_file():
         return path.name.endswith(GZIP_SUFFIXES)
     with path.open("rb") as file:

@@ -16,7 +16,7 @@ LARGEST = 2**27  # bytes; the largest list of ILSVRC's detection kit has 2 milli
 
 
 def stream_files(path: Path, accept: Callable[[str], bool], key: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (path within the archive, content) of each file whose path `accept` takes.
+    """Yield (path within the archive, content) of each file for whose path `accept` is true.
 
     Raises UserError, naming the config key `key` and the archive, if it is corrupt. tarfile does not verify the CRC-32
     of a gzipped archive; gzip does, at the end of the file, which is therefore read.

@@ -1,9 +1,9 @@
-"""TFRecord files of `tf.train.Example` messages, and where the bytes of their features lie.
+"""TFRecord files of `tf.train.Example` messages, and the positions of their features' bytes.
 
 A record is its length (8 bytes), a checksum of the length (4), the message, and a checksum of the message (4).
 Format: tensorflow.org/tutorials/load_data/tfrecord; tensorflow/core/example/feature.proto.
 
-Only the checksum of the length is verified. The bytes of images are not touched while a file is listed.
+Only the checksum of the length is verified. Listing a file does not read the bytes of images.
 """
 
 import struct

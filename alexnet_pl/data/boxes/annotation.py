@@ -67,7 +67,7 @@ class ImageBoxes(NamedTuple):
 UNANNOTATED = Annotation([], Coverage.NONE)
 
 
-MOST = 2**31  # pixels; sizes of images are stored as int32
+MAX_PIXEL = 2**31  # pixels; sizes of images are stored as int32
 
 
 def from_inclusive(corners: tuple[float, float, float, float], first: int) -> tuple[float, float, float, float] | None:
@@ -76,7 +76,7 @@ def from_inclusive(corners: tuple[float, float, float, float], first: int) -> tu
     `first`: number of the image's first pixel (ILSVRC: 0, PASCAL VOC: 1). Swapped corners are put in order. None for a
     box without an extent. Raises ValueError for a coordinate that is not finite, or far beyond any image.
     """
-    if wrong := [corner for corner in corners if not abs(corner) < MOST]:
+    if wrong := [corner for corner in corners if not abs(corner) < MAX_PIXEL]:
         raise ValueError(f"{str(wrong[0])[:40]}: not a coordinate")
     x1, y1, x2, y2 = corners
     left, right, top, bottom = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)

@@ -7,9 +7,10 @@ in ILSVRC's files. Coordinates refer to the `size` in the file, which can differ
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from alexnet_pl.data.boxes.annotation import MOST, from_inclusive
+from alexnet_pl.data.boxes.annotation import MAX_PIXEL, from_inclusive
 from alexnet_pl.errors import UserError
 
+LARGEST = 2**20  # bytes; an annotation of ILSVRC has up to 50,000
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -38,6 +39,8 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
     Raises UserError, starting with `where`, if `data` is not such a file.
     """
     try:
+        if len(data) > LARGEST:
+            raise ValueError(f"{len(data):,} bytes")
         root = ElementTree.fromstring(data)
         boxes = [box for each in root.findall("object") if (box := box_of(each, first))]
         width, height = (side_of(root, name) for name in ("width", "height"))
@@ -48,9 +51,9 @@ def parse_voc(data: bytes, where: str, key: str, coverage: int, first: int) -> F
 
 
 def side_of(root: ElementTree.Element, name: str) -> int:
-    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is no side of an image."""
+    """Width or height in `size`; 0 if it is missing. Raises ValueError for a value that is not the side of an image."""
     side = float(root.findtext(f"size/{name}") or 0)
-    if not side < MOST:
+    if not side < MAX_PIXEL:
         raise ValueError(f"{name}={side}: not the side of an image")
     return int(max(side, 0))
 

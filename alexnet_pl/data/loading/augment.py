@@ -170,8 +170,8 @@ class Augment(nn.Module):
         exact = out if dtype == torch.float32 else torch.empty((1, *out.shape[1:])).expand(out.shape)
         colors = self.noise_colors(draws).repeat(1, self.crop)  # one row of pixels
         mean, center_mean = (m.permute(1, 2, 0).contiguous() for m in (self.mean_image, self.center_mean))
-        places = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
-        for image, ((top, left), flip), color, row, target in zip(images, places, colors, exact, out, strict=True):
+        crops = zip(draws.offsets.tolist(), draws.flips.tolist(), strict=True)
+        for image, ((top, left), flip), color, row, target in zip(images, crops, colors, exact, out, strict=True):
             area = slice(top, top + self.crop), slice(left, left + self.crop)
             view = image.permute(1, 2, 0)[area].contiguous()
             if self.mean == "per_position":

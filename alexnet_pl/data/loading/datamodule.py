@@ -40,7 +40,7 @@ def image_share(trainer: L.Trainer) -> tuple[int, int]:
     return share["rank"], share["num_replicas"]
 
 
-def check_place_to_draw(root: Path) -> None:
+def check_parent_folder(root: Path) -> None:
     """Raise UserError if the folder that would hold the store does not exist, as for a mistyped path."""
     if root.parent != DRAWN and not root.parent.is_dir():
         raise UserError(
@@ -56,9 +56,10 @@ class ImageStore(ResumableData):
     batch_size: images per step over all devices, 128 in §6.
     include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
         runs do. From then on the validation error is meaningless.
-    shuffle: order of the training images, `epoch` or `once` (`TrainLoader`); as the validation images join, a new one.
+    shuffle: order of the training images, `epoch` or `once` (`TrainLoader`); new when validation images are added.
     whole_images: test on images of any size and aspect ratio, as dense views need.
     tested_split: split to test on instead of the default.
+    may_draw: draw the demo's images if its store does not exist.
 
     Raises ValueError, naming the argument, for values out of range.
     """
@@ -75,6 +76,7 @@ class ImageStore(ResumableData):
         whole_images: bool = False,
         seed: int = 0,
         loader_options: LoaderOptions = DEFAULT_OPTIONS,
+        may_draw: bool = True,
     ) -> None:
         super().__init__(batch_size, seed)
         if include_val_after_epoch is not None and include_val_after_epoch < 0:
@@ -82,7 +84,7 @@ class ImageStore(ResumableData):
         if shuffle not in SHUFFLES:
             raise ValueError(f"shuffle={shuffle}: one of {', '.join(SHUFFLES)}")
         self.root, self.dataset, self.size, self.tested_split = root, name, size, tested_split
-        self.loader_options, self.whole_images = loader_options, whole_images
+        self.loader_options, self.whole_images, self.may_draw = loader_options, whole_images, may_draw
         self.include_val_after_epoch, self.shuffle = include_val_after_epoch, shuffle
         self.train_and_val: ConcatSplit | None = None
 
@@ -101,14 +103,14 @@ class ImageStore(ResumableData):
 
     @property
     def is_undrawn_demo(self) -> bool:
-        """Whether this is the demo's store and it does not exist yet."""
-        return self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
+        """Whether this is the demo's store, to be drawn because it does not exist yet."""
+        return self.may_draw and self.dataset == DEMO and not is_remote(self.root) and not Path(self.root).exists()
 
     def check(self) -> None:
         """Raise UserError, before anything else is set up, unless there is a store of the right name and size, or the
         demo can be drawn."""
         if self.is_undrawn_demo:
-            check_place_to_draw(Path(self.root))
+            check_parent_folder(Path(self.root))
         else:
             _ = self.store
 
@@ -136,7 +138,7 @@ class ImageStore(ResumableData):
         world = image_share(self.trainer)[1] if self.trainer else 1
         check_batch_size(self.batch_size, world)
         if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
-            print(f"data.batch_size={self.batch_size}: {count} training images; a batch takes some again", flush=True)
+            print(f"data.batch_size={self.batch_size}: {count} training images; a batch repeats some", flush=True)
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
 

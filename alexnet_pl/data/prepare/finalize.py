@@ -23,7 +23,7 @@ from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import write_json
 
-FEW, SMALL_SHARE = 10, 0.001  # unreadable images of a split that are left out: the larger of the number and the share
+FEW, SMALL_SHARE = 10, 0.001  # a split may have this many unreadable images: the larger of the number and the share
 
 
 def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSettings) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def finalize_split(
     def read_results() -> Iterator[ShardResult]:
         for path in paths:
             result = read_shard_metadata(metadata_path(path))
-            check_size(path, result.bytes, "delete it and prepare again")  # one copied from another machine may be cut
+            check_size(path, result.bytes, "delete it and prepare again")  # a copied file may be truncated
             labels.append(result.labels)
             sizes.append(result.sizes)
             hashes.append(result.blake3)

@@ -85,7 +85,7 @@ class PrepareOptions:
         if self.boxes is not None and not self.store_encoding.is_whole:
             raise ValueError(f"boxes={self.boxes}: only a store of whole images has boxes; add prepare.encoding=whole")
         if len(self.objects) != 2 or not 0 <= self.objects[0] <= self.objects[1] <= MOST_OBJECTS:
-            raise ValueError(f"objects={self.objects}: the least and the most of a scene, from 0 to {MOST_OBJECTS}")
+            raise ValueError(f"objects={self.objects}: minimum and maximum number in a scene, from 0 to {MOST_OBJECTS}")
         self.store_encoding.check()
         _ = self.work_part
 

@@ -41,10 +41,10 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
         return drawn.form, drawn.list_records()
     if not options.source:
         raise UserError("prepare.source is required: pass prepare.source=FOLDER, the copy of the images to prepare")
-    place = open_source(options.source, "prepare.source")
+    path = open_source(options.source, "prepare.source")
     if is_robustness_set(options.name):
-        return f"images to test on ({options.name})", read_robustness(place, options.name)
-    form, source = read_source(place, options.copy_options)
+        return f"images to test on ({options.name})", read_robustness(path, options.name)
+    form, source = read_source(path, options.copy_options)
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
@@ -100,7 +100,7 @@ def with_boxes(options: PrepareOptions, form: str, source: DatasetListing) -> Da
     elif source.boxes is not None:
         index = source.boxes()
     else:
-        print(f"  no boxes in this copy ({form}); prepare.boxes=FOLDER names those that lie elsewhere", flush=True)
+        print(f"  no boxes in this copy ({form}); for boxes in another place pass prepare.boxes=FOLDER", flush=True)
         return source
     print(f"  {index.boxes:,} boxes of {index.images:,} annotated images", flush=True)
     return add_boxes(source, index)

@@ -130,19 +130,19 @@ class Plan:
 
 
 def describe_empty(split: str, source: DatasetListing) -> UserError:
-    """The error for a split without images, which names the share if that leaves none."""
+    """Error for a split without images; names `prepare.val_share` if that leaves none."""
     if source.held_out is None:
-        return UserError(f"prepare.source: not one image of {split}")
+        return UserError(f"prepare.source: no images of {split}")
     advice = f"choose a {'larger' if split == 'val' else 'smaller'} share"
-    return UserError(f"prepare.val_share={source.held_out:g}: leaves not one image of {split}; {advice}")
+    return UserError(f"prepare.val_share={source.held_out:g}: leaves no images of {split}; {advice}")
 
 
-Sized = tuple[str, ImageRecord, int | None]  # split, record, and size as `record_size` has it
+Sized = tuple[str, ImageRecord, int | None]  # split, record, and its size by `record_size`
 PER_TASK, THREADS = 64, 16  # images per task of a thread, and threads that wait for a network's file system
 
 
 def with_sizes(records: Iterator[tuple[str, ImageRecord]]) -> Iterator[Sized]:
-    """Add the size of each image, asked for by several threads."""
+    """Add the size of each image, read by several threads."""
     with ThreadPoolExecutor(THREADS, "sizes") as threads:
         while block := list(islice(records, PER_TASK * THREADS)):
             parts = [block[start : start + PER_TASK] for start in range(0, len(block), PER_TASK)]
@@ -170,8 +170,8 @@ def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
 
 
 def parse_image_record(line: str) -> ImageRecord:
-    name, label, place, annotation = json.loads(line)
-    found = ByteLocation(parse_path(place[0]), *place[1:]) if isinstance(place, list) else place
+    name, label, location, annotation = json.loads(line)
+    found = ByteLocation(parse_path(location[0]), *location[1:]) if isinstance(location, list) else location
     return ImageRecord(name, label, found, None if annotation is None else annotation_of(*annotation))
 
 
@@ -179,17 +179,17 @@ def annotation_of(boxes: list[list[Any]], *rest: int) -> Annotation:
     return Annotation([Box(*box) for box in boxes], *rest)
 
 
-def record_size(place: Any) -> int | None:
+def record_size(location: Any) -> int | None:
     """Size in bytes, to detect another image of the same name; None for synthetic images and table rows."""
-    if not isinstance(place, ByteLocation) or place.compression == "parquet":
+    if not isinstance(location, ByteLocation) or location.compression == "parquet":
         return None
-    if place.size is not None:
-        return place.size
+    if location.size is not None:
+        return location.size
     try:
-        about = place.path.stat()
+        status = location.path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return about.st_size if stat.S_ISREG(about.st_mode) else None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def version_of(path: Path) -> tuple[int, int | str]:
@@ -205,12 +205,12 @@ ALLOW = "get the copy again, or prepare what is there with prepare.allow_incompl
 def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
     """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
 
-    Raises UserError instead unless `allow_incomplete`. Prints the counts if nothing says how many to expect, and those
-    of files that are no images.
+    Raises UserError instead unless `allow_incomplete`. Prints the counts if no expected counts are known, and the
+    counts of files that are not images.
     """
-    if others := sum(source.passed_over.values(), Counter[str]()):
+    if others := sum(source.skipped_files.values(), Counter[str]()):
         text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())
-        print(mask_control(f"  passed over files that are no images: {text}"), flush=True)
+        print(mask_control(f"  skipped files that are not images: {text}"), flush=True)
     expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
     wrong = [
         f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"

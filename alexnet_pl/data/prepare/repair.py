@@ -24,7 +24,7 @@ from alexnet_pl.files import replacing, write_json
 
 
 def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: ImageReader) -> list[Path]:
-    """Prepare corrupt files again; return their paths. Labels, index and statistics take as long as `prepare`.
+    """Rebuild corrupt files; return their paths. Labels, index and statistics take as long as `prepare`.
 
     Raises UserError if the source gives other images than before, or if store.json was changed.
     """
@@ -82,7 +82,7 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
 def repair_metadata(
     store: Store, plan: Plan, names: list[str], settings: StoreSettings, read: ImageReader
 ) -> list[Path]:
-    """Make the files `names` again, which takes all images: write each shard again, one at a time, and delete it."""
+    """Rebuild the files `names`, which takes all images: write one shard at a time, and delete it."""
     with tempfile.TemporaryDirectory(prefix="listing-", dir=store.root) as folder:
         for shard in plan.shards:
             own = Path(folder) / shard_name(shard.split, shard.number, settings.encoding)

@@ -118,8 +118,8 @@ def metadata_path(path: Path) -> Path:
 
 
 def write_shard_metadata(path: Path, result: ShardResult) -> None:
-    facts = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
-    text = json.dumps(facts | ({"area": result.sums.area} if result.sums.area else {}))
+    metadata = {"images": result.sums.images, "bytes": result.bytes, "blake3": result.blake3, "odd": result.odd}
+    text = json.dumps(metadata | ({"area": result.sums.area} if result.sums.area else {}))
     sums = {"pixels": result.sums.pixels, "products": result.sums.products} if result.sums.images else {}
     with path.open("wb") as file:
         arrays = {"labels": result.labels, "sizes": result.sizes, "text": np.array(text), **sums, **result.boxes}
@@ -148,7 +148,7 @@ def parse_shard_metadata(path: Path) -> ShardResult:
 def read_square(item: ImageRecord, size: int, filter_name: str) -> tuple[np.ndarray, str]:
     """Read the bytes of a record, decode, resize and crop: (3, size, size) uint8, and a note on a non-standard file.
 
-    Raises ValueError if the file is no image, UserError if it no longer exists.
+    Raises ValueError if the file is not an image, UserError if it no longer exists.
     """
     image, note = decode_record(item)
     return resize_center_crop(image, size, filter_name).numpy(), note

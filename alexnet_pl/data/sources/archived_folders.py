@@ -17,7 +17,7 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.members import is_archive, list_archive
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import Member, is_desktop_file
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, SkippedFiles
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_folder import INNER, describe_difference, is_image, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
@@ -31,25 +31,26 @@ Folders = tuple[str, ...]
 
 class ArchivedImage(NamedTuple):
     """Image in an archive. `split`: "" if neither its path nor the archive's name gives it; `folder`: its class, "" for
-    an image directly in the folder of a split; `root`: path of the folder that holds the splits or classes; `place`:
-    its location as a JSON row."""
+    an image directly in the folder of a split; `root`: path of the folder that holds the splits or classes; `location`:
+    that of its bytes, as a JSON row."""
 
     split: str
     folder: str
     name: str
     root: str
-    place: list[Any]
+    location: list[Any]
 
 
 class ArchiveLayout:
     """Splits and classes of an archive's images, by the `folders` of all of them.
 
-    Where train/ or val/ hold class folders, test/ is a split too, and so is x_test/ beside x_train/ or x_val/. In other
-    archives the name counts: test/ is a class of train.tar. `split`: that of the name, else "".
+    Where train/ or val/ hold class folders, test/ is a split too, and so is x_test/ beside x_train/ or x_val/. For
+    other archives the archive's name gives the split, and test/ is a class, as in train.tar. `split`: split in the
+    archive's name, else "".
     """
 
     def __init__(self, path: Path, folders: Iterable[Folders] = ()) -> None:
-        self.prefixes: dict[Folders, set[str]] = {}  # of folders of splits, by the folder that they lie in
+        self.prefixes: dict[Folders, set[str]] = {}  # prefixes of split folders, by their parent folder
         for each in folders:
             if len(each) > 1 and (match := SPLIT_FOLDER.fullmatch(each[-2])):
                 self.prefixes.setdefault(each[:-2], set()).add(match[1])
@@ -65,19 +66,19 @@ class ArchiveLayout:
             return not prefix or prefix in self.prefixes.get(folders[:-1], ())
         return not prefix and self.split in ("", SPLITS[word])
 
-    def locate(self, path: str, place: list[Any]) -> ArchivedImage:
-        """Find the split and class of an image. A class may be named like a split, as bullet_train: the folder above
-        it is asked first."""
+    def locate(self, path: str, location: list[Any]) -> ArchivedImage:
+        """Find the split and class of an image. A class may be named like a split, such as bullet_train, so the folder
+        above it is checked first."""
         folders, name = folders_of(path), PurePosixPath(path).name
         *above, folder = folders or ("",)
         if above and (split := split_of(above[-1])):
-            return ArchivedImage(split, folder, f"{above[-1]}/{folder}/{name}", "/".join(above[:-1]), place)
+            return ArchivedImage(split, folder, f"{above[-1]}/{folder}/{name}", "/".join(above[:-1]), location)
         if self.is_split(folders):
             split = split_of(folder)
             shown = split if split == "test" else folder  # the name of an unpacked image without a label
-            return ArchivedImage(split, "", f"{shown}/{name}", "/".join(above), place)
+            return ArchivedImage(split, "", f"{shown}/{name}", "/".join(above), location)
         prefix = f"{self.split}/" if self.split else ""
-        return ArchivedImage(self.split, folder, f"{prefix}{folder}/{name}", "/".join(above), place)
+        return ArchivedImage(self.split, folder, f"{prefix}{folder}/{name}", "/".join(above), location)
 
 
 def find_folder_archives(source: Path) -> list[Path]:
@@ -87,12 +88,12 @@ def find_folder_archives(source: Path) -> list[Path]:
 
 
 def has_class_folder(path: Path) -> bool:
-    has_list = path.suffix == ".zip"  # so that other files before the images take no time
-    found = list_archive(path, is_image_path) if has_list else list_copied_files(path)
+    has_directory = path.suffix == ".zip"  # lists the images without reading files before them
+    found = list_archive(path, is_image_path) if has_directory else list_copied_files(path)
     words, layout = split_words(path), ArchiveLayout(path)
     if len(set(words)) != 1:  # unlabelled test images of an archive of several splits may come first
         found = (member for member in found if not is_unlabelled(layout, member.path))
-    own = path.name.partition(".")[0] if words else ""  # of the images photos_test/1.jpg in photos_test.tar
+    own = path.name.partition(".")[0] if words else ""  # photos_test, whose images have no class, in photos_test.tar
     first = (member.path for member in islice(found, FIRST) if is_image_path(member.path))
     return any(
         folders_of(image) and not is_unlabelled(layout, image) and PurePosixPath(image).parts[-2:-1] != (own,)
@@ -101,7 +102,7 @@ def has_class_folder(path: Path) -> bool:
 
 
 def is_unlabelled(layout: ArchiveLayout, image: str) -> bool:
-    """Whether an image lies directly in the folder of a split, which is in no other split's folder."""
+    """Whether an image lies directly in the folder of a split that is not within another split's folder."""
     folders = folders_of(image)
     direct = PurePosixPath(image).parts[:-1] == folders
     return direct and layout.is_split(folders) and not split_of(folders[-2] if len(folders) > 1 else "")
@@ -121,8 +122,8 @@ def read_archived_folders(source: Path, archives: list[Path], val_share: float |
     `val_share`: fraction of the images that becomes `val` if there are none for validation.
     Raises UserError if the splits differ in their classes, or if an image is in no class folder.
     """
-    passed_over: PassedOver = {}
-    images = DiskList(image for path in archives for image in list_images(path, passed_over))
+    skipped_files: SkippedFiles = {}
+    images = DiskList(image for path in archives for image in list_images(path, skipped_files))
     classes_of_split = find_classes(source, images)
     training = "train" if "train" in classes_of_split else ""
     check_splits(source, classes_of_split, training, val_share)
@@ -132,20 +133,20 @@ def read_archived_folders(source: Path, archives: list[Path], val_share: float |
     splits = {split: lazy for split, lazy in records.items() if split in classes_of_split}
     readable = [(name, name) for name in classes]
     if "val" in splits:
-        return DatasetListing(readable, splits, passed_over=passed_over)
+        return DatasetListing(readable, splits, skipped_files=skipped_files)
     parts = split_by_name(partial(list_records, images, training, index), val_share or 0)
-    return DatasetListing(readable, splits | parts, held_out=val_share, passed_over=passed_over)
+    return DatasetListing(readable, splits | parts, held_out=val_share, skipped_files=skipped_files)
 
 
-def list_images(path: Path, passed_over: PassedOver) -> Iterator[ArchivedImage]:
-    members = DiskList(list_image_members(path, passed_over))
+def list_images(path: Path, skipped_files: SkippedFiles) -> Iterator[ArchivedImage]:
+    members = DiskList(list_image_members(path, skipped_files))
     layout = ArchiveLayout(path, {folders_of(member_path) for member_path, _ in members})
-    for member_path, place in members:
-        yield layout.locate(member_path, place)
+    for member_path, location in members:
+        yield layout.locate(member_path, location)
 
 
-def list_image_members(path: Path, passed_over: PassedOver) -> Iterator[tuple[str, ByteLocation]]:
-    others = passed_over.setdefault(path, Counter())
+def list_image_members(path: Path, skipped_files: SkippedFiles) -> Iterator[tuple[str, ByteLocation]]:
+    others = skipped_files.setdefault(path, Counter())
     for member in list_copied_files(path):
         if is_image(Path(member.name)):
             yield member.path, member.location
@@ -160,7 +161,7 @@ def folders_of(path: str) -> Folders:
 
 
 def split_words(path: Path) -> list[str]:
-    """Splits in the name of an archive, in its order."""
+    """Splits in the name of an archive, in the order of the name."""
     return [SPLITS[word] for word in SPLIT.findall(path.name)]
 
 

@@ -13,8 +13,8 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.boxes.annotation import Annotation
 from alexnet_pl.data.boxes.index import BoxIndex
 
-PassedOver = dict[Path, Counter[str]]
-"""Number of files that are no images, by folder and suffix."""
+SkippedFiles = dict[Path, Counter[str]]
+"""Number of files that are not images, by folder and suffix."""
 
 
 class ImageRecord(NamedTuple):
@@ -67,7 +67,7 @@ class DatasetListing:
     held_out: fraction of the images that became `val` by their names, in a copy without such a split.
     missing: files that an incomplete copy lacks.
     boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
-    passed_over: files that are no images, known after the images are listed.
+    skipped_files: files that are not images, known after the images are listed.
     unannotated: (split, image name) → `Coverage` of an image without an annotation; None if nothing is known.
     """
 
@@ -78,7 +78,7 @@ class DatasetListing:
     class_counts: list[int] | None = None
     missing: list[str] = field(default_factory=list)
     held_out: float | None = None
-    passed_over: PassedOver = field(default_factory=dict)
+    skipped_files: SkippedFiles = field(default_factory=dict)
     boxes: Callable[[], BoxIndex] | None = None
     unannotated: Callable[[str, str], int] | None = None
 

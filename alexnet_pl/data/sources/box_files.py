@@ -51,8 +51,8 @@ def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
 def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path within, bytes) of all XML files in a folder and the archives in it, or in an archive."""
     archives = filter(is_archive, sorted(path.iterdir())) if path.is_dir() else ()
-    for place in (path, *archives):
-        yield from read_files(place, is_xml, "prepare.boxes")
+    for source in (path, *archives):
+        yield from read_files(source, is_xml, "prepare.boxes")
 
 
 def is_xml(name: str) -> bool:
@@ -61,15 +61,22 @@ def is_xml(name: str) -> bool:
 
 def parse_table(text: str, where: str) -> Iterator[FoundBoxes]:
     """Parse Kaggle's table. Coordinates refer to the image itself, from 0, inclusive."""
-    if not text.startswith(HEADER):
+    if text.partition("\n")[0].strip().split(",")[:2] != HEADER.split(","):
         raise UserError(f"{where}: does not begin with {HEADER}")
-    for row in csv.DictReader(io.StringIO(text)):
+    for row in table_rows(text, where):
         words = (row["PredictionString"] or "").split()
         try:
             boxes = list(boxes_of(words))
         except ValueError as error:
             raise UserError(f"{where}: {row['ImageId']}: not a class and four numbers a box ({error})") from error
         yield FoundBoxes(image_key(row["ImageId"]), boxes, Coverage.PARTIAL)
+
+
+def table_rows(text: str, where: str) -> Iterator[dict[str, str]]:
+    try:
+        yield from csv.DictReader(io.StringIO(text))
+    except csv.Error as error:
+        raise UserError(f"{where}: not a table ({error})") from error
 
 
 def boxes_of(words: list[str]) -> Iterable[NamedBox]:

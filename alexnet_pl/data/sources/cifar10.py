@@ -73,21 +73,21 @@ def files_of_archive(path: Path) -> Files:
     return {member.name: member.location for member in list_members(whole_archive(path)) if member.name in MD5}
 
 
-def read_batch(name: str, place: ByteLocation) -> list[ImageRecord]:
-    data, content = read_official_file(name, place)
-    start, size = place.start + data.index(content[b"data"].tobytes()), 3 * SIDE**2
+def read_batch(name: str, location: ByteLocation) -> list[ImageRecord]:
+    data, content = read_official_file(name, location)
+    start, size = location.start + data.index(content[b"data"].tobytes()), 3 * SIDE**2
     names = [name.decode() for name in content[b"filenames"]]
     return [
-        ImageRecord(f"{name}/{image}", label, place._replace(start=start + i * size, size=size, is_planes=True))
+        ImageRecord(f"{name}/{image}", label, location._replace(start=start + i * size, size=size, is_planes=True))
         for i, (image, label) in enumerate(zip(names, content[b"labels"], strict=True))
     ]
 
 
-def read_official_file(name: str, place: ByteLocation) -> tuple[bytes, dict[bytes, Any]]:
+def read_official_file(name: str, location: ByteLocation) -> tuple[bytes, dict[bytes, Any]]:
     """Read a file's bytes and unpickled content. Raises UserError unless its MD5 is that of the official file."""
-    where = place.path if place.size is None else f"{place.path}: {name}"
+    where = location.path if location.size is None else f"{location.path}: {name}"
     try:
-        data = place.read()
+        data = location.read()
     except (OSError, ValueError) as error:  # ValueError: larger than any image, as a decompression bomb is
         raise UserError(f"prepare.source: {where} cannot be read ({reason(error)})") from error
     try:

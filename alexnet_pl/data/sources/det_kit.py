@@ -42,12 +42,12 @@ class ImageLists(NamedTuple):
 
 @dataclass(frozen=True)
 class DetKit:
-    """Kit of a copy, in folders and archives `places`. Empty if there are none. Files are read when they are needed.
+    """Kit of a copy, in folders and archives `sources`. Empty if there are none. Files are read when they are needed.
 
     Raises UserError, naming the file, if one is corrupt.
     """
 
-    places: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()
 
     @cached_property
     def synsets(self) -> dict[int, tuple[str, str]]:
@@ -74,9 +74,9 @@ class DetKit:
         def accept(name: str) -> bool:
             return wanted.fullmatch(PurePosixPath(name).name) is not None
 
-        for place in self.places:
-            for name, content in read_files(place, accept, "prepare.source"):
-                where = str(place / name) if place.is_dir() else f"{place}: {name}"
+        for source in self.sources:
+            for name, content in read_files(source, accept, "prepare.source"):
+                where = str(source / name) if source.is_dir() else f"{source}: {name}"
                 yield KitFile(where, PurePosixPath(name).name, content)
 
 

@@ -51,7 +51,7 @@ class Devkit(NamedTuple):
 
 
 def read_devkit(path: Path) -> Devkit:
-    """Read the kit from its archive or unpacked folder. Raises UserError if it is no kit, or corrupt."""
+    """Read the kit from its archive or unpacked folder. Raises UserError if it is not a kit, or is corrupt."""
     files = read_kit_archive(path) if path.is_file() else read_kit_folder(path)
     truth = next((name for name in files if name.endswith("_validation_ground_truth.txt")), "")
     year = re.match(r"ILSVRC(\d{4})_", truth)
@@ -83,7 +83,7 @@ def read_synsets(path: Path, meta: bytes, year: int) -> tuple[dict[int, tuple[st
         table = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         kinds = {f"ILSVRC{year}_ID": int, "WNID": str, "words": str, "num_children": int, "num_train_images": int}
         rows = [tuple(kind(row[name]) for name, kind in kinds.items()) for row in table]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except Exception as error:  # scipy raises many kinds for a corrupt file
         raise UserError(f"prepare.source: {path}: meta.mat is not that of ILSVRC-{year} ({error})") from error
     leaves = {number: (wnid, words) for number, wnid, words, children, _ in rows if children == 0}
     if sorted(leaves) != list(range(1, len(leaves) + 1)) or len(set(leaves.values())) != len(leaves):

@@ -120,7 +120,7 @@ def read_other(source: Path, options: CopyOptions) -> tuple[str, DatasetListing]
 
 
 def check_devkit_present(source: Path) -> None:
-    """Raise UserError for ILSVRC archives without their devkit, and for a file that is no archive."""
+    """Raise UserError for ILSVRC archives without their devkit, and for a file that is not an archive."""
     if archives := sorted(source.glob("ILSVRC20*.tar")):
         raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
     if source.is_file() and not source.name.endswith(SUFFIXES):

@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, PassedOver
+from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, SkippedFiles
 from alexnet_pl.data.sources.packed_rows import read_archive_rows, read_shard_rows
 from alexnet_pl.data.sources.row_listing import list_rows, read_files
 from alexnet_pl.data.sources.split_files import (
@@ -59,10 +59,10 @@ def find_shards(source: Path) -> dict[str, list[Path]]:
 
 
 def read_packed(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:
-    passed_over: PassedOver = {}
-    rows = partial(read_archive_rows, passed_over=passed_over)
+    skipped_files: SkippedFiles = {}
+    rows = partial(read_archive_rows, skipped_files=skipped_files)
     listing = read_files(files, rows, find_missing_numbers, lambda first: [], options)
-    return replace(listing, passed_over=passed_over)
+    return replace(listing, skipped_files=skipped_files)
 
 
 def read_shards(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:
@@ -75,10 +75,10 @@ def read_shards(files: Mapping[str, list[Path]], options: CopyOptions) -> Datase
         absent = [split for split, count in expected.items() if count and split not in files]
         missing += [f"all files of {split}" for split in absent if split != "val"]
     missing = check_complete(folder, missing, options.allow_incomplete)
-    passed_over: PassedOver = {}
-    listing = list_rows(folder, files, partial(read_shard_rows, passed_over=passed_over), [], share)
+    skipped_files: SkippedFiles = {}
+    listing = list_rows(folder, files, partial(read_shard_rows, skipped_files=skipped_files), [], share)
     expected = {} if listing.held_out is not None else expected
-    return replace(listing, expected=expected, missing=missing, passed_over=passed_over)
+    return replace(listing, expected=expected, missing=missing, skipped_files=skipped_files)
 
 
 def read_info(path: Path) -> tuple[dict[str, int], list[str]]:

@@ -75,9 +75,9 @@ def read_ilsvrc(source: Path) -> DatasetListing:
 
 def box_reader(source: Path) -> Callable[[], BoxIndex] | None:
     """Function that reads the boxes beside the images; None if there are none."""
-    places = find_boxes(source)
+    boxes = find_boxes(source)
     return (
-        partial(BoxIndex.read, *(partial(read_boxes, path, 0, Coverage.PARTIAL) for path in places)) if places else None
+        partial(BoxIndex.read, *(partial(read_boxes, path, 0, Coverage.PARTIAL) for path in boxes)) if boxes else None
     )
 
 

@@ -51,7 +51,7 @@ def image_folders(source: Path, split: str) -> list[Path]:
     return sorted(path for path in source.glob(f"ILSVRC201?_DET_{split}*") if path.is_dir())
 
 
-def box_places(source: Path, split: str) -> list[Path]:
+def box_sources(source: Path, split: str) -> list[Path]:
     if tree := find_tree(source):
         return [path] if (path := tree / "Annotations/DET" / split).is_dir() else []
     found = sorted(source.glob(f"ILSVRC201?_DET_bbox_{split}*"))
@@ -60,13 +60,13 @@ def box_places(source: Path, split: str) -> list[Path]:
 
 def read_det(source: Path) -> DatasetListing:
     """List a copy. Raises UserError if the training or the validation images have no boxes."""
-    places = {split: box_places(source, split) for split in ("train", "val")}
-    for split, found in places.items():
+    folders = {split: box_sources(source, split) for split in ("train", "val")}
+    for split, found in folders.items():
         if not found:
             raise UserError(f"prepare.source: {source}: no boxes of {split} (ILSVRC2013_DET_bbox_{split})")
     kit = find_det_kit(source, find_tree(source) or source / TREE)
-    val = [partial(read_boxes, path, 0, Coverage.ALL) for path in places["val"]]
-    train = [partial(read_train_boxes, path, kit) for path in places["train"]]
+    val = [partial(read_boxes, path, 0, Coverage.ALL) for path in folders["val"]]
+    train = [partial(read_train_boxes, path, kit) for path in folders["train"]]
     classes = [kit.synsets[number] for number in kit.numbers] or annotated_classes(val)
     splits = {
         split: LazyRecords(lambda split=split: list_images(source, split))

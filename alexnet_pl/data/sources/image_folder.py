@@ -11,7 +11,7 @@ from pathlib import Path
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import list_folder, walk_files
 from alexnet_pl.data.archives.tar import is_desktop_file
-from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, PassedOver
+from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, SkippedFiles
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPELLINGS
 from alexnet_pl.errors import UserError
@@ -47,11 +47,11 @@ def read_folders(source: Path, names: Mapping[str, str], val_share: float | None
     check_splits(source, roots, folders_of_split, val_share)
     classes = sorted(folders_of_split["train"])
     prefix = "train/" if whole else ""
-    passed_over: PassedOver = {}
+    skipped_files: SkippedFiles = {}
     splits = {
         split: LazyRecords(
             lambda split=split: list_class_folders(
-                roots[split], classes, prefix and f"{roots[split].name}/", passed_over
+                roots[split], classes, prefix and f"{roots[split].name}/", skipped_files
             )
         )
         for split, class_dirs in folders_of_split.items()
@@ -61,9 +61,9 @@ def read_folders(source: Path, names: Mapping[str, str], val_share: float | None
         splits["test"] = flat
     readable = [(name, names.get(name, name)) for name in classes]
     if "val" in splits:
-        return DatasetListing(readable, splits, passed_over=passed_over)
-    parts = split_by_name(lambda: list_class_folders(roots["train"], classes, prefix, passed_over), val_share or 0)
-    return DatasetListing(readable, splits | parts, held_out=val_share, passed_over=passed_over)
+        return DatasetListing(readable, splits, skipped_files=skipped_files)
+    parts = split_by_name(lambda: list_class_folders(roots["train"], classes, prefix, skipped_files), val_share or 0)
+    return DatasetListing(readable, splits | parts, held_out=val_share, skipped_files=skipped_files)
 
 
 def split_roots(source: Path) -> dict[str, Path]:
@@ -117,9 +117,11 @@ def check_splits(
             raise UserError(f"prepare.source: {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
 
 
-def list_class_folders(root: Path, classes: list[str], prefix: str, passed_over: PassedOver) -> Iterator[ImageRecord]:
+def list_class_folders(
+    root: Path, classes: list[str], prefix: str, skipped_files: SkippedFiles
+) -> Iterator[ImageRecord]:
     for label, name in enumerate(classes):
-        for path in find_image_files(root / name, passed_over):
+        for path in find_image_files(root / name, skipped_files):
             yield ImageRecord(f"{prefix}{name}/{path.name}", label, ByteLocation(path))
 
 
@@ -146,9 +148,9 @@ def has_images(folder: Path) -> bool:
     return folder.is_dir() and any(map(is_image, folder.iterdir()))
 
 
-def find_image_files(folder: Path, passed_over: PassedOver | None = None) -> list[Path]:
+def find_image_files(folder: Path, skipped_files: SkippedFiles | None = None) -> list[Path]:
     """Find the images of a class, sorted: in its folder, or all in a subfolder `images`; other files are counted in
-    `passed_over`.
+    `skipped_files`.
 
     Raises UserError for images in any other subfolder, which would be lost.
     """
@@ -160,14 +162,14 @@ def find_image_files(folder: Path, passed_over: PassedOver | None = None) -> lis
             found.append(folder / name)
         elif not is_folder and not is_desktop_file(name):
             others[Path(name).suffix.lower()] += 1
-    if passed_over is not None:
-        passed_over[folder] = others
+    if skipped_files is not None:
+        skipped_files[folder] = others
     if not found and folders == [folder / INNER]:
-        return find_image_files(folder / INNER, passed_over)
+        return find_image_files(folder / INNER, skipped_files)
     for inner in sorted(folders):
         if lost := next(filter(is_image, sorted(walk_files(inner))), None):
             raise UserError(
-                f"prepare.source: {lost} is in a folder within {folder}, from which nothing is read; move the images "
+                f"prepare.source: {lost} is in a folder within {folder}, which is not read; move the images "
                 f"of {lost.parent} to {folder}, or out of the copy"
             )
     return sorted(found)
@@ -184,7 +186,8 @@ def explain_no_classes(folder: Path, split: str) -> str:
             "holds images without their classes; put their labels beside the folder: the development kit "
             "(ILSVRC…_devkit….tar.gz), or give Kaggle's tree as a whole, with LOC_val_solution.csv"
         )
-    return f"has no class folders (expected: {split}/<class>/<image>)"
+    exists = "has no class folders" if folder.exists() else "does not exist"
+    return f"{exists} (expected: {split}/<class>/<image>)"
 
 
 def describe_difference(source: Path, split: str, classes: list[str], folders: Mapping[str, Path]) -> str:

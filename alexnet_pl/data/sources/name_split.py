@@ -18,8 +18,8 @@ OLDER_SPLIT = "earlier versions held out other images for prepare.val_share"
 def is_held_out(name: str, share: float) -> bool:
     """Whether the image `name` is in the fraction `share`, 0 to 1, that is held out for validation.
 
-    Of a file name of ImageNet only its first wnid, its number and its suffix count, so that archives of synsets, trees
-    unpacked from them and packed copies of them have the same split.
+    For ImageNet's file names, only the first wnid, the number and the suffix are used, so that archives of synsets,
+    folders unpacked from them and packed copies have the same split.
     """
     if match := IMAGENET_NAME.fullmatch(PurePosixPath(name).name):
         name = match[1] + match[2]

@@ -68,9 +68,9 @@ def list_files(source: Path) -> Iterator[tuple[str, ByteLocation]]:
     if not source.exists():
         raise UserError(f"prepare.source: {source} does not exist; give the archive, or the folder unpacked from it")
     if source.is_file() and not is_archive(source):
-        raise UserError(f"prepare.source: {source} is no .tar, .tar.gz or .zip")
-    there = [source] if source.is_file() else sorted(source.iterdir())
-    archives = [path for path in there if path.is_file() and is_archive(path)]
+        raise UserError(f"prepare.source: {source} is not a .tar, .tar.gz or .zip")
+    candidates = [source] if source.is_file() else sorted(source.iterdir())
+    archives = [path for path in candidates if path.is_file() and is_archive(path)]
     if len(archives) > 1:
         raise UserError(f"prepare.source: {source} holds {archives[0].name} and {archives[1].name}; give one of them")
     if not archives:

@@ -100,5 +100,5 @@ def to_records(
     for row in (SourceRow(*fields) for fields in rows):
         class_index = index[row.wnid] if row.wnid else row.label
         path, *location = tuple[Any, ...](row.location)
-        place = ByteLocation(parse_path(str(path)), *location)
-        yield ImageRecord(f"{split}/{name_of(row)}", -1 if class_index is None else class_index, place)
+        byte_location = ByteLocation(parse_path(str(path)), *location)
+        yield ImageRecord(f"{split}/{name_of(row)}", -1 if class_index is None else class_index, byte_location)

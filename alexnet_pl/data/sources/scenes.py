@@ -126,8 +126,8 @@ def place_object(rng: Generator, patch: Patch, label: int, size: tuple[int, int]
     """Place an object at the one of `TRIED` random positions where it overlaps the `others` least."""
     left, top, right, bottom = patch.extent
     across, down = right - left, bottom - top
-    places = rng.integers([size[1] - across + 1, size[0] - down + 1], size=(TRIED, 2)).tolist()
-    boxes = [Box(x, y, x + across, y + down, label) for x, y in places]
+    corners = rng.integers([size[1] - across + 1, size[0] - down + 1], size=(TRIED, 2)).tolist()
+    boxes = [Box(x, y, x + across, y + down, label) for x, y in corners]
     box = min(boxes, key=lambda one: sum(overlap(one, other.box) for other in others))
     return Object(box, int(box.top) - top, int(box.left) - left, patch.blend, patch.opacity, patch.colors)
 
@@ -158,8 +158,8 @@ def source(size: int, objects: tuple[int, int] = OBJECTS, train: int = TRAIN, va
     def listed(split: str) -> Iterator[ImageRecord]:
         for i in numbers[split]:
             annotation, label = annotate_scene(i, size, objects)
-            place = ByteLocation(Path("drawn"), start=i)
-            yield ImageRecord(f"{split}/{i:06d}", label, place, annotation)
+            location = ByteLocation(Path("drawn"), start=i)
+            yield ImageRecord(f"{split}/{i:06d}", label, location, annotation)
 
     splits = {split: LazyRecords(lambda split=split: listed(split)) for split in numbers}
     return DatasetListing(list(CLASSES), splits, expected={split: len(indices) for split, indices in numbers.items()})

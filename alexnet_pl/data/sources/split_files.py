@@ -44,8 +44,8 @@ def check_complete(folder: Path, missing: list[str], allow_incomplete: bool) -> 
 
 
 def find_missing_validation(files: Mapping[str, list[Path]], val_share: float | None) -> list[str]:
-    there = "val" in files or "train" not in files or val_share is not None
-    return [] if there else ["all files of the validation split"]
+    has_validation = "val" in files or "train" not in files or val_share is not None
+    return [] if has_validation else ["all files of the validation split"]
 
 
 def find_missing_parts(files: Mapping[str, list[Path]]) -> list[str]:

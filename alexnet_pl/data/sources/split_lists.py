@@ -101,10 +101,10 @@ def parse(text: str, bases: list[Path], where: str) -> ListedImage:
 
 def locate(path: str, bases: list[Path]) -> Path | None:
     tried = (base / f"{path}{suffix}" for suffix in SUFFIXES for base in bases)
-    return next((file for file in tried if is_image(file) and is_there(file)), None)
+    return next((file for file in tried if is_image(file) and file_exists(file)), None)
 
 
-def is_there(file: Path) -> bool:
+def file_exists(file: Path) -> bool:
     try:
         return file.is_file()
     except OSError as error:
@@ -138,7 +138,7 @@ def check_classes(
         if not name and split != "test":
             raise UserError(f"prepare.source: {path}: {row.path} has no class, neither beside it nor by its folder")
         if row.label and name not in index:
-            raise UserError(f"prepare.source: {path}: {row.path} is of class {name}, of which train.txt lists no image")
+            raise UserError(f"prepare.source: {path}: {row.path} is of class {name}; train.txt lists no image of it")
 
 
 def check_apart(spools: Mapping[str, DiskList], lists: Mapping[str, Path]) -> None:

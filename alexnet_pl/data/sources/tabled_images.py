@@ -34,16 +34,16 @@ def read_tabled(table: Path, val_share: float) -> DatasetListing:
     rows = {row.key: row for row in parse_table(read_text(table), f"prepare.source: {table}")}
     classes = read_classes(table.with_name(MAPPING), rows)
     labels = {wnid: label for label, (wnid, _) in enumerate(classes)}
-    there = sorted(path for path in walk_files(table.parent) if is_image(path) and path.stem in rows)
-    if not there:
+    paths = sorted(path for path in walk_files(table.parent) if is_image(path) and path.stem in rows)
+    if not paths:
         raise UserError(f"prepare.source: {table.parent}: {TABLE} lists none of the images below it")
-    if without := [path.stem for path in there if not rows[path.stem].boxes]:
+    if without := [path.stem for path in paths if not rows[path.stem].boxes]:
         raise UserError(f"prepare.source: {table}: {without[0]} has no box, so its class is not known")
     splits: dict[str, list[ImageRecord]] = {"train": [], "val": []}
-    for path in there:
-        place = ByteLocation(path)
+    for path in paths:
+        location = ByteLocation(path)
         split = "val" if is_held_out(path.name, val_share) else "train"
-        splits[split].append(ImageRecord(f"{split}/{path.name}", labels[rows[path.stem].boxes[0].name], place))
+        splits[split].append(ImageRecord(f"{split}/{path.name}", labels[rows[path.stem].boxes[0].name], location))
     if missing := [split for split, items in splits.items() if not items]:
         raise UserError(f"prepare.val_share={val_share}: leaves no images for {missing[0]}")
     return DatasetListing(classes, splits, held_out=val_share, boxes=partial(BoxIndex, rows.values()))

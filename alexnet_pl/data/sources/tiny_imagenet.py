@@ -123,4 +123,4 @@ def files_of_folder(root: Path) -> dict[str, ByteLocation]:
 def files_of_zip(path: Path) -> dict[str, ByteLocation]:
     """Locations by the path below the archive's one folder."""
     found = {each.name: zip_location(path, each) for each in list_zip_members(path, lambda _: True)}
-    return {name.partition("/")[2]: place for name, place in found.items() if name.startswith(f"{FOLDER}/")}
+    return {name.partition("/")[2]: location for name, location in found.items() if name.startswith(f"{FOLDER}/")}

@@ -59,7 +59,7 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
         for split, path in split_images(folder, val_share):
             splits.setdefault(split, []).append(ImageRecord(f"{split}/{path.name}", -1, ByteLocation(path)))
     if "train" not in splits:
-        raise UserError(f"prepare.source: {folders[0].root}: no image to train on in {LISTS}")
+        raise UserError(f"prepare.source: {folders[0].root}: no training images in {LISTS}")
     ordered = {split: splits[split] for split in ("train", "val", "test") if split in splits}
     listed = any(any((each.root / LISTS).glob("*.txt")) for each in folders)
     classes, boxes = [(name, name) for name in sorted(names)], partial(BoxIndex.read, *readers)
@@ -68,11 +68,11 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
 
 def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Path]]:
     """Yield (split, image path) of one year."""
-    there = {path.stem: path for path in find_image_files(folder.images)}
+    paths = {path.stem: path for path in find_image_files(folder.images)}
     lists = {name: folder.root / LISTS / f"{name}.txt" for name in ("train", "val", "trainval", "test")}
     listed = {name: read_text(path).split() for name, path in lists.items() if path.is_file()}
     if not listed:
-        for path in there.values():
+        for path in paths.values():
             yield "val" if is_held_out(path.name, val_share) else "train", path
         return
     if "train" not in listed and "trainval" in listed:
@@ -81,6 +81,6 @@ def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Pat
             listed["val"] = listed.pop("test")
     for split in ("train", "val", "test"):
         for name in listed.get(split, ()):
-            if name not in there:
+            if name not in paths:
                 raise UserError(f"prepare.source: {lists[split]} lists {name}, which is not in {folder.images}")
-            yield split, there[name]
+            yield split, paths[name]

@@ -46,5 +46,5 @@ def corrupt_files(description: JsonObject, root: Path) -> list[str]:
     if not missing and compute_fingerprint(description, root) == description["fingerprint"]:
         return []
     hashes = description["files"]
-    there = [name for name in names if name in hashes and name not in missing]
-    return missing + [name for name in there if checksum(root / name) != hashes[name]] or [DESCRIPTION]
+    present = [name for name in names if name in hashes and name not in missing]
+    return missing + [name for name in present if checksum(root / name) != hashes[name]] or [DESCRIPTION]

@@ -76,8 +76,8 @@ def compute_byte_ranges(sizes: np.ndarray) -> np.ndarray:
 
 def shard_bytes(sizes: np.ndarray) -> int:
     """Size of a shard in bytes: per JPEG its size, two headers and a label of one block each; two blocks at the end."""
-    there = sizes[sizes > 0]
-    return int((3 * HEADER + there + -there % HEADER).sum()) + 2 * HEADER
+    written = sizes[sizes > 0]
+    return int((3 * HEADER + written + -written % HEADER).sum()) + 2 * HEADER
 
 
 class JpegReader:
@@ -108,7 +108,7 @@ class JpegReader:
         """Decode the images `slots` into `out`, (len(slots), 3, size, size) uint8 in channels-last memory."""
         rows = out.transpose(0, 2, 3, 1)
         parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
-        if len(parts) < 2:  # without threads: a process forked from one that has some, as a DataLoader's, has none
+        if len(parts) < 2:  # without threads, which do not exist in a forked worker
             return self.decode(slots, rows)
         list(self.threads.map(self.decode, (slots[part] for part in parts), (rows[part] for part in parts)))
 
@@ -135,14 +135,14 @@ class JpegReader:
 
     def decode_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, rows: np.ndarray) -> None:
         crop = rows.shape[1]
-        room = np.empty(3 * sizes.prod(1).max(), np.uint8)  # reused for all images: none is larger
+        buffer = np.empty(3 * sizes.prod(1).max(), np.uint8)  # reused for all images: none is larger
         for slot, (height, width), (top, left), row in zip(slots, sizes.tolist(), corners.tolist(), rows, strict=True):
-            image = self.decode_whole(int(slot), height, width, room[: 3 * height * width])
+            image = self.decode_whole(int(slot), height, width, buffer[: 3 * height * width])
             row[:] = image[top : top + crop, left : left + crop]
 
-    def decode_whole(self, slot: int, height: int, width: int, room: np.ndarray | None = None) -> np.ndarray:
+    def decode_whole(self, slot: int, height: int, width: int, buffer: np.ndarray | None = None) -> np.ndarray:
         """Decode an image of any size: (height, width, 3) uint8, in `room` of exactly that size or in new memory."""
-        pixels = np.empty(3 * height * width, np.uint8) if room is None else room
+        pixels = np.empty(3 * height * width, np.uint8) if buffer is None else buffer
         image = pixels.reshape(height, width, 3)
         self.decode(np.array([slot]), image[None])
         return image

@@ -2,18 +2,17 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import fsspec
 from rich.progress import track
 
 from alexnet_pl.data.archives.remote import check_protocol
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, corrupt_files, list_small_files
+from alexnet_pl.data.store.verified import list_unverified, remember, verify_files
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import CACHE, DEFAULT_CACHE, JsonObject, check_space, replacing
+from alexnet_pl.files import CACHE, JsonObject, check_space, open_cache, replacing
 from alexnet_pl.locks import exclusive_lock
 
 PARALLEL_DOWNLOADS = 8
@@ -35,11 +34,11 @@ class Mirror:
             raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
         try:
             key = json.loads(manifest)["fingerprint"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"data.root: {self.url}/store.json: not the manifest of a store ({error})") from error
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
-        self.root = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser() / name
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root = open_cache() / name
+        self.root.mkdir(mode=0o700, exist_ok=True)
         with exclusive_lock(self.root / ".lock"), replacing(self.root / DESCRIPTION) as temporary:
             temporary.write_bytes(manifest)
 
@@ -51,7 +50,7 @@ class Mirror:
         """Download corrupt labels, names and statistics again: all if their checksums do not show which. Raises
         UserError if their fingerprint still differs."""
         with exclusive_lock(self.root / ".lock"):
-            corrupt = corrupt_files(description, self.root)  # less than before, if another process held the lock
+            corrupt = corrupt_files(description, self.root)  # fewer, if another process has repaired some
             self.download(list_small_files(description) if DESCRIPTION in corrupt else corrupt, description["files"])
             if corrupt and compute_fingerprint(description, self.root) != description["fingerprint"]:
                 what = "store.json or a file beside it is corrupt"
@@ -66,12 +65,23 @@ class Mirror:
         if not self.list_missing(names):
             return
         with exclusive_lock(self.root / ".lock"):
-            self.download(self.list_missing(names), hashes, label)  # less than before, likewise
+            missing = self.list_missing(names)  # fewer, likewise
+            self.download(missing, hashes, label)
+            remember(self.root, {name: hashes[name] for name in missing if name in hashes})
+
+    def check(self, hashes: Mapping[str, str]) -> None:
+        """Download cached files again that differ from their checksums; those checked before are not read again."""
+        if not list_unverified(self.root, hashes):
+            return
+        with exclusive_lock(self.root / ".lock"):
+            corrupt = verify_files(self.root, hashes)
+            self.download(corrupt, hashes)
+            remember(self.root, {name: hashes[name] for name in corrupt})
 
     def fetch_again(self, name: str, expected: str) -> None:
         """Download a corrupt file again. It is replaced, never removed, since other processes may open it."""
         with exclusive_lock(self.root / ".lock"):
-            if checksum(self.root / name) != expected:  # unless another process has
+            if checksum(self.root / name) != expected:  # unless another process has replaced it
                 self.fetch_one(name, expected)
 
     def download(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:

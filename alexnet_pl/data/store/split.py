@@ -125,7 +125,7 @@ class Split:
 def load_array(path: Path) -> np.ndarray:
     try:
         return np.load(path)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:  # the last for a header of a huge array
         raise corrupt_error(path, error) from error
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.encoding import WHOLE, parse_encoding, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, corrupt_files
@@ -26,6 +27,7 @@ from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror
 from alexnet_pl.data.store.split import Split, load_array
+from alexnet_pl.data.store.verified import verify_files
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
 
@@ -88,15 +90,24 @@ class Store:
             raise UserError(f"{self.root}: has no split {name!r}, only {', '.join(self.splits)}")
 
     def fetch(self, name: str) -> None:
-        """Download the files of a split of a remote store, unless cached."""
+        """Download the files of a split of a remote store, unless cached; cached files are verified once."""
         if self.mirror is None:
             return
-        split_info = self.manifest.splits[name]
-        shards = {
-            shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(split_info.blake3)
-        }
-        self.mirror.check_free_space(split_info.bytes, shards)
+        shards = self.shard_checksums(name)
+        self.mirror.check_free_space(self.manifest.splits[name].bytes, shards)
         self.mirror.fetch(shards, shards, label=name)
+        self.mirror.check(shards)
+
+    def shard_checksums(self, name: str) -> dict[str, str]:
+        """BLAKE3 checksum of each shard of a split, by file name."""
+        hashes = self.manifest.splits[name].blake3
+        return {shard_name(name, number, self.encoding): checksum for number, checksum in enumerate(hashes)}
+
+    def check_shards(self, name: str) -> None:
+        """Raise UserError, naming a shard, if the shards of a split differ from their checksums. Those that have not
+        changed since an earlier call are not read, and only the first process reads any."""
+        if is_first_process() and (corrupt := verify_files(self.root, self.shard_checksums(name))):
+            raise corruption_error(self.root, corrupt)
 
     def fetch_again(self, name: str, number: int) -> bool:
         """Download a corrupt shard of a remote store again; False for a local store."""

@@ -135,8 +135,8 @@ def check_norms_and_pooling(path: Path, layers: list[CaffeLayer]) -> None:
         if layer.kind == "LRN":
             found = {key: number_of(given[key]) if key in given else DEFAULTS[key] for key in NORM}
             if not all(math.isclose(found[key], value, rel_tol=1e-5) for key, value in NORM.items()):
-                said = ", ".join(f"{value:g}" for value in found.values())
-                raise UserError(f"{path}: {layer.name} has size, α, β, k = {said}, not 5, 0.0001, 0.75, 1")
+                constants = ", ".join(f"{value:g}" for value in found.values())
+                raise UserError(f"{path}: {layer.name} has size, α, β, k = {constants}, not 5, 0.0001, 0.75, 1")
         if layer.kind == "Pooling" and (given.get(1, 0), given.get(2), given.get(3, 1)) != (0, 3, 2):
             raise UserError(f"{path}: {layer.name} is not max pooling over 3 × 3 pixels with stride 2")
 

@@ -190,8 +190,8 @@ def find_overlap(path: Path, layers: dict[str, Layer], parts: dict[str, list[Lay
     pools = [layer for layer in layers.values() if layer.get("type") == "pool"]
     found = {(int(pool["sizeX"]), int(pool["stride"])) for pool in pools}
     if len(found) != 1 or not found <= set(POOLS):
-        said = ", ".join(f"{size} by {stride}" for size, stride in sorted(found)) or "none"
-        raise UserError(f"{path}: pooling {said}, not 3 by 2 or 2 by 2 everywhere; not the paper's network")
+        sizes = ", ".join(f"{size} by {stride}" for size, stride in sorted(found)) or "none"
+        raise UserError(f"{path}: pooling {sizes}, not 3 by 2 or 2 by 2 everywhere; not the paper's network")
     return POOLS[found.pop()]
 
 

@@ -56,9 +56,9 @@ def check_conv(file: object, name: str, found: ConvSettings, net: AlexNet) -> No
         "kernel": conv.kernel_size[0],
     }
     for key, value in wanted.items():
-        there = getattr(found, key)
-        if there is not None and there != value:
-            raise UserError(f"{file}: {name} has {key} {there}, AlexNet has {value}; this is another network")
+        actual = getattr(found, key)
+        if actual is not None and actual != value:
+            raise UserError(f"{file}: {name} has {key} {actual}, AlexNet has {value}; this is another network")
 
 
 def undo_inverted_dropout(tensors: dict[str, Tensor], layers: Iterable[str] = ("fc7", "fc8")) -> dict[str, Tensor]:
@@ -76,7 +76,7 @@ def check_shapes(file: object, tensors: dict[str, Tensor], net: AlexNet) -> None
         if name not in tensors:
             raise UserError(f"{file}: has no {name}; this is not AlexNet")
         if tensors[name].shape != parameter.shape:
-            there, wanted = tuple(tensors[name].shape), tuple(parameter.shape)
-            raise UserError(f"{file}: {name} has shape {there}, but {wanted} in AlexNet; this is another network")
+            actual, wanted = tuple(tensors[name].shape), tuple(parameter.shape)
+            raise UserError(f"{file}: {name} has shape {actual}, but {wanted} in AlexNet; this is another network")
         if not tensors[name].isfinite().all():
             raise UserError(f"{file}: {name} has values that are not finite; the file is corrupt")

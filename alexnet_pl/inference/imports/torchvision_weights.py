@@ -52,13 +52,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]  # saved by torchvision's training script
     wanted = {f"{ours}.{part}": f"{theirs}.{part}" for ours, theirs in LAYERS.items() for part in ("weight", "bias")}
-    there = content if isinstance(content, dict) else {}
+    state = content if isinstance(content, dict) else {}
     for theirs in wanted.values():
-        if not isinstance(there.get(theirs), Tensor):
+        if not isinstance(state.get(theirs), Tensor):
             raise UserError(f"{path}: has no {theirs}; not the state dict of torchvision's alexnet")
-    if more := sorted(set(map(str, there)) - set(wanted.values())):
+    if more := sorted(set(map(str, state)) - set(wanted.values())):
         raise UserError(f"{path}: has an extra {more[0]}; not the state dict of torchvision's alexnet")
-    found = {ours: there[theirs].float() for ours, theirs in wanted.items()}
+    found = {ours: state[theirs].float() for ours, theirs in wanted.items()}
     if found["conv1.weight"].shape[1:] != (3, 11, 11):
         raise UserError(f"{path}: features.0.weight is {tuple(found['conv1.weight'].shape)}, not (64, 3, 11, 11)")
     return found

@@ -113,7 +113,8 @@ class GracefulInterrupt(L.Callback):
             raise SystemExit(128 + number)
         self.caught = number
         if is_first_process():
-            print("\nfinishing this step, then saving; press Ctrl-C again to quit without saving", flush=True)
+            again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
+            print(f"\nfinishing this step, then saving; {again} quits without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Stop here if a signal was caught, except after an epoch's last step, when resuming would skip its validation.
@@ -135,6 +136,8 @@ class GracefulInterrupt(L.Callback):
     def stop_if_caught(self, trainer: L.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
             trainer.save_checkpoint(self.path)
+            if bar := trainer.progress_bar_callback:
+                bar.teardown(trainer, trainer.lightning_module, "fit")  # draws its last state now, above the message
             rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; {self.how_to_resume()}")
             raise SystemExit(128 + (self.caught or signal.SIGTERM))
 

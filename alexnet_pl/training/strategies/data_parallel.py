@@ -82,7 +82,7 @@ class DataParallelStrategy(DDPStrategy):
 
     def setup_environment(self) -> None:
         super().setup_environment()
-        self.watch.meet()
+        self.watch.exchange_ids()
         set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout  # older PyTorch
         set_timeout(timedelta(seconds=self.options.timeout), None)
 

@@ -25,12 +25,12 @@ def write_failure(run: Path, rank: int, error: BaseException) -> None:
             temporary.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
 
 
-def first_failure(run: Path, began: float) -> str | None:
-    """Rank and cause of the first failure reported since `began`, in seconds since the epoch; None if there is none."""
+def first_failure(run: Path, since: float) -> str | None:
+    """Rank and cause of the first failure reported after `since`, a time in seconds; None if there is none."""
     found = []
     for path in (run / FAILURES).glob("rank*.txt"):
         with contextlib.suppress(OSError):
-            if (when := path.stat().st_mtime) > began - CLOCKS:
+            if (when := path.stat().st_mtime) > since - CLOCKS:
                 found.append((when, f"rank {path.stem.removeprefix('rank')}: {path.read_text().splitlines()[0]}"))
     return min(found)[1] if found else None
 

@@ -45,19 +45,19 @@ class PeerWatch:
         self.parent: int | None = None  # id of the process that started this one, if it belongs to the job
         self.pids: dict[int, int] = {}  # rank → id of another process on this machine
         self.group: dist.ProcessGroup | None = None  # all processes, without the timeout of a step
-        self.began = time.time()
+        self.start_time = time.time()
         self.looking = False
         self.ended = threading.Event()
         self.handled: BaseException | None = None
-        self.said, self.lock = False, threading.Lock()
+        self.has_printed, self.lock = False, threading.Lock()
 
     def start(self, children: dict[int, Popen] | None = None, parent: int | None = None) -> None:
         self.children, self.parent = children or {}, parent
         if not self.looking:
             self.looking = True
-            threading.Thread(target=self.look, daemon=True, name="peers").start()
+            threading.Thread(target=self.monitor_peers, daemon=True, name="peers").start()
 
-    def meet(self) -> None:
+    def exchange_ids(self) -> None:
         """Exchange ids with the other processes, once all of them have started."""
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.rank == 0:
@@ -86,14 +86,14 @@ class PeerWatch:
     def stop(self) -> None:
         self.ended.set()
 
-    def look(self) -> None:
+    def monitor_peers(self) -> None:
         while not self.ended.wait(INTERVAL):
-            if gone := self.find_gone():
+            if ended := self.find_ended():
                 with contextlib.suppress(Exception):
-                    self.print_line(self.cause_of(gone))
+                    self.print_line(self.cause_of(ended))
                 self.end_all(1)
 
-    def find_gone(self) -> str | None:
+    def find_ended(self) -> str | None:
         """Description of the first process found that has ended too early; None if all are running."""
         for rank, child in self.children.items():
             if code := child.poll():
@@ -115,7 +115,7 @@ class PeerWatch:
         if not isinstance(error, Exception) or self.world == 1:
             return  # for a signal, which all processes handle together, or without other processes
         if failures.is_lost_connection(error):
-            self.print_line(self.cause_of(self.find_gone()) if self.others_failed() else failures.unanswered(error))
+            self.print_line(self.cause_of(self.find_ended()) if self.others_failed() else failures.unanswered(error))
         else:
             failures.write_failure(self.run, self.rank, error)
             if not isinstance(error, UserError):  # the command line prints a UserError
@@ -128,25 +128,25 @@ class PeerWatch:
         """Wait up to `REASON` seconds; whether another process has ended or reported a failure by then."""
         until = time.monotonic() + REASON
         while time.monotonic() < until:
-            if self.find_gone() or self.first_failure():
+            if self.find_ended() or self.first_failure():
                 return True
             time.sleep(INTERVAL / 5)
         return False
 
-    def cause_of(self, gone: str | None) -> str:
+    def cause_of(self, ended: str | None) -> str:
         until = time.monotonic() + REASON
         while not (first := self.first_failure()) and time.monotonic() < until:
             time.sleep(INTERVAL / 5)
-        return f"stopped, since {first or gone}"
+        return f"stopped, since {first or ended}"
 
     def first_failure(self) -> str | None:
-        return failures.first_failure(self.run, self.began)
+        return failures.first_failure(self.run, self.start_time)
 
     def print_line(self, cause: str) -> None:
         """Print once why this process ends; both the thread and the command may call this in the same second."""
         with self.lock:
-            said, self.said = self.said, True
-        if said:
+            has_printed, self.has_printed = self.has_printed, True
+        if has_printed:
             return
         if (self.run / LAST).is_file():
             advice = f"continue with: {self.command} {shorten_path(self.run)}"

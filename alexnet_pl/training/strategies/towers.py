@@ -86,8 +86,8 @@ class TowerStrategy(DataParallelStrategy):
         """Gather a parameter or its velocity from both towers; `half`: this tower's part. Both must call this."""
         if name not in self.axes:
             return half
-        there = half.detach().to(self.root_device)  # device on which processes communicate, even after the fit
-        return gather_halves(there, self.axes[name], self.pair).to(half.device).contiguous()
+        moved = half.detach().to(self.root_device)  # device on which processes communicate, even after the fit
+        return gather_halves(moved, self.axes[name], self.pair).to(half.device).contiguous()
 
     def whole_norms(self, norms: Tensor) -> Tensor:
         """Norms of complete tensors, from the norms of both halves."""

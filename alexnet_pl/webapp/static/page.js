@@ -23,6 +23,7 @@ function makeSvg(tag, attributes) {
 
 async function ask(path, body) {
   const number = ++latest;
+  document.body.classList.add("busy"); // dims the answer before, until this one comes
   find("labels").replaceChildren(make("p", { class: "note" }, "Computing …"));
   let answer;
   try {
@@ -44,6 +45,7 @@ function askFile(file) {
 }
 
 function show(answer) {
+  document.body.classList.remove("busy");
   find("searches").replaceChildren();
   if (answer.error) {
     clearPicture();
@@ -68,14 +70,16 @@ function showPicture(answer) {
   drawBoxes(answer);
 }
 
-/** The map, and its caption with it; without a map, the note that says how to enable it. */
+/** The map, over a gray picture, and its caption with it; without a map, the note that says how to enable it. */
 function showHeat() {
   const available = !find("heat-switch").hidden;
   find("heat").hidden = !available || !find("show-heat").checked;
+  find("frame").classList.toggle("mapped", !find("heat").hidden);
   find("heat-note").hidden = !find("heat-note").textContent || (available && find("heat").hidden);
 }
 
 function clearPicture() {
+  document.body.classList.remove("busy");
   for (const id of ["frame", "remove", "heat", "heat-switch", "heat-note"]) find(id).hidden = true;
   find("hint").hidden = false;
   find("file").value = "";
@@ -165,6 +169,9 @@ find("remove").addEventListener("click", () => { latest++; clearPicture(); });
 find("show-heat").addEventListener("change", showHeat);
 for (const name of ["dragover", "dragleave", "drop"]) {
   drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.toggle("over", name === "dragover"); });
+}
+for (const name of ["dragover", "drop"]) { // beside the field, the browser would open the file in place of the page
+  document.addEventListener(name, (event) => event.preventDefault());
 }
 drop.addEventListener("drop", (event) => event.dataTransfer.files[0] && askFile(event.dataTransfer.files[0]));
 document.addEventListener("paste", (event) => event.clipboardData.files[0] && askFile(event.clipboardData.files[0]));

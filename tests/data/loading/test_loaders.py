@@ -118,6 +118,15 @@ def test_every_image_is_left_out_equally_often() -> None:
     assert np.abs(first - 25).max() < 5 * (200 * 0.125 * 0.875) ** 0.5
 
 
+def test_order_and_draws_are_those_of_earlier_versions() -> None:
+    """A fit that another version, or another numpy, continues sees the rest of its epoch, not other images."""
+    assert epoch_order(8, 3, 5).tolist() == [2, 1, 0, 5, 4, 6, 3, 7]
+    draws = Augment(size=40, crop=32).draw(seed=3, epoch=5, batch=7, count=3)
+    assert draws.offsets.tolist() == [[4, 4], [3, 8], [6, 6]]
+    assert draws.flips.tolist() == [False, True, False]
+    assert draws.noise[:, 0].tolist() == pytest.approx([-1.1708789, 0.7599638, 0.2994175], abs=1e-6)
+
+
 def test_order_and_draws_depend_on_seed_and_epoch(split_of) -> None:
     runs = {}
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):

@@ -1,6 +1,7 @@
 """Box annotations of every source, with all irregularities of ILSVRC's files."""
 
 import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from copies import (
     write,
 )
 
+from alexnet_pl.data.archives import members
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -182,9 +185,12 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
         ({"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 4))}, "two annotations"),
         ({"boxes.tar.gz": b"no archive"}, "corrupt or incomplete archive"),
         ({"LOC_val_solution.csv": b"image,boxes\n"}, "does not begin with ImageId"),
+        ({"LOC_val_solution.csv": b"ImageId,PredictionStrings\n"}, "does not begin with ImageId"),
+        ({"LOC_val_solution.csv": b"ImageId,PredictionString\n" + b"a" * 200_000}, "not a table .field larger than"),
         ({"LOC_val_solution.csv": b"ImageId,PredictionString\nn01000001_0,n01000001 1 2 x 4\n"}, "four numbers a box"),
         ({"LOC_val_solution.csv": f"ImageId,PredictionString\nn0_0,n0 1 2 {10**12} 4\n".encode()}, "not a coordinate"),
         ({"readme.txt": b"nothing here"}, "holds no annotations"),
+        ({"n01000001_0.xml": xml("a", (1, 2, 3, 4)) + bytes([32]) * 2**20}, "not an annotation .*1,048,[0-9]+ bytes"),
     ],
 )
 def test_faulty_boxes_are_named(files: dict[str, bytes], said: str, tmp_path: Path) -> None:
@@ -193,6 +199,18 @@ def test_faulty_boxes_are_named(files: dict[str, bytes], said: str, tmp_path: Pa
     with pytest.raises(UserError, match=said):
         prepared(copy, tmp_path / "store", boxes=str(tmp_path / "boxes"))
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_large_file_is_named_before_it_is_read(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zip archive of 5 MB could unpack to a file that fills the memory."""
+    monkeypatch.setattr(members, "LARGEST", 5000)
+    write(tmp_path / "boxes", {"n01000001_0.xml": xml("a", (1, 2, 3, 4)) + bytes([32]) * 5000})
+    if form == "zip":
+        shutil.make_archive(str(tmp_path / "boxes"), "zip", tmp_path / "boxes")
+    place = tmp_path / ("boxes.zip" if form == "zip" else "boxes")
+    with pytest.raises(UserError, match=rf"^prepare\.boxes: {place}.*n01000001_0\.xml: 5,[0-9]+ bytes, more than"):
+        index_boxes(place, 0)
 
 
 def test_boxes_require_whole_images(tmp_path: Path) -> None:

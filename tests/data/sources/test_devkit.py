@@ -1,5 +1,6 @@
 """ILSVRC-2010 and ILSVRC-2012 development kits, against the real kits and torchvision."""
 
+import struct
 import tarfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from copies import archives, tree, write
 from scipy.io import loadmat
 
-from alexnet_pl.data.sources.devkit import read_devkit
+from alexnet_pl.data.sources.devkit import read_devkit, read_synsets
 from alexnet_pl.data.sources.ilsvrc import find_devkit
 from alexnet_pl.errors import UserError
 
@@ -58,6 +59,22 @@ def test_corrupt_archive_of_a_kit_is_refused(tmp_path: Path) -> None:
             read_devkit(kit)
     kit.write_bytes(original)
     assert read_devkit(kit) == intact
+
+
+MAT = b"MATLAB 5.0 MAT-file".ljust(124)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        MAT + struct.pack("<H2sII", 0x0100, b"IM", 15, 50) + b"x" * 50,  # compressed
+        MAT + struct.pack("<H2sII", 0x0100, b"IM", 14, 2**31) + b"\6\0\0\0",  # truncated
+        MAT + struct.pack("<H2s", 0x0200, b"IM") + bytes(64),  # version 7.3, which is HDF5
+    ],
+)
+def test_corrupt_meta_mat_is_named(meta: bytes, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^prepare\.source: {tmp_path}: meta\.mat is not that of ILSVRC-2012 \("):
+        read_synsets(tmp_path, meta, 2012)
 
 
 def test_folder_without_meta_mat_is_no_kit(tmp_path: Path) -> None:

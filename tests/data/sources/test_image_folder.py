@@ -110,11 +110,11 @@ def test_splits_with_different_classes_are_refused_naming_the_class(
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ((), r"copy/train has no class folders"),
+        ((), r"copy/train does not exist \(expected: train/<class>/<image>\)"),
         (("train/",), r"copy/train has no class folders"),
         (("train/1.jpg", "val/1.jpg"), r"copy/train has no class folders"),
-        (("val/a/1.jpg",), r"copy/train has no class folders"),
-        (("train/a/1.jpg",), r"copy/val has no class folders"),
+        (("val/a/1.jpg",), r"copy/train does not exist"),
+        (("train/a/1.jpg",), r"copy/val does not exist"),
         (("train/a/1.jpg", "val/"), r"copy/val has no class folders"),
         (("train/a/", "val/a/"), r"copy/train/\w+ holds no images"),
         (("train/a/1.jpg", "val/a/"), r"copy/val/\w+ holds no images"),
@@ -153,4 +153,4 @@ def test_files_that_are_no_images_are_counted_by_suffix(tree: Tree) -> None:
     for _ in range(2):  # listed twice, counted once
         names = {item.name for _, item in source.items()}
         assert {"train/a/3.JFIF", "train/a/4.pgm", "train/a/5.jpe"} <= names
-        assert sum(source.passed_over.values(), Counter()) == {".avif": 2, "": 1}
+        assert sum(source.skipped_files.values(), Counter()) == {".avif": 2, "": 1}

@@ -86,7 +86,7 @@ def test_labeled_samples_without_a_known_image_are_counted(tmp_path: Path) -> No
     odd = {".avif": b"x", ".cls": b"0", ".json": b"{}"}
     shard(tmp_path / "x-train-0000.tar", {"0": sample(0), "1": odd, "2": odd, "3": {".cls": b"0"}, "4": {".txt": b""}})
     shard(tmp_path / "x-val-0000.tar", {"0": sample(0)})
-    counts = read_source(tmp_path)[1].passed_over
+    counts = read_source(tmp_path)[1].skipped_files
     assert sum(counts.values(), Counter[str]()) == {".avif": 2, ".cls": 1}
 
 
@@ -94,7 +94,7 @@ def test_other_files_of_hugging_face_archives_are_counted(tmp_path: Path) -> Non
     copy = packed(tmp_path / "copy")
     more: Files = {f"{wnid}_9_{wnid}.AVIF": b"x" for wnid in WNIDS} | {"n01000001_8_n01000001.JPEG": photo(1)}
     (copy / "train_images_2.tar.gz").write_bytes(gzip.compress(tar(more)))
-    counts = read_source(copy)[1].passed_over
+    counts = read_source(copy)[1].skipped_files
     assert sum(counts.values(), Counter[str]()) == {".avif": 3}
 
 

@@ -109,7 +109,7 @@ def test_faulty_copy_is_reported_in_one_line(tmp_path: Path) -> None:
     for path, says in {
         "away": "does not exist",
         "empty": "no images in class folders",
-        "notes.txt": "is no .tar",
+        "notes.txt": "is not a .tar",
     }.items():
         with pytest.raises(UserError, match=says):
             read_robustness(tmp_path / path, "imagenet_a")

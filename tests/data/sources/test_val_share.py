@@ -63,9 +63,7 @@ def test_train_folder_without_val_is_split_and_test_is_unchanged(caltech: Path, 
     copy.mkdir()
     caltech.rename(copy / "train")
     write(copy, {f"test/{name}/1.jpg": photo(1) for name in ("ant", "beaver", "crab")})
-    with pytest.raises(
-        UserError, match=r"copy/val has no class folders .*; prepare.val_share=0.1 holds out a tenth of"
-    ):
+    with pytest.raises(UserError, match=r"copy/val does not exist .*; prepare.val_share=0.1 holds out a tenth of"):
         read_source(copy)
     found = split_of(copy, 0.1)
     assert len(found["test"]) == 3
@@ -153,7 +151,7 @@ def test_share_that_leaves_no_image_is_named(
     share: float, split: str, advice: str, tmp_path: Path, caltech: Path
 ) -> None:
     options = PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(caltech), val_share=share)
-    says = rf"^prepare.val_share={share:g}: leaves not one image of {split}; choose a {advice} share$"
+    says = rf"^prepare.val_share={share:g}: leaves no images of {split}; choose a {advice} share$"
     with pytest.raises(UserError, match=says):
         make_store(options)
 

@@ -18,7 +18,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.store import remote
+from alexnet_pl.data.store import remote, verified
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -71,6 +71,35 @@ def test_files_are_downloaded_once(here: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(remote.Mirror, "fetch_one", lambda self, name, wanted: fetched.append(name))
     pixels(Store(URL), "train")
     assert fetched == []
+
+
+def test_overwritten_shard_in_the_cache_is_downloaded_again(here: Path) -> None:
+    root = fetched(Store(URL))
+    for shard in (next(root.glob("val-000001.*")), next(root.glob("train-000000.*"))):
+        shard.write_bytes(bytes(shard.stat().st_size))
+    assert np.array_equal(pixels(Store(URL), "val"), pixels(Store(here), "val"))
+    assert np.array_equal(pixels(Store(URL), "train"), pixels(Store(here), "train"))
+
+
+@pytest.mark.usefixtures("here")
+def test_cached_shards_are_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched(Store(URL))
+    monkeypatch.setattr(verified, "checksum", None)
+    fetched(Store(URL))
+
+
+def test_cache_belongs_to_the_user_alone(here: Path, tmp_path: Path) -> None:
+    assert [Store(URL).root.stat().st_mode & 0o777, (tmp_path / "cache").stat().st_mode & 0o777] == [0o700, 0o700]
+    (tmp_path / "cache").chmod(0o777)
+    with pytest.raises(UserError, match=rf"^{CACHE}: other users may write to {tmp_path}/cache; choose another folder"):
+        Store(URL)
+
+
+@pytest.mark.parametrize("manifest", [b"[" * 200_000, b"[]", b"{}", b"\xff"])
+def test_address_without_a_manifest_is_named(manifest: bytes) -> None:
+    fsspec.filesystem("memory").pipe_file("/other/store.json", manifest)
+    with pytest.raises(UserError, match=r"^data\.root: memory://other/store\.json: not the manifest of a store"):
+        Store("memory://other")
 
 
 def open_and_note(folder: Path) -> None:

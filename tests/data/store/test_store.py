@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damages import claim_huge_array
 from torch.utils.data import DataLoader
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.store.split import load_array
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -211,6 +213,12 @@ def test_partially_copied_store_is_reported(tmp_path: Path, name: str, damage: C
     damage(root / name)
     with pytest.raises(UserError, match=name):
         use(root)
+
+
+def test_array_that_claims_more_than_the_memory_is_reported(tmp_path: Path) -> None:
+    claim_huge_array(tmp_path / "train.labels.npy")
+    with pytest.raises(UserError, match=r"train\.labels\.npy: missing or corrupt \(Unable to allocate"):
+        load_array(tmp_path / "train.labels.npy")
 
 
 def test_incomplete_store_json_is_reported(tmp_path: Path) -> None:

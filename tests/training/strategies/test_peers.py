@@ -31,22 +31,22 @@ def ended(code: str) -> subprocess.Popen:
 def test_ended_child_is_named_with_its_exit_status(watch: PeerWatch) -> None:
     failed, killed = ended("raise SystemExit(3)"), ended("import os; os.kill(os.getpid(), 9)")
     watch.children = {2: failed}
-    assert watch.find_gone() == f"rank 2 (process {failed.pid}) ended with exit code 3"
+    assert watch.find_ended() == f"rank 2 (process {failed.pid}) ended with exit code 3"
     watch.children = {2: killed}
-    assert watch.find_gone() == f"rank 2 (process {killed.pid}) was killed by SIGKILL"
+    assert watch.find_ended() == f"rank 2 (process {killed.pid}) was killed by SIGKILL"
     watch.children = {2: ended("")}
     watch.pids = {0: os.getppid(), 2: watch.children[2].pid}
-    assert watch.find_gone() is None  # this child has finished successfully
+    assert watch.find_ended() is None  # this child has finished successfully
 
 
 def test_ended_sibling_and_parent_are_noticed(watch: PeerWatch) -> None:
     gone = ended("").pid
     watch.pids = {0: os.getppid(), 2: gone}
-    assert watch.find_gone() == f"rank 2 (process {gone}) has ended"
+    assert watch.find_ended() == f"rank 2 (process {gone}) has ended"
     watch.pids, watch.parent = {}, os.getppid()
-    assert watch.find_gone() is None
+    assert watch.find_ended() is None
     watch.parent = gone
-    assert watch.find_gone() == f"rank 0 (process {gone}) has ended"
+    assert watch.find_ended() == f"rank 0 (process {gone}) has ended"
 
 
 def test_first_failure_is_printed_and_its_traceback_saved(
@@ -75,7 +75,7 @@ def test_first_failure_is_printed_and_its_traceback_saved(
 def test_cause_is_printed_once(watch: PeerWatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The watching thread and the command, whose peers no longer answer, may find out in the same second."""
     watch.pids = {0: ended("").pid}
-    watch.print_line(watch.cause_of(watch.find_gone()))
+    watch.print_line(watch.cause_of(watch.find_ended()))
     watch.fail(RuntimeError("[gloo] Connection closed by peer"))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"alexnet_pl: rank 1 of 3: stopped, since rank 0 (process {watch.pids[0]}) has ended; ")
