@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from alexnet_pl.console import mask_control, mask_lines
 
+NUMBER = re.compile(r"[+-][\d.]+( \([+-][\d.]+ to [+-][\d.]+\))?")  # a difference, with its interval
 Notes = tuple[str, ...]
 Column = tuple[str, ...]
 """The header and the cells below it."""
@@ -93,7 +94,8 @@ def escape_html(text: str) -> str:
 
 def escape_formula(cell: Any) -> Any:
     """Cell of a CSV file; text that a spreadsheet would compute as a formula gets an apostrophe before it."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    is_text = isinstance(cell, str) and not NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_text and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def escape_marks(text: str) -> str:

@@ -76,6 +76,8 @@ def reason_not_found(path: Path) -> str:
         return f"a prepared store, not a run folder; give a recipe or a run, and the store as data.root={path}"
     if path.is_dir():
         return f"not a run folder (no {RUN_CONFIG} in it){describe_runs_inside(path)}"
+    if path.is_file() and path.suffix == ".ckpt":
+        return f"a checkpoint; give its run folder, and ckpt_path={path} if it is not the last"
     if path.is_file():
         return "neither a run folder nor a recipe, whose name ends in .yaml"
     if path.is_symlink():

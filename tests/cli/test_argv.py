@@ -146,6 +146,10 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
             ["fit", "store"],
             "^store: a prepared store, not a run folder; give a recipe or a run, and the store as data.root=store",
         ),
+        (
+            ["test", "store/last.ckpt"],
+            "^store/last.ckpt: a checkpoint; give its run folder, and ckpt_path=store/last.ckpt",
+        ),
         (["fit", "demo", "seed"], "^seed: settings are written key=value"),
         (["bench", "-c", "demo", "store"], "^store: settings are written key=value$"),
         (["predict", "store/run", "store"], r"^store: settings are written key=value; predict.images=store\?$"),
@@ -158,6 +162,7 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
 def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) -> None:
     Path("store").mkdir()
     Path("store/store.json").touch()
+    Path("store/last.ckpt").touch()
     make_run_folder(Path("store/run"))
     with pytest.raises(UserError, match=says):
         to_hydra(words)
