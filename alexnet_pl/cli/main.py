@@ -21,7 +21,7 @@ from alexnet_pl.cli.signals import handle_signals
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
-from alexnet_pl.commands.help import command_help, usage
+from alexnet_pl.commands.help import command_help, fit_to_terminal, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.credentials import check_no_secret
@@ -79,13 +79,13 @@ def respond(argv: list[str]) -> None:
 def text_for(argv: list[str]) -> str | None:
     """Text of the help, version or completion requested; None if a command should run."""
     if not argv or argv[0] in HELP:
-        return usage()
+        return fit_to_terminal(usage())
     if argv == ["--version"]:
         return f"alexnet_pl {__version__}"
     if argv[0] == "completion":
         return completion(argv[1] if len(argv) > 1 else "")
     if len(argv) == 2 and argv[1] in HELP and not argv[0].startswith("-"):
-        return command_help(registry.find(argv[0]))
+        return fit_to_terminal(command_help(registry.find(argv[0])))
     return None
 
 

@@ -1,6 +1,8 @@
 """Text of `--help`: for the program, and for each command with the config keys that it reads."""
 
 import re
+import shutil
+import sys
 import textwrap
 from dataclasses import fields
 
@@ -9,8 +11,29 @@ from alexnet_pl.commands.registry import COMMANDS, Command
 from alexnet_pl.config.recipes import SHIPPED, format_override, recipe_names
 
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
+DESCRIBED = re.compile(r"(.*?)(# )|(  \S+ {2,})")
+"""Beginning of a line of help, up to its comment or its second column."""
 MAPPING = re.compile(r"(  \w+): \{(.+)\}(.*)")
 OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
+
+
+def fit_to_terminal(text: str) -> str:
+    """Break long lines in a terminal; files and pipes get them whole."""
+    return wrap_lines(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def wrap_lines(text: str, width: int) -> str:
+    """Break lines of more than `width` characters in their description, which goes on below its first line."""
+    return "\n".join(part for line in text.splitlines() for part in wrap_line(line, width))
+
+
+def wrap_line(line: str, width: int) -> list[str]:
+    described = DESCRIBED.match(line)
+    if len(line) <= width or not described:  # a command to copy stays whole
+        return [line]
+    before, mark, column = described.groups(default="")
+    indent = " " * min(len(before + column), width // 2) + mark
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def usage() -> str:

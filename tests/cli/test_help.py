@@ -12,7 +12,7 @@ from command_line import alexnet_pl
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import registry, run_options
-from alexnet_pl.commands.help import command_help
+from alexnet_pl.commands.help import command_help, wrap_lines
 from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.config.run_config import KNOWN
 
@@ -44,6 +44,19 @@ def test_help_lists_each_key_once_with_the_value_of_the_shipped_config(name: str
     if name == "fit":
         assert listed.schedule == compose("ilsvrc2012").schedule
         assert listed.model == compose("ilsvrc2012").model
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_long_lines_are_broken_at_the_width_of_a_terminal(width: int) -> None:
+    for name in registry.COMMANDS:
+        text = command_help(registry.find(name))
+        wrapped = wrap_lines(text, width)
+        assert re.sub(r"[\s#]+", " ", wrapped) == re.sub(r"[\s#]+", " ", text), "no word is lost"
+        for line in wrapped.splitlines():
+            whole = line in text.splitlines()  # without a description: commands and usage, to copy
+            assert len(line) <= width or whole, line
+    wanted = ["    size: 256  # §3: side of the stored", "               # square images"]
+    assert wrap_lines("    size: 256  # §3: side of the stored square images", 40).splitlines() == wanted
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
