@@ -65,7 +65,7 @@ class Mirror:
         if not self.list_missing(names):
             return
         with exclusive_lock(self.root / ".lock"):
-            missing = self.list_missing(names)  # fewer, likewise
+            missing = self.list_missing(names)  # without those that another process has downloaded meanwhile
             self.download(missing, hashes, label)
             remember(self.root, {name: hashes[name] for name in missing if name in hashes})
 
