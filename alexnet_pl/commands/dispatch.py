@@ -26,7 +26,7 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     if alone and not is_first_process():
         print(f"{command.name}: runs on the first process only", flush=True)
         return None
-    if "data" not in command.keys or kind_of(cfg) == "codes":
+    if not command.reads_store or kind_of(cfg) == "codes":
         check_typed_store(cfg)
     target = load(target_of(command, cfg))
     if command.uses_trainer:

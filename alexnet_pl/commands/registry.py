@@ -47,6 +47,10 @@ class Command:
     def function(self) -> str:
         return self.target or f"{self.name}:{self.name}"
 
+    @property
+    def reads_store(self) -> bool:
+        return any(key.partition(".")[0] == "data" for key in self.keys)
+
 
 COMMANDS = {
     command.name: command

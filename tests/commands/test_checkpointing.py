@@ -9,7 +9,7 @@ import lightning as L
 import pytest
 import torch
 from omegaconf import DictConfig
-from run_folders import load
+from run_folders import load, table
 from running import last, run
 
 from alexnet_pl.training import checkpointing
@@ -76,3 +76,20 @@ def test_killed_fit_repeats_the_epochs_after_its_last_checkpoint(
         assert torch.equal(value, resumed["state_dict"][name]), name
     best = [load(run / "checkpoints/best.ckpt")["state_dict"] for run in (tmp_path / "whole", cut)]
     assert all(torch.equal(value, best[1][name]) for name, value in best[0].items())
+
+
+def test_longer_fit_continues_from_the_checkpoint_of_the_end(cfg: DictConfig, tmp_path: Path) -> None:
+    """The end of a fit is saved after the last epoch was counted, unlike the end of an epoch."""
+    cfg.performance.checkpoint_minutes, cfg.trainer.max_epochs, cfg.trainer.precision = 60, 4, "32-true"
+    run(cfg, "fit", tmp_path / "whole")
+    cfg.trainer.max_epochs = 2
+    run(cfg, "fit", tmp_path / "longer")
+    assert load(last(tmp_path / "longer"))["global_step"] == 2 * STEPS
+    cfg.trainer.max_epochs = 4
+    run(cfg, "fit", tmp_path / "longer", last(tmp_path / "longer"))
+    whole, longer = load(last(tmp_path / "whole")), load(last(tmp_path / "longer"))
+    assert (longer["global_step"], longer["epoch"]) == (whole["global_step"], whole["epoch"])
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, longer["state_dict"][name]), name
+    errors = [[row["val/top1_error"] for row in table(run / "metrics.csv")] for run in tmp_path.iterdir()]
+    assert errors[0] == errors[1]

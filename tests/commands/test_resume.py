@@ -24,7 +24,7 @@ def test_interrupted_and_resumed_fit_is_bit_identical(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, precision: str
 ) -> None:
     """Interrupted within an epoch, at its end, and in the second epoch; compares order, augmentation and dropout."""
-    cfg.trainer.precision = precision
+    cfg.trainer.precision, cfg.performance.checkpoint_minutes = precision, 0
     whole, cut = whole_and_cut(cfg, tmp_path, monkeypatch, step)
     assert (whole["global_step"], whole["epoch"]) == (cut["global_step"], cut["epoch"]) == (12, 1)
     for name, value in whole["state_dict"].items():

@@ -82,7 +82,7 @@ def test_damaged_image_list_is_named(tmp_path: Path, line: str) -> None:
         read_image_blacklist(listed(tmp_path, line), split())
 
 
-@pytest.mark.parametrize(("line", "error"), [("1", "not an image number and"), ("1 n09", "n09 is no class")])
+@pytest.mark.parametrize(("line", "error"), [("1", "not an image number and"), ("1 n09", "n09 is not a class")])
 def test_damaged_object_list_is_named(tmp_path: Path, line: str, error: str) -> None:
     with pytest.raises(UserError, match=error):
         read_object_blacklist(listed(tmp_path, line), split(), WNIDS)

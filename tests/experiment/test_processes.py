@@ -49,7 +49,7 @@ def test_launchers_processes_are_the_default(launcher: str) -> None:
 
 @pytest.mark.parametrize(("key", "given", "there"), [("devices", 2, 4), ("num_nodes", 3, 2)])
 def test_other_number_of_devices_is_refused(launcher: str, key: str, given: int, there: int) -> None:
-    said = rf"^trainer\.{key}={given}: {launcher} has started {there}; leave trainer\.{key} out$"
+    said = rf"^trainer\.{key}={given}: {launcher} started {there}; leave trainer\.{key} out$"
     with pytest.raises(UserError, match=said):
         set_processes({key: given})
 

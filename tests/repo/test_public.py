@@ -59,7 +59,7 @@ def test_every_public_name_is_on_the_page() -> None:
 
 def test_tables_accept_one_run_or_several_as_text_or_path(tiny_run: Path) -> None:
     first, *others = [alexnet_pl.learning_curves(given) for given in (tiny_run, str(tiny_run), [str(tiny_run)])]
-    assert len(first.splitlines()) == 4
+    assert len(first.splitlines()) == 6, "a heading, an empty line and a table of two validations"
     assert others == [first, first]
     assert {alexnet_pl.code_report(given) for given in (tiny_run, str(tiny_run), [tiny_run])} == {"\n"}, (
         "no codes in it"
