@@ -14,10 +14,10 @@ ROWS = (  # labels of the rows shown in README; docs/results.md has the others
     "CNN", "1 CNN", "5 CNNs", "1 CNN*", "7 CNNs*", "CNN, six convolutional layers",
     "four layers, no normalization", "four layers, normalization", "epochs to 25 % training error, tanh ÷ ReLU",
 )  # fmt: skip
-SHORTENED = "four layers, no normalization"  # compared with the row below by a shorter schedule
+SHORTENED = "four layers, normalization"  # compared with the row above by a shorter schedule
 SHORTENED_CELL = (
-    "not yet measured ([a tenth of the schedule]({docs}norms.md), error of this network minus that of the next row's: "
-    "{mean} points (95 %: {low} to {high}){verdict})"
+    "not yet measured ([a tenth of the schedule]({docs}norms.md), error of the row above minus this one's: {mean} points "
+    "(95 %: {low} to {high}){verdict})"
 )
 INTERVAL = re.compile(r"(\S+) \((\S+) to (\S+)\)")
 
