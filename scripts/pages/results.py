@@ -16,8 +16,8 @@ ROWS = (  # labels of the rows shown in README; docs/results.md has the others
 )  # fmt: skip
 SHORTENED = "four layers, normalization"  # compared with the row above by a shorter schedule
 SHORTENED_CELL = (
-    "not yet measured ([a tenth of the schedule]({docs}norms.md), error of the row above minus this one's: {mean} points "
-    "(95 %: {low} to {high}){verdict})"
+    "not yet measured ([a tenth of the schedule]({docs}norms.md), error of the row above minus this one's: {mean} "
+    "points (95 %: {low} to {high}){verdict})"
 )
 INTERVAL = re.compile(r"(\S+) \((\S+) to (\S+)\)")
 
