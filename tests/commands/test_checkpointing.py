@@ -9,7 +9,7 @@ import lightning as L
 import pytest
 import torch
 from omegaconf import DictConfig
-from run_folders import load, table
+from run_folders import Killed, load, table
 from running import last, run
 
 from alexnet_pl.training import checkpointing
@@ -45,10 +45,6 @@ def test_last_checkpoint_is_saved_when_due_and_at_the_end(
     pass_minutes(monkeypatch, 2)
     run(cfg, "fit", tmp_path)
     assert saved == [STEPS * epoch for epoch in epochs]
-
-
-class Killed(BaseException):
-    """Like SIGKILL: none of our code runs any more."""
 
 
 def test_killed_fit_repeats_the_epochs_after_its_last_checkpoint(

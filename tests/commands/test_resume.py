@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig, open_dict
-from run_folders import load, table, whole_and_cut
+from run_folders import Killed, load, table, whole_and_cut
 from running import VAL, last, run
 
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -57,10 +57,6 @@ def rows_without_times(run_folder: Path) -> list[dict[str, str]]:
         for row in table(run_folder / "metrics.csv")
     ]
     return [row for row in found if set(row) != {"step"}]
-
-
-class Killed(BaseException):
-    """Like SIGKILL: none of our code runs any more."""
 
 
 def test_metrics_csv_after_a_kill_at_any_row_equals_the_uninterrupted_one(

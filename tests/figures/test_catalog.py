@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from omegaconf import OmegaConf
 from running import check_words
+from store_copies import copy_as_drawn
 
-from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, markdown
@@ -205,14 +205,9 @@ def test_probabilities_claim_no_certainty() -> None:
 
 def test_captions_name_the_store_and_that_its_images_are_drawn(copy: Path, tiny_store: Path, tmp_path: Path) -> None:
     assert "8 of the 40 val images of tiny (test," in catalog.prediction_figure(TrainedRun(copy), False).caption
-    drawn_store = tmp_path / "drawn"
-    shutil.copytree(tiny_store, drawn_store)
-    about = json.loads((drawn_store / "store.json").read_text())
-    about["settings"] = {"drawn": "alexnet_pl.data.demo"}
-    about["fingerprint"] = compute_fingerprint(about, drawn_store)
-    (drawn_store / "store.json").write_text(json.dumps(about))
-    trained = TrainedRun(copy, str(drawn_store))
-    trained.checkpoint_info["store"]["fingerprint"] = about["fingerprint"]
+    drawn_store = copy_as_drawn(tiny_store, tmp_path / "drawn")
+    trained = TrainedRun(copy, str(drawn_store.root))
+    trained.checkpoint_info["store"]["fingerprint"] = drawn_store.fingerprint
     assert name_images(trained) == "tiny (drawn)"
     assert " images of 10 classes, drawn images: " in markdown.run_facts(trained)[1]
     gone = TrainedRun(copy, str(tmp_path / "gone"))

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,12 +10,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from PIL import Image
+from store_copies import copy_as_drawn
 
 from alexnet_pl.cli.main import main
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.figures import find_runs
 from alexnet_pl.config.recipes import compose
-from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog
@@ -151,14 +150,9 @@ def test_bars_are_drawn_without_the_store(
 
 
 def test_other_store_is_not_used(copy: Path, tmp_path: Path, tiny_store: Path) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(tiny_store, other)
-    about = json.loads((other / "store.json").read_text())
-    about["settings"] = {"drawn": "otherwise"}
-    about["fingerprint"] = compute_fingerprint(about, other)
-    (other / "store.json").write_text(json.dumps(about))
-    with pytest.raises(UserError, match=rf"data.root: .*other holds other images \({about['fingerprint'][:12]}\)"):
-        _ = TrainedRun(copy, str(other)).store
+    other = copy_as_drawn(tiny_store, tmp_path / "other")
+    with pytest.raises(UserError, match=rf"data.root: .*other holds other images \({other.fingerprint[:12]}\)"):
+        _ = TrainedRun(copy, str(other.root)).store
 
 
 @pytest.mark.parametrize(

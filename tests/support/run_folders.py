@@ -14,6 +14,10 @@ from running import last, run
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 
 
+class Killed(BaseException):
+    """Like SIGKILL: none of our code runs any more."""
+
+
 def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 

@@ -1,15 +1,13 @@
 """Verification of every byte of a store against its manifest."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.progress import track
 
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, list_small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, hash_files, list_small_files
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.runtime import cores
 
 
 def find_corrupt(store: Store) -> Iterator[str]:
@@ -46,13 +44,7 @@ def shard_path(store: Store, split: str, number: int) -> Path:
 def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
     """Yield the numbers of shards whose checksum differs."""
     expected = store.manifest.splits[split].blake3
-    with ThreadPoolExecutor(cores()) as threads:
-        hashes = threads.map(lambda number: checksum_or_none(shard_path(store, split, number)), range(len(expected)))
-        for number, actual in enumerate(track(hashes, f"verify {split:<5}", len(expected))):
-            if actual != expected[number] and not store.fetch_again(split, number):
-                yield number
-
-
-def checksum_or_none(path: Path) -> str | None:
-    """Checksum of a file; None if it does not exist."""
-    return checksum(path) if path.is_file() else None
+    hashes = hash_files(shard_path(store, split, number) for number in range(len(expected)))
+    for number, actual in enumerate(track(hashes, f"verify {split:<5}", len(expected))):
+        if actual != expected[number] and not store.fetch_again(split, number):
+            yield number

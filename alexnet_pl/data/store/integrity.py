@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from blake3 import blake3
 
 from alexnet_pl.files import JsonObject
+from alexnet_pl.runtime import cores
 
 DESCRIPTION = "store.json"
 # Files that a split has only in these encodings
@@ -16,6 +19,12 @@ OWN_FILES = {"jpeg": ["index.npy"], "whole": ["index.npy", "sizes.npy", "boxes.n
 def checksum(path: Path) -> str:
     """BLAKE3 checksum of a file, in hexadecimal."""
     return blake3().update_mmap(path).hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> Iterator[str | None]:
+    """Compute the checksums of files in threads; None for one that does not exist."""
+    with ThreadPoolExecutor(cores()) as threads:
+        yield from threads.map(lambda path: checksum(path) if path.is_file() else None, paths)
 
 
 def list_small_files(description: JsonObject) -> list[str]:

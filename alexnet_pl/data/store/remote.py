@@ -65,18 +65,14 @@ class Mirror:
         if not self.list_missing(names):
             return
         with exclusive_lock(self.root / ".lock"):
-            missing = self.list_missing(names)  # without those that another process has downloaded meanwhile
-            self.download(missing, hashes, label)
-            remember(self.root, {name: hashes[name] for name in missing if name in hashes})
+            self.download(self.list_missing(names), hashes, label)  # fewer if another process has downloaded some
 
     def check(self, hashes: Mapping[str, str]) -> None:
         """Download cached files again that differ from their checksums; those checked before are not read again."""
         if not list_unverified(self.root, hashes):
             return
         with exclusive_lock(self.root / ".lock"):
-            corrupt = verify_files(self.root, hashes)
-            self.download(corrupt, hashes)
-            remember(self.root, {name: hashes[name] for name in corrupt})
+            self.download(verify_files(self.root, hashes), hashes)
 
     def fetch_again(self, name: str, expected: str) -> None:
         """Download a corrupt file again. It is replaced, never removed, since other processes may open it."""
@@ -89,6 +85,7 @@ class Mirror:
             done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), names)
             for _ in track(done, f"fetch {label}", len(names)) if label and names else done:
                 pass
+        remember(self.root, {name: hashes[name] for name in names if name in hashes})
 
     def list_missing(self, names: Collection[str]) -> list[str]:
         return [name for name in names if not (self.root / name).is_file()]

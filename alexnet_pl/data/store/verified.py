@@ -9,16 +9,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from rich.progress import track
 
-from alexnet_pl.data.store.integrity import checksum
+from alexnet_pl.data.store.integrity import hash_files
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import LARGEST_RECORD, open_cache, write_json
-from alexnet_pl.runtime import cores
 
 Version = list[int | str]
 """What identifies a verified version of a file."""
@@ -29,15 +27,13 @@ def verify_files(root: Path, hashes: Mapping[str, str]) -> list[str]:
     not read again until they change."""
     names = list_unverified(root, hashes)
     before = {name: read_version(root / name, hashes[name]) for name in names}
-    with ThreadPoolExecutor(cores()) as threads:
-        sums = threads.map(lambda name: checksum(root / name) if before[name] else "", names)
-        same = [one == hashes[name] for name, one in zip(names, show_progress(sums, len(names)), strict=True)]
-    corrupt = [name for name, intact in zip(names, same, strict=True) if not intact]
+    sums = show_progress(hash_files(root / name for name in names), len(names))
+    corrupt = [name for name, actual in zip(names, sums, strict=True) if actual != hashes[name]]
     write_known(root, {name: before[name] for name in names if name not in corrupt})
     return corrupt
 
 
-def show_progress(sums: Iterable[str], count: int) -> Iterable[str]:
+def show_progress(sums: Iterable[str | None], count: int) -> Iterable[str | None]:
     """Draw a bar in a terminal alone: elsewhere rich prints an empty line."""
     return track(sums, "verify", count, transient=True, disable=not (count and sys.stdout.isatty()))
 

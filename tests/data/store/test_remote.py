@@ -18,7 +18,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.store import remote, verified
+from alexnet_pl.data.store import integrity, remote
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -84,7 +84,7 @@ def test_overwritten_shard_in_the_cache_is_downloaded_again(here: Path) -> None:
 @pytest.mark.usefixtures("here")
 def test_cached_shards_are_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched(Store(URL))
-    monkeypatch.setattr(verified, "checksum", None)
+    monkeypatch.setattr(integrity, "checksum", None)
     fetched(Store(URL))
 
 

@@ -9,7 +9,7 @@ import pytest
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.store import verified
+from alexnet_pl.data.store import integrity
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import CACHE
@@ -47,8 +47,8 @@ def test_overwritten_shard_is_named(root: Path, capsys: pytest.CaptureFixture[st
 
 def test_shards_are_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    original = verified.checksum
-    monkeypatch.setattr(verified, "checksum", lambda path: (read.append(path.name), original(path))[1])
+    original = integrity.checksum
+    monkeypatch.setattr(integrity, "checksum", lambda path: (read.append(path.name), original(path))[1])
     for _ in range(2):
         Store(root).check_shards("val")
     assert sorted(read) == ["val-000000.u8", "val-000001.u8", "val-000002.u8"]
