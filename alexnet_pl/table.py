@@ -1,24 +1,18 @@
 """Tables for the terminal and Markdown. On a terminal no word is broken and rows have few lines."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from html import escape
-from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
-from alexnet_pl.console import mask_control, mask_lines
+from alexnet_pl.column_widths import fit_columns
+from alexnet_pl.console import mask_lines
+from alexnet_pl.escape import escape_html
 
-NUMBER = re.compile(r"[+-][\d.]+( \([+-][\d.]+ to [+-][\d.]+\))?")  # a difference, with its interval
 Notes = tuple[str, ...]
-Column = tuple[str, ...]
-"""The header and the cells below it."""
 
 
 @dataclass(frozen=True)
@@ -85,65 +79,3 @@ def to_markdown(tables: Iterable[Table], level: int = 2) -> str:
         parts += [f"{'#' * level} {escape_html(table.title)}"] * bool(table.title)
         parts += [body, *map(escape_html, table.notes)]
     return "\n\n".join(parts) + "\n"
-
-
-def escape_html(text: str) -> str:
-    """Escape <, > and & outside of attributes."""
-    return escape(text, quote=False)
-
-
-def escape_formula(cell: Any) -> Any:
-    """Cell of a CSV file; text that a spreadsheet would compute as a formula gets an apostrophe before it."""
-    is_text = isinstance(cell, str) and not NUMBER.fullmatch(cell)
-    return f"'{cell}" if is_text and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-
-
-def escape_marks(text: str) -> str:
-    """Escape Markdown's links, code and emphasis in text from records, for a page whose HTML is escaped later."""
-    return re.sub(r"([\\`*\[\]])", r"\\\1", mask_control(text))
-
-
-def escape_text(text: str) -> str:
-    """Escape Markdown and HTML."""
-    return escape_html(escape_marks(text))
-
-
-def format_code(text: str) -> str:
-    """Code within a line of Markdown, which text from records cannot leave."""
-    return "`" + mask_control(text).replace("`", "'") + "`"
-
-
-def fit_columns(columns: Sequence[Column], total: int) -> list[int]:
-    """Width of each column, at most `total` together; [] if the words are too long for that."""
-    widths = [max([1, *(cell_len(word) for cell in column for word in cell.split())]) for column in columns]
-    if sum(widths) > total:
-        return []
-    for cells in ([column[1:] for column in columns], columns):  # headers come last: they are one row
-        widths = widen(cells, widths, total)
-    return widths
-
-
-def widen(columns: Sequence[Column], widths: Sequence[int], total: int) -> list[int]:
-    """Widen columns while there is room and any cell is wrapped: those with the most lines first, among them the one
-    that lacks the least."""
-    wider = list(widths)
-    wanted = [max(map(cell_len, column), default=0) for column in columns]
-    while sum(wider) < total and (wrapped := [i for i, whole in enumerate(wanted) if wider[i] < whole]):
-        wider[max(wrapped, key=lambda i: (count_lines(columns[i], wider[i]), wider[i] - wanted[i]))] += 1
-    return wider
-
-
-@cache
-def count_lines(column: Column, width: int) -> int:
-    """Lines of the highest cell of a column."""
-    return max(count_cell_lines(cell, width) for cell in column)
-
-
-def count_cell_lines(cell: str, width: int) -> int:
-    lines, used = 1, 0
-    for word in map(cell_len, cell.split()):
-        if used and used + 1 + word > width:
-            lines, used = lines + 1, word
-        else:
-            used += word + (used > 0)
-    return lines

@@ -15,6 +15,7 @@ from alexnet_pl.config import options
 from alexnet_pl.config.options import RetrievalOptions, make_retrieval_options
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
+from alexnet_pl.escape import escape_formula
 from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import write_json
@@ -24,7 +25,7 @@ from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
-from alexnet_pl.table import Table, escape_formula, print_tables
+from alexnet_pl.table import Table, print_tables
 
 Query = tuple[str, str, str]
 """File or name of an image, id and name of its class; the class of a user's image is not known and empty."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.detection.finder import PredictedBoxes
+from alexnet_pl.escape import escape_formula
 from alexnet_pl.files import JsonObject, replacing
-from alexnet_pl.table import escape_formula
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 

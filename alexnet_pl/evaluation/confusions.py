@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.data.store.store import Store, short_name
+from alexnet_pl.escape import escape_formula
 from alexnet_pl.evaluation.predictions import PredictionFile
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
-from alexnet_pl.table import escape_formula
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
 PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each

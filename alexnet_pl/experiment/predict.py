@@ -13,8 +13,9 @@ from alexnet_pl.console import mask_control
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
+from alexnet_pl.escape import escape_formula
 from alexnet_pl.files import list_paths, write_json
-from alexnet_pl.table import Table, escape_formula, print_tables
+from alexnet_pl.table import Table, print_tables
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time

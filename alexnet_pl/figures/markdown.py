@@ -5,6 +5,7 @@ from html import escape
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
+from alexnet_pl.escape import escape_marks
 from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
@@ -13,7 +14,6 @@ from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
 from alexnet_pl.runs.layout import LAST, PROVENANCE, RESULT
-from alexnet_pl.table import escape_marks
 from alexnet_pl.training.energy import describe_cost
 
 

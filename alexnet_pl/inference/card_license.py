@@ -4,8 +4,8 @@ import re
 
 from alexnet_pl.config.sections import DEMO
 from alexnet_pl.data.store.manifest import StoreManifest
+from alexnet_pl.escape import escape_text
 from alexnet_pl.inference.weights import WeightsInfo
-from alexnet_pl.table import escape_text
 
 UNKNOWN = "unknown images"
 IMAGENET = {

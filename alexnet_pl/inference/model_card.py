@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.data.store.manifest import StoreManifest
+from alexnet_pl.escape import escape_text, format_code
 from alexnet_pl.evaluation.result import TestResult, has_top5
 from alexnet_pl.inference.card_header import card_header
 from alexnet_pl.inference.card_license import license_fields, license_section, trained_on
@@ -17,7 +18,7 @@ from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.provenance import read_sessions
 from alexnet_pl.runs.records import ImportedWeights
-from alexnet_pl.table import Table, escape_text, format_code, to_markdown
+from alexnet_pl.table import Table, to_markdown
 
 PLAIN = re.compile(r"[\w.+-]+( [\w.+-]+)?")  # a commit, or a package and its version
 LIMITATIONS = """## Limitations

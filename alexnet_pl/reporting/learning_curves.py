@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
+from alexnet_pl.escape import escape_html, escape_marks, format_code
 from alexnet_pl.evaluation.result import fit_has_top5, has_top5, read_result
 from alexnet_pl.files import list_paths
 from alexnet_pl.runs.layout import METRICS, PROVENANCE, RESULT, collect_runs
 from alexnet_pl.runs.metrics_log import Row, images_per_second, read_rows, validations
 from alexnet_pl.runs.provenance import read_sessions
-from alexnet_pl.table import Table, escape_html, escape_marks, format_code, to_markdown
+from alexnet_pl.table import Table, to_markdown
 
 LEVEL = 4  # of the headings above tables, in a section of a notebook or page
 

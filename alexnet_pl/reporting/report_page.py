@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from alexnet_pl.table import Table, escape_html, to_markdown
+from alexnet_pl.escape import escape_html
+from alexnet_pl.table import Table, to_markdown
 
 TITLE, CHART_TITLE = "Results beside the paper", "The paper's numbers beside ours"
 STYLE = """:root { color-scheme: light dark; --ink: #1c2530; --paper: #ffffff; --soft: #f3f5f8; --line: #c9d1db }

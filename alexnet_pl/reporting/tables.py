@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
+from alexnet_pl.escape import escape_formula
 from alexnet_pl.evaluation.intervals import Estimate
-from alexnet_pl.table import Notes, Table, escape_formula
+from alexnet_pl.table import Notes, Table
 
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
 UNVERIFIED_NOTE = f"{UNVERIFIED} entered from memory, not compared with the printed source."

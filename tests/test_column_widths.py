@@ -2,7 +2,7 @@
 
 import textwrap
 
-from alexnet_pl.table import count_cell_lines, escape_formula, fit_columns
+from alexnet_pl.column_widths import count_cell_lines, fit_columns
 
 COLUMNS = [
     ("row", "pooling without overlap, s = z = 2", "CNN"),
@@ -35,10 +35,3 @@ def test_lines_are_those_of_textwrap() -> None:
     text = "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the kit."
     for width in range(12, 90):
         assert count_cell_lines(text, width) == len(textwrap.wrap(text, width, break_on_hyphens=False)), width
-
-
-def test_formulas_of_a_spreadsheet_become_text_and_numbers_stay() -> None:
-    for cell in ("=cmd|x!A1", "+1+cmd|x", "-2+3", "@sum", "-1 (+cmd"):
-        assert escape_formula(cell) == f"'{cell}"
-    for cell in ("-1.5", "+1.61 (-2.59 to +5.81)", -3.2, "tench", "a=b"):
-        assert escape_formula(cell) == cell

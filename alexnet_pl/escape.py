@@ -1,0 +1,35 @@
+"""Escape text that comes from files, so that it becomes no HTML, no Markdown and no formula of a spreadsheet."""
+
+import re
+from html import escape
+from typing import Any
+
+from alexnet_pl.console import mask_control
+
+NUMBER = re.compile(r"[+-][\d.]+( \([+-][\d.]+ to [+-][\d.]+\))?")  # a difference, with its interval
+
+
+def escape_html(text: str) -> str:
+    """Escape <, > and & outside of attributes."""
+    return escape(text, quote=False)
+
+
+def escape_formula(cell: Any) -> Any:
+    """Cell of a CSV file; text that a spreadsheet would compute as a formula gets an apostrophe before it."""
+    is_text = isinstance(cell, str) and not NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_text and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def escape_marks(text: str) -> str:
+    """Escape Markdown's links, code and emphasis in text from records, for a page whose HTML is escaped later."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", mask_control(text))
+
+
+def escape_text(text: str) -> str:
+    """Escape Markdown and HTML."""
+    return escape_html(escape_marks(text))
+
+
+def format_code(text: str) -> str:
+    """Code within a line of Markdown, which text from records cannot leave."""
+    return "`" + mask_control(text).replace("`", "'") + "`"
