@@ -26,6 +26,7 @@ from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim
 from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES, read_each
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
+from alexnet_pl.runs.records import DatasetInfo
 
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
 # settings of the optimizer in which the text differs from the program, or the program's networks from each other
@@ -89,6 +90,16 @@ class TestRun:
     @property
     def networks(self) -> Sequence[TestedNetwork]:
         return self.result.networks
+
+    @property
+    def store_of_fit(self) -> DatasetInfo:
+        """Images that the first network was trained on; the tested store's in older records."""
+        store = self.networks[0].trained.store
+        return store if store.fingerprint else self.result.dataset
+
+    @property
+    def on_store_of_fit(self) -> bool:
+        return self.store_of_fit.fingerprint == self.result.dataset.fingerprint
 
     @cached_property
     def variant(self) -> Variant:

@@ -137,8 +137,8 @@ CURVES = """## Precision and recall
 
 {picture}
 
-Mean precision and recall over {queries:,} queries if the 1, 2, … nearest of {images:,} images are retrieved; a dot
-where {marked} are. To be found: above, the {marked} nearest images by fc7's float vectors; below, images of the query's
-class. One seed; equal Hamming distances are in one fixed random order.
+Mean precision and recall over {queries:,} queries, drawn at random, if the 1, 2, … nearest of {images:,} images are
+retrieved; a dot where {marked} are. To be found: above, the {marked} nearest images by fc7's float vectors; below,
+images of the query's class. One seed; equal Hamming distances are in one fixed random order.
 
 """
