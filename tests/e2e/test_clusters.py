@@ -84,6 +84,7 @@ def test_job_requeued_by_slurm_resumes(tiny_store: Path, undisturbed: Path, tmp_
     assert slurm.run_step(interrupted=True) == [138, 138], (tmp_path / "task0.txt").read_text()
     assert first.exception() is not None
     assert slurm.requeued == [f"requeue {JOB}"]
+    assert (tmp_path / "wandb_closed").is_file()
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 
     again = executor.submit(script)

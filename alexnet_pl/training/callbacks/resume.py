@@ -17,7 +17,7 @@ from torch import Tensor
 from alexnet_pl.config.run_config import read_yaml
 from alexnet_pl.console import is_first_process, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import StoppedTogether, UserError, reason
 from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.training.loggers import MetricsFile
 
@@ -139,7 +139,7 @@ class GracefulInterrupt(L.Callback):
             if bar := trainer.progress_bar_callback:
                 bar.teardown(trainer, trainer.lightning_module, "fit")  # draws its last state now, above the message
             rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; {self.how_to_resume()}")
-            raise SystemExit(128 + (self.caught or signal.SIGTERM))
+            raise StoppedTogether(128 + (self.caught or signal.SIGTERM))
 
     def how_to_resume(self) -> str:
         run = self.path.parents[1]
