@@ -46,7 +46,7 @@ class SimulatedSlurm:
         self.environment = {**os.environ, **found}
 
     def run_step(self, interrupted: bool = False) -> list[int | None]:
-        """Start the tasks requested by srun, and return their exit codes. `interrupted`: SLURM's notice of the time limit
+        """Start the tasks requested by srun, and return their exit codes. `interrupted`: the notice of the time limit
         comes in the second training step, and the first task takes seconds to close its W&B run."""
         step = self.folder / "step"
         wait_for(step.is_file, 300)
@@ -90,8 +90,8 @@ def end_step(tasks: Sequence[BaseProcess], seconds: float = 300) -> list[int]:
 
 
 def meet_time_limit(folder: Path, task: int) -> None:
-    """In a task: wait in the second training step for SIGUSR1, which the first task makes SLURM send to the batch script.
-    The first task also takes long to close its W&B run, and then creates a file `wandb_closed`."""
+    """In a task: wait in the second training step for SIGUSR1, which the first task sends to the batch script as SLURM
+    does. The first task also takes long to close its W&B run, and then creates a file `wandb_closed`."""
     from alexnet_pl.commands import process_state
     from alexnet_pl.training.classifier import Classifier
 
