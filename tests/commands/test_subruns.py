@@ -18,7 +18,8 @@ class Fit(subprocess.Popen):
     def __init__(self, command: list[str], **keys: Any) -> None:
         super().__init__([sys.executable, "-c", FIT], stdout=subprocess.PIPE, **keys)
         assert self.stdout
-        self.stdout.readline()
+        with self.stdout:
+            self.stdout.readline()
 
     def wait(self, timeout: float | None = None) -> int:
         signal.raise_signal(signal.SIGUSR1)
