@@ -7,9 +7,6 @@ import sys
 import warnings
 from pathlib import Path
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning determines the rank
-
-
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # names from archives and records could control the terminal
 
 
@@ -29,7 +26,12 @@ def print_warning(line: str) -> None:
 
 
 def is_first_process() -> bool:
-    return next((os.environ[key] for key in RANKS if key in os.environ), "0") == "0"
+    """Whether this is rank 0, as Lightning determines the rank."""
+    found = os.environ
+    if "RANK" in found:
+        return found["RANK"] == "0"
+    node = found.get("NODE_RANK", found.get("GROUP_RANK", "0"))
+    return (node, found.get("LOCAL_RANK", found.get("SLURM_PROCID", "0"))) == ("0", "0")
 
 
 def print_message(line: str, where: Path) -> None:

@@ -1,4 +1,4 @@
-"""UserError: a mistake that the user can correct, reported in one line."""
+"""UserError: a mistake that the user can correct, reported in one line. StoppedTogether: a signal that a fit obeys."""
 
 
 class UserError(Exception):
@@ -6,6 +6,10 @@ class UserError(Exception):
 
     The message names the file or key and says what to do.
     """
+
+
+class StoppedTogether(SystemExit):
+    """All processes of a fit stop after the same step, for a signal that one of them received."""
 
 
 def not_installed(module: str | None, extra: str, wanted_by: str = "") -> UserError:

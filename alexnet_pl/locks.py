@@ -54,7 +54,7 @@ def run_lock(run: Path, command: str) -> Iterator[None]:
     if descriptor is None:
         raise UserError(
             f"{run}: another process runs `{command}` in this run folder; wait for its end, or choose another "
-            "hydra.run.dir"
+            f"hydra.run.dir. If its machine has crashed, a file server may keep the lock: remove {path.name} there"
         )
     try:
         yield

@@ -41,7 +41,7 @@ def features(cfg: DictConfig, folder: Path) -> None:
         if split != "train":  # which has hundreds of gigabytes; a fit reads it without verifying, too
             data.store.check_shards(split)
     fabric = processes.launch(cfg, folder)
-    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
+    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
     extractor = gallery.make_extractor(cfg, fabric.device)
     for split in splits:
         start = time.perf_counter()

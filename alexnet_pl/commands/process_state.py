@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from alexnet_pl.errors import StoppedTogether
+
 
 def pin_argv_for_ddp_ranks(words: Iterable[str], config: Path | None = None) -> None:
     """Make `sys.argv` describe exactly this job, since Lightning starts the other ranks of a fit with it.
@@ -41,14 +43,24 @@ def own_process_state(keep_group: bool = False) -> Iterator[None]:
         yield
         if not keep_group:
             leave_group()
+    except StoppedTogether:
+        finish_wandb()  # srun --kill-on-bad-exit ends all processes as soon as one has ended with this code
+        if not keep_group:
+            leave_group()
+        raise
     finally:
         sys.argv[:] = argv
         os.environ.clear()
         os.environ.update(environ)
         if not keep_group:
             destroy_group()
-        if wandb := sys.modules.get("wandb"):
-            wandb.finish()  # else the next job of a sweep would continue this job's W&B run
+        finish_wandb()
+
+
+def finish_wandb() -> None:
+    """Close this job's W&B run, which the next job of a sweep would continue."""
+    if wandb := sys.modules.get("wandb"):
+        wandb.finish()
 
 
 def leave_group() -> None:

@@ -22,7 +22,7 @@ from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED
 
 RUN_CONFIG_NAME = "config"  # name of a run folder's config for Hydra
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_cli(*words: str) -> None:

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config import identity
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_distributed_options, make_monitor_options, make_test_section
 from alexnet_pl.config.schema import check_keys, instantiate, schedule_name, store_root
@@ -44,6 +45,7 @@ from alexnet_pl.training.callbacks.monitoring import (
 )
 from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
+from alexnet_pl.training.callbacks.same_start import SameStart
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
@@ -196,6 +198,18 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
     return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
 
 
+def describe_start(cfg: DictConfig, step: int) -> Settings:
+    """Settings with which all processes of a command must start, by key. `step`: of the checkpoint in use."""
+    sections = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "augment") if name in cfg}
+    keys = {
+        f"{section}.{key}": value
+        for section, values in {**identity.optimization(cfg), **sections}.items()
+        for key, value in values.items()  # type: ignore[union-attr]
+    }
+    checkpoint = f"step {step:,}" if cfg.ckpt_path else None
+    return {"command": cfg.command, "ckpt_path": checkpoint, **dict(identity.resume_signature(cfg).values()), **keys}
+
+
 def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
     """Build the trainer of a run, with checkpoints, loggers and callbacks; `own`: callbacks for the module, a
     classifier's by default."""
@@ -204,7 +218,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     kind = device(cfg).type
     check_trainer_options({**options, "accelerator": kind})
     set_tf32(cfg)
-    set_processes(options)
+    set_processes(options, kind)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
         check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule=own is None)
@@ -225,7 +239,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     ]
     fits = cfg.command == "fit"
     bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
-    always = [*bar, Provenance(run, cfg.command)]
+    always = [*bar, SameStart(describe_start(cfg, step)), Provenance(run, cfg.command)]
     try:
         return L.Trainer(
             **options,

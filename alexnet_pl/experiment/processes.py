@@ -14,7 +14,8 @@ from lightning.pytorch.strategies import Strategy
 from omegaconf import DictConfig
 
 from alexnet_pl.config.options import DistributedOptions
-from alexnet_pl.errors import UserError
+from alexnet_pl.console import pluralize
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runtime import device
 from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
@@ -32,7 +33,8 @@ class Launched(NamedTuple):
 
 
 def launched_processes() -> Launched | None:
-    """Processes started by torchrun or srun; None for a single process."""
+    """Processes started by torchrun or srun; None for a single process. Raises UserError if Lightning would not notice
+    that srun has started several: they would train alone, in the same folder."""
     found = None
     if TorchElasticEnvironment.detect():
         world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
@@ -40,11 +42,14 @@ def launched_processes() -> Launched | None:
     elif SLURMEnvironment.detect():
         tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
         found = Launched("srun", tasks // nodes, nodes)
+    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        name = SLURMEnvironment.job_name()
+        raise UserError(f"srun: in a job named {name}, each task would train alone; SLURM_JOB_NAME=train srun …")
     return found if found and found.devices * found.nodes > 1 else None
 
 
-def set_processes(options: dict[str, Any]) -> None:
-    """Set `devices` and `num_nodes` to the number of processes started by torchrun or srun.
+def set_processes(options: dict[str, Any], kind: str = "cpu") -> None:
+    """Set `devices` and `num_nodes` to the number of processes started by torchrun or srun, on devices of type `kind`.
 
     Raises UserError if `options` contradict it, since each process would then train alone on the same images.
     """
@@ -52,6 +57,11 @@ def set_processes(options: dict[str, Any]) -> None:
     if not launched:
         return
     check_restarts()
+    if launched.launcher == "srun" and kind == "cuda" and (visible := torch.cuda.device_count()) < launched.devices:
+        raise UserError(
+            f"srun: each of {launched.devices} tasks sees {pluralize(visible, 'GPU')}; give --gpus-per-node="
+            f"{launched.devices}, not --gpus-per-task"
+        )
     for key, started, neutral in (("devices", launched.devices, (1, -1, "auto")), ("num_nodes", launched.nodes, (1,))):
         given = options.get(key)
         count = len(given) if isinstance(given, list) else given
@@ -114,7 +124,7 @@ def launch(cfg: DictConfig, run: Path) -> Fabric:
     training. Each process continues from here, with its `global_rank` and `device`, and ends when another has ended."""
     options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
     kind = device(cfg).type
-    set_processes(options)
+    set_processes(options, kind)
     devices, nodes = options["devices"] or 1, options["num_nodes"] or 1
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, plugins=cluster_plugins())
     fabric.launch()
@@ -134,4 +144,7 @@ def cluster_plugins() -> list[Any]:
     """
     if not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
         return []
-    return [SLURMEnvironment(auto_requeue=False) if launched_processes() else LightningEnvironment()]
+    try:
+        return [SLURMEnvironment(auto_requeue=False) if launched_processes() else LightningEnvironment()]
+    except RuntimeError as error:
+        raise UserError(f"srun: {reason(error)}") from error

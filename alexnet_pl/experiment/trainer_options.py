@@ -49,7 +49,7 @@ LEAST: dict[str, int] = {  # minimum values of options that are numbers; null is
     "limit_val_batches": 0,
     "limit_test_batches": 1,
 }
-CLUSTER = ("WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR", "OMPI_COMM_WORLD_SIZE")  # set by whatever starts all nodes
+CLUSTER = ("WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR")  # set by whatever starts all nodes
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:

@@ -105,11 +105,13 @@ class SavedRows:
 
 
 class Share(NamedTuple):
-    """Part of a split that a process extracts: the `rank`-th of `world` ranges. `barrier`: waits for all processes."""
+    """Part of a split that a process extracts: the `rank`-th of `world` ranges. `barrier`: waits for all processes;
+    `broadcast`: returns the first process's value."""
 
     rank: int = 0
     world: int = 1
     barrier: Callable[[], None] = lambda: None
+    broadcast: Callable[[bool], bool] = lambda value: value
 
     def rows(self, count: int) -> range:
         return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)

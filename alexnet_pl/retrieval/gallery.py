@@ -43,28 +43,29 @@ def extract_features(
 ) -> tuple[Features, bool]:
     """Features of a split, extracted if needed: (features, whether they were extracted now).
 
-    Each of several processes extracts its share.
+    Each of several processes extracts its share. The first alone looks for features: NFS would remember on the other
+    machines that the folders, which it then makes, do not exist.
     """
+    share = share or Share()
     store = build.make_data(cfg).store
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
     source = FeatureSource(dataset=predictions.describe_dataset(store, split), checkpoint=checkpoint)
     directory = features_dir(folder, split, extractor.layer)
-    existing = whole_features(directory)
-    if existing and (existing.info.dataset, existing.info.checkpoint) == (source.dataset, source.checkpoint):
-        return existing, False
-    extractor.module.performance.apply(extractor.module.net, extractor.device)
-    extraction.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
-    return Features(directory), True
+    is_new = share.broadcast(share.rank == 0 and not has_features(directory, source))
+    if is_new:
+        extractor.module.performance.apply(extractor.module.net, extractor.device)
+        extraction.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
+    return Features(directory), is_new
 
 
-def whole_features(directory: Path) -> Features | None:
-    """Features in a folder; None if they do not exist or are corrupt."""
+def has_features(directory: Path, source: FeatureSource) -> bool:
+    """Whether a folder has intact features of this source."""
     try:
         features = Features(directory)
         _ = features.names
     except UserError:
-        return None
-    return features
+        return False
+    return (features.info.dataset, features.info.checkpoint) == (source.dataset, source.checkpoint)
 
 
 class ImageIndex:

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import signal
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import DictConfig, open_dict
-from run_folders import Killed, load, table, whole_and_cut
+from run_folders import Killed, interrupt, load, table, whole_and_cut
 from running import VAL, last, run
 
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -33,6 +34,27 @@ def test_interrupted_and_resumed_fit_is_bit_identical(
     errors = [[(row["step"], row["val/top1_error"]) for row in of if row["val/top1_error"]] for of in rows]
     assert errors[0] == errors[1]
     assert [step for step, _ in errors[0]] == ["6", "12"]
+
+
+def test_fit_is_saved_before_submitit_queues_its_job_again(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submitit's handler of SIGUSR2 queues the job again and exits."""
+    saved = []
+
+    def queue_again(number: int, frame: object) -> None:
+        saved.append((number, load(last(tmp_path))["global_step"]))
+        raise SystemExit(-1)
+
+    before = signal.signal(signal.SIGUSR2, queue_again)
+    try:
+        interrupt(monkeypatch, 2, signal.SIGUSR2)
+        with pytest.raises(SystemExit) as end:
+            run(cfg, "fit", tmp_path)
+        assert signal.getsignal(signal.SIGUSR2) is queue_again
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert (saved, end.value.code) == ([(signal.SIGUSR2, 2)], -1)
 
 
 def test_new_fit_does_not_replace_a_run(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

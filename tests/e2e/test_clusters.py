@@ -81,9 +81,11 @@ def test_job_requeued_by_slurm_resumes(tiny_store: Path, undisturbed: Path, tmp_
     script = submitit.helpers.CommandFunction(batch, verbose=False, cwd=str(tmp_path), env=slurm.environment)
 
     first = executor.submit(script)
-    assert slurm.run_step(interrupted=True) == [138, 138], (tmp_path / "task0.txt").read_text()
+    codes = slurm.run_step(interrupted=True)
+    assert 138 in codes, (tmp_path / "task0.txt").read_text()  # SIGTERM for the other, if it ends later
     assert first.exception() is not None
     assert slurm.requeued == [f"requeue {JOB}"]
+    assert (tmp_path / "wandb_closed").is_file()
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 
     again = executor.submit(script)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ONE_THREAD
-from processes import be_the_program, end_all, signal_in, start_command, start_ranks, wait_for
+from processes import be_the_program, elastic, end_all, free_port, signal_in, start_command, start_ranks, wait_for
 from running import fit_in_seconds
 
 pytestmark = pytest.mark.slow
@@ -88,6 +88,18 @@ def test_processes_of_trainer_devices_end_together(tiny_store: Path, tmp_path: P
     start = f"rank {1 - whom} of 2: stopped, since {cause.format(**processes)}"
     check_line(log_text, start, "; continue with: python -m alexnet_pl fit run")
     keep(case, seconds)
+
+
+def test_processes_with_different_seeds_are_refused(tiny_store: Path, tmp_path: Path) -> None:
+    """As by `srun bash -c 'python -m alexnet_pl … seed=$SLURM_PROCID'`, which meant several trainings."""
+    port, words = free_port(), ["reproduce", "-c", "imagenette", *fit_in_seconds(tiny_store), "hydra.run.dir=run"]
+    started = [
+        start_command([*words, f"seed={rank}"], tmp_path / f"rank{rank}.txt", elastic(rank, port)) for rank in range(2)
+    ]
+    assert end_all(started, START) == [2, 2], (tmp_path / "rank0.txt").read_text()
+    log = (tmp_path / "rank0.txt").read_text()
+    check_line(log, "seed: 0 in rank 0, 1 in rank 1; ", "in a run folder that all machines share")
+    assert not (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
 
 @pytest.mark.parametrize("case", MOMENTS)

@@ -81,6 +81,39 @@ def test_lightnings_slurm_requeue_is_disabled(monkeypatch: pytest.MonkeyPatch) -
     assert plugin.auto_requeue is False
 
 
+def test_tasks_in_an_interactive_job_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """salloc names its job so; Lightning then takes each task for a single process."""
+    for name, value in {**SRUN, "SLURM_JOB_NAME": "interactive", "SLURM_STEP_NUM_TASKS": "8"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^srun: in a job named interactive, .*; SLURM_JOB_NAME=train srun …$"):
+        set_processes({})
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")  # as the message says
+    assert launched_processes() == Launched("srun", 4, 2)
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # the shell of the job, which starts the other processes itself
+    assert launched_processes() is None
+
+
+def test_task_that_sees_its_own_gpu_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with srun --gpus-per-task=1; Lightning's own message lists numbers of GPUs only."""
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    said = r"^srun: each of 4 tasks sees 1 GPU; give --gpus-per-node=4, not --gpus-per-task$"
+    with pytest.raises(UserError, match=said):
+        set_processes({}, "cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    set_processes({}, "cuda")
+
+
+def test_srun_with_ntasks_alone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(UserError, match=r"^srun: You set `--ntasks=8` .*`--ntasks-per-node=8`"):
+        cluster_plugins()
+
+
 def test_single_task_of_slurm_starts_the_other_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**SRUN, "SLURM_NTASKS": "1", "SLURM_NNODES": "1"}.items():
         monkeypatch.setenv(name, value)

@@ -12,21 +12,29 @@ from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 SCRIPT = Path(__file__).parents[2] / "scripts/slurm.sbatch"
 
 
-@pytest.mark.parametrize(("code", "queued_again"), [(0, False), (138, True), (1, False)])
-def test_job_at_its_time_limit_is_requeued(tmp_path: Path, code: int, queued_again: bool) -> None:
-    for name, then in (("srun", f"exit {code}"), ("scontrol", "")):
-        (tmp_path / name).write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/{name}.txt\n{then}\n')
+WAIT = "trap 'got=1' USR1; kill -USR1 $PPID; until [ $got ]; do sleep 0.1; done"  # until the script passes it on
+
+
+@pytest.mark.parametrize(
+    ("notice", "code", "queued_again"),
+    [("", 0, False), ("", 143, False), (WAIT, 0, False), (WAIT, 138, True), (WAIT, 143, True), (WAIT, 137, True)],
+)
+def test_job_at_its_time_limit_is_requeued(tmp_path: Path, notice: str, code: int, queued_again: bool) -> None:
+    """Whatever the code of srun, which --kill-on-bad-exit changes if the tasks end one after the other."""
+    said = 'echo "$@" $SRUN_CPUS_PER_TASK'
+    for name, then in (("srun", f"{notice}\nexit {code}"), ("scontrol", "")):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{said} > {tmp_path}/{name}.txt\n{then}\n")
         (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "4711", "SLURM_CPUS_PER_TASK": "8"}
     done = subprocess.run(["bash", SCRIPT, "-c", "demo", "data.root=/a b"], env=environment, timeout=60)
     assert done.returncode == code
     called = (tmp_path / "srun.txt").read_text()
-    assert called == "--kill-on-bad-exit=1 python -m alexnet_pl reproduce -c demo data.root=/a b\n"
+    assert called == "--kill-on-bad-exit=1 python -m alexnet_pl reproduce -c demo data.root=/a b 8\n"
     assert (tmp_path / "scontrol.txt").is_file() == queued_again
     if queued_again:
-        assert (tmp_path / "scontrol.txt").read_text() == "requeue 4711\n"
+        assert (tmp_path / "scontrol.txt").read_text() == "requeue 4711 8\n"
 
 
 def test_fit_handles_the_signal_of_the_script() -> None:
-    (name,) = re.findall(r"^#SBATCH --signal=(\w+)@\d+$", SCRIPT.read_text(), re.MULTILINE)
+    (name,) = re.findall(r"^#SBATCH --signal=B:(\w+)@\d+$", SCRIPT.read_text(), re.MULTILINE)
     assert f"SIG{name}" in [number.name for number in GracefulInterrupt.SIGNALS]

@@ -17,8 +17,9 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.retrieval_sheet import RIGHT, WRONG, SearchResult, draw_sheet
+from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features
-from alexnet_pl.retrieval.gallery import open_image_index
+from alexnet_pl.retrieval.gallery import extract_features, make_extractor, open_image_index
 from alexnet_pl.retrieval.search import ApproximateIndex
 
 LOG = ["trainer.log_every_n_steps=2"]
@@ -65,6 +66,17 @@ def test_approximate_index_is_read_once(network: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(ApproximateIndex, "read", lambda _: pytest.fail("read again"))
     again = gallery.nearest(gallery.features.rows(np.arange(3)), 2, index="hnsw")
     np.testing.assert_array_equal(again.numbers, first.numbers)
+
+
+def test_first_process_alone_looks_for_features(
+    network: Path, cfg: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS remembers on another machine that a file did not exist when it was looked for."""
+    monkeypatch.setattr("alexnet_pl.retrieval.gallery.has_features", lambda *_: pytest.fail("looked for"))
+    cfg.command, cfg.ckpt_path = "features", str(last(network))
+    other = Share(1, 2, broadcast=lambda _: False)  # the first process has found them
+    found, is_new = extract_features(cfg, network, "val", make_extractor(cfg), other)
+    assert (len(found), is_new) == (VAL, False)
 
 
 @pytest.mark.parametrize("damaged", ["features.npy", "labels.npy", "names.jsonl", "about.json"])

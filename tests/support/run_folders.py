@@ -26,13 +26,13 @@ def load(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Send SIGTERM during step number `step`."""
+def interrupt(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
+    """Send a signal during step number `step`."""
     plain = GracefulInterrupt.on_train_batch_end
 
     def on_train_batch_end(self: GracefulInterrupt, trainer: L.Trainer, *rest: Any) -> None:
         if trainer.global_step == step:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
         plain(self, trainer, *rest)
 
     monkeypatch.setattr(GracefulInterrupt, "on_train_batch_end", on_train_batch_end)

@@ -39,8 +39,15 @@ class Mirror:
         name = hashlib.sha256(f"{self.url} {key}".encode()).hexdigest()[:16]
         self.root = open_cache() / name
         self.root.mkdir(mode=0o700, exist_ok=True)
-        with exclusive_lock(self.root / ".lock"), replacing(self.root / DESCRIPTION) as temporary:
-            temporary.write_bytes(manifest)
+        with exclusive_lock(self.root / ".lock"):
+            self.write_description(manifest)
+
+    def write_description(self, manifest: bytes) -> None:
+        """Write store.json, unless it is there already: another machine may be reading it over NFS."""
+        path = self.root / DESCRIPTION
+        if not path.is_file() or path.read_bytes() != manifest:
+            with replacing(path) as temporary:
+                temporary.write_bytes(manifest)
 
     def fetch_small(self, description: JsonObject) -> None:
         """Download labels, names and statistics unless cached."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from alexnet_pl.config.run_config import read_yaml
 from alexnet_pl.console import is_first_process, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import StoppedTogether, UserError, reason
 from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.training.loggers import MetricsFile
 
@@ -42,9 +42,9 @@ class RandomState(L.Callback):
         return "RandomState"
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        states = {"cpu": gather_states(torch.get_rng_state())[:: self.copies]}
+        states = {"cpu": gather(torch.get_rng_state())[:: self.copies]}
         if torch.cuda.is_available():
-            states["cuda"] = gather_states(torch.cuda.get_rng_state())[:: self.copies]
+            states["cuda"] = gather(torch.cuda.get_rng_state())[:: self.copies]
         return states
 
     def load_state_dict(self, state_dict: dict[str, list[Tensor]]) -> None:
@@ -69,13 +69,13 @@ class RandomState(L.Callback):
         self.states = {}
 
 
-def gather_states(state: Tensor) -> list[Tensor]:
-    """Gather the generator states of all processes, in rank order."""
+def gather(value: Any) -> list[Any]:
+    """Gather the values of all processes, in rank order."""
     if not dist.is_initialized():
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 class MetricsPosition(L.Callback):
@@ -89,13 +89,15 @@ class MetricsPosition(L.Callback):
 
 class GracefulInterrupt(L.Callback):
     """Finishes the current step on Ctrl-C, SIGTERM or SIGUSR1 (SLURM's notice of a time limit), saves `last.ckpt`, and
-    exits with code 128 + signal.
+    exits with code 128 + signal. On a signal of a program that queues the job again, as submitit's SIGUSR2, calls the
+    program's handler after saving.
 
     During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
     Processes that train together agree every `VOTE` batches, so that all stop after the same step.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    QUEUEING = (signal.SIGUSR1, signal.SIGUSR2)
     VOTE = 20  # batches
 
     def __init__(self, path: Path) -> None:
@@ -103,7 +105,8 @@ class GracefulInterrupt(L.Callback):
         self.previous_handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        for number in self.SIGNALS:
+        queueing = [number for number in self.QUEUEING if callable(signal.getsignal(number))]
+        for number in {*self.SIGNALS, *queueing}:
             self.previous_handlers[number] = signal.signal(number, self.catch)
         # Lightning's own vote on SIGTERM, which `catch` replaces, waits for the device before each batch
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
@@ -134,12 +137,23 @@ class GracefulInterrupt(L.Callback):
         self.stop_if_caught(trainer)
 
     def stop_if_caught(self, trainer: L.Trainer) -> None:
-        if trainer.strategy.reduce_boolean_decision(bool(self.caught), all=False):
+        if number := self.agree_on_signal(trainer):
             trainer.save_checkpoint(self.path)
             if bar := trainer.progress_bar_callback:
                 bar.teardown(trainer, trainer.lightning_module, "fit")  # draws its last state now, above the message
             rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; {self.how_to_resume()}")
-            raise SystemExit(128 + (self.caught or signal.SIGTERM))
+            if number in self.QUEUEING and callable(handler := self.previous_handlers.get(number)):
+                handler(number, None)
+            raise StoppedTogether(128 + number)
+
+    def agree_on_signal(self, trainer: L.Trainer) -> int:
+        """Highest number of a signal that a process has caught, 0 for none. Over all processes, since it may reach only
+        one of a pair of towers."""
+        if trainer.world_size == 1:
+            return self.caught
+        number = torch.tensor(self.caught, device=trainer.strategy.root_device)
+        dist.all_reduce(number, dist.ReduceOp.MAX)
+        return int(number)
 
     def how_to_resume(self) -> str:
         run = self.path.parents[1]

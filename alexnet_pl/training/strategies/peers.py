@@ -20,7 +20,7 @@ from subprocess import Popen
 import torch.distributed as dist
 
 from alexnet_pl.console import shorten_path
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import StoppedTogether, UserError
 from alexnet_pl.locks import is_running
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.training.strategies import failures
@@ -108,7 +108,7 @@ class PeerWatch:
 
     def fail(self, error: BaseException) -> None:
         """Record and print why this process fails, and end it soon, even if its teardown hangs."""
-        if self.handled or self.ended.is_set():
+        if self.handled or self.ended.is_set() or isinstance(error, StoppedTogether):  # then `leave` waits for all
             return
         self.handled = error
         self.stop()

@@ -73,6 +73,18 @@ def test_files_are_downloaded_once(here: Path, monkeypatch: pytest.MonkeyPatch) 
     assert fetched == []
 
 
+@pytest.mark.usefixtures("here")
+def test_store_json_is_written_once() -> None:
+    """Another machine that reads it over NFS would get ESTALE if the file were replaced."""
+    path = Store(URL).root / "store.json"
+    first = path.stat().st_ino
+    assert (Store(URL).root / "store.json").stat().st_ino == first
+    wanted = path.read_bytes()
+    path.write_bytes(b"{")
+    Store(URL)
+    assert path.read_bytes() == wanted
+
+
 def test_overwritten_shard_in_the_cache_is_downloaded_again(here: Path) -> None:
     root = fetched(Store(URL))
     for shard in (next(root.glob("val-000001.*")), next(root.glob("train-000000.*"))):

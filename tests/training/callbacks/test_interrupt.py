@@ -1,0 +1,73 @@
+"""How processes end after a signal, and what they must share at the start."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from processes import run_processes
+
+from alexnet_pl.commands.process_state import own_process_state
+from alexnet_pl.config.identity import Settings
+from alexnet_pl.errors import StoppedTogether, UserError
+from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.same_start import SameStart
+from alexnet_pl.training.strategies import peers
+
+START = {"command": "fit", "ckpt_path": None, "seed": 0, "optim.lr": 0.01}
+
+
+def stop_after_a_signal(folder: Path) -> None:
+    """In each of two processes, of which the second receives SIGUSR1 and the first takes long to close its W&B run."""
+    rank, closed = dist.get_rank(), folder / "closed"
+    watch = peers.join(folder, "fit")
+    watch.start()
+    watch.exchange_ids()
+    interrupt = GracefulInterrupt(folder / "last.ckpt")
+    interrupt.caught = signal.SIGUSR1 * rank
+    trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    code = 128 + interrupt.agree_on_signal(trainer)
+
+    def finish() -> None:
+        if rank == 0 and not closed.is_file():
+            time.sleep(1)
+            closed.touch()
+
+    sys.modules["wandb"] = SimpleNamespace(finish=finish)  # type: ignore[assignment]
+    dist.destroy_process_group = lambda: None  # `run_processes` needs the group after the command
+    with pytest.raises(StoppedTogether) as end, own_process_state():  # noqa: PT012
+        error = StoppedTogether(code)
+        peers.fail(error)  # as the strategy does
+        raise error
+    assert end.value.code == 138
+    assert closed.is_file()
+
+
+def test_processes_wait_for_the_first_after_a_signal(tmp_path: Path) -> None:
+    """As soon as one ends, srun --kill-on-bad-exit kills the others. Their code is that of the signal in all."""
+    run_processes(2, stop_after_a_signal, tmp_path)
+
+
+def start_differently(folder: Path) -> None:
+    """In each of two processes, of which the second has another value."""
+    rank = dist.get_rank()
+    for key, other in {"seed": 1, "ckpt_path": "step 30", "command": "test"}.items():
+        with pytest.raises(UserError, match=rf"^{key}: .* in rank 0, {other} in rank 1; start all processes with one"):
+            set_up({**START, key: other} if rank else START, "1a")
+    with pytest.raises(UserError, match=r"^data.root: a store of fingerprint 1a in rank 0, .* 2b in rank 1; "):
+        set_up(START, "2b" if rank else "1a")
+    set_up(START, "1a")
+
+
+def set_up(start: Settings, fingerprint: str) -> None:
+    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(store=SimpleNamespace(fingerprint=fingerprint)))
+    SameStart(start).setup(trainer, trainer, "fit")
+
+
+def test_processes_that_start_differently_are_refused(tmp_path: Path) -> None:
+    run_processes(2, start_differently, tmp_path)
