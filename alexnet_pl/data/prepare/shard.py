@@ -164,8 +164,6 @@ def decode_record(item: ImageRecord) -> tuple[torch.Tensor, str]:
     """Decode the bytes of a record: (3, height, width) uint8, and a note on a non-standard file."""
     try:
         data = item.location.read()
-    except zlib.error as error:
-        raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
     return (raw_rgb(data), "") if item.location.is_planes else decode(data)

@@ -142,7 +142,11 @@ def test_subset_of_validation_images_with_the_table_is_split_by_name(tmp_path: P
     (folder / "ILSVRC2012_val_00000005.JPEG").unlink()
     folder.rename(tmp_path / "image")
     (copy / "LOC_val_solution.csv").rename(tmp_path / "LOC_val_solution.csv")
-    store = prepared(tmp_path, tmp_path / "store")
+    with pytest.raises(
+        UserError, match=r"table, without a validation split; prepare\.val_share=0\.5 holds out half of"
+    ):
+        prepared(tmp_path, tmp_path / "store")
+    store = prepared(tmp_path, tmp_path / "store", val_share=0.5)
     images = {**inclusive(store, "train"), **inclusive(store, "val")}
     assert images == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 5)}
 
