@@ -1,6 +1,5 @@
 """Predict the most probable classes of the user's own images, with the views of §5.1."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,10 @@ import torch
 from rich.progress import track
 
 from alexnet_pl.console import mask_control
+from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
-from alexnet_pl.escape import escape_formula
 from alexnet_pl.files import list_paths, write_json
 from alexnet_pl.table import Table, print_tables
 from alexnet_pl.training.classifier import Classifier
@@ -102,13 +101,12 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
     """Write predictions.json, and predictions.csv with one line per image and label. Returns the path of the latter."""
     write_json(folder / "predictions.json", rows)
     path = folder / "predictions.csv"
-    with path.open("w", newline="", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "rank", "class", "name", "probability"])
-        for found in rows:
-            for rank, label in enumerate(found["labels"], 1):
-                cells = [found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"]
-                writer.writerow(map(escape_formula, cells))
+    lines = (
+        [found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"]
+        for found in rows
+        for rank, label in enumerate(found["labels"], 1)
+    )
+    write_csv(path, ["file", "rank", "class", "name", "probability"], lines)
     return path
 
 
