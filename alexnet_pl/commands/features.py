@@ -24,7 +24,7 @@ from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, note_rest, print_tables
 
 Query = tuple[str, str, str]
 """File or name of an image, id and name of its class; the class of a user's image is not known and empty."""
@@ -162,5 +162,5 @@ def neighbors_table(queries: Sequence[Query], neighbors: Neighbors, index: Image
         ]
         name, _, of_query = query
         rows.append([", ".join(filter(None, (Path(name).name, of_query))), ", ".join(near)])
-    more = (f"… and {len(queries) - SHOWN:,} more",) if len(queries) > SHOWN else ()
-    return Table("Nearest images: class and distance", ["query", "nearest first"], rows, more)
+    notes = note_rest(len(queries), SHOWN)
+    return Table("Nearest images: class and distance", ["query", "nearest first"], rows, notes)

@@ -14,10 +14,11 @@ from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_si
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import list_paths, write_json
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, note_rest, print_tables
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
+SHOWN = 50  # rows of the table on the console; the files hold all images
 
 
 def find_images(given: str | Iterable[str] | None, key: str = "predict.images") -> list[Path]:
@@ -110,11 +111,9 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
     return path
 
 
-def print_predictions(rows: list[ImagePrediction], most: int = 50) -> None:
-    """Print the first `most` images as a table; the files hold all images."""
+def print_predictions(rows: list[ImagePrediction]) -> None:
     shown = []
-    for found in rows[:most]:
+    for found in rows[:SHOWN]:
         labels = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
         shown.append([Path(found["file"]).name, labels[0], ", ".join(labels[1:])])
-    more = (f"… and {len(rows) - most:,} more",) if len(rows) > most else ()
-    print_tables([Table("", ["image", "most probable", "then"], shown, more)])
+    print_tables([Table("", ["image", "most probable", "then"], shown, note_rest(len(rows), SHOWN))])
