@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.identity import Settings
@@ -196,9 +197,30 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
     return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
 
 
-def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
-    """Build the trainer of a run, with checkpoints, loggers and callbacks; `own`: callbacks for the module, a
-    classifier's by default."""
+def make_trainer(cfg: DictConfig, run: Path, own: list[Callback]) -> L.Trainer:
+    """Build the trainer of a run; `own`: callbacks of a fit of this kind of module, besides those of every fit."""
+    options = make_trainer_options(cfg, run, follows_schedule=any(isinstance(one, Schedule) for one in own))
+    fits = cfg.command == "fit"
+    bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
+    callbacks = [*bar, Provenance(run, cfg.command), *(fit_callbacks(cfg, run, own) if fits else [])]
+    try:
+        return L.Trainer(
+            **options,
+            default_root_dir=run,
+            plugins=[AtomicCheckpointIO(), *cluster_plugins()],
+            callbacks=callbacks,
+            logger=fit_loggers(cfg, run) if fits else False,
+            enable_checkpointing=fits,
+            use_distributed_sampler=False,  # the loaders distribute the images, each exactly once
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"trainer: {reason(error)}") from error
+
+
+def make_trainer_options(cfg: DictConfig, run: Path, follows_schedule: bool) -> dict[str, Any]:
+    """Section `trainer` with devices, strategy and precision as they will be used, after its checks."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     kind = device(cfg).type
@@ -207,41 +229,30 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     set_processes(options)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
-        check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule=own is None)
+        check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)
     options["precision"] = precision(cfg.trainer.precision, kind)
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
-    resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
-    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
-    folder = run / CHECKPOINTS
-    fitting = [
-        *(classifier_callbacks(cfg, run) if own is None else own),
+    return options
+
+
+def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callback]:
+    return [
+        *own,
         RandomState(),
         RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
-        *make_checkpoints(folder, cfg.objective, make_performance(cfg).checkpoint_minutes),
+        *make_checkpoints(run / CHECKPOINTS, cfg.objective, make_performance(cfg).checkpoint_minutes),
         GracefulInterrupt(run / LAST),
     ]
-    fits = cfg.command == "fit"
-    bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
-    always = [*bar, Provenance(run, cfg.command)]
-    try:
-        return L.Trainer(
-            **options,
-            default_root_dir=run,
-            plugins=[AtomicCheckpointIO(), *cluster_plugins()],
-            callbacks=[*always, *(fitting if fits else [])],
-            logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
-            if fits
-            else False,
-            enable_checkpointing=fits,
-            use_distributed_sampler=False,  # the loaders distribute the images, each exactly once
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-        )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"trainer: {reason(error)}") from error
+
+
+def fit_loggers(cfg: DictConfig, run: Path) -> list[Logger]:
+    """Loggers of a fit, which continue at the step of its checkpoint."""
+    resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
+    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
+    return make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
 
 
 def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[Classifier, ImageStore]:
@@ -265,4 +276,4 @@ def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tupl
     """Seed, and build trainer, module and data of a run. Wrong settings raise UserError before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = build_classifier(cfg, other_classes=other_classes)
-    return make_trainer(cfg, folder), module, data
+    return make_trainer(cfg, folder, classifier_callbacks(cfg, folder)), module, data
