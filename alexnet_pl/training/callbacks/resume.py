@@ -19,7 +19,7 @@ from alexnet_pl.console import is_first_process, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.layout import CONFIG
-from alexnet_pl.training.loggers import MetricsFile
+from alexnet_pl.training.metrics_file import MetricsFile
 
 
 class RandomState(L.Callback):
