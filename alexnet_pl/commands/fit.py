@@ -20,7 +20,7 @@ from alexnet_pl.console import is_first_process, pluralize, print_message, progr
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import describe_dataset
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network

@@ -8,7 +8,7 @@ import numpy as np
 
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.store.store import Store, short_name
-from alexnet_pl.evaluation.predictions import PredictionFile
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
 

@@ -13,10 +13,10 @@ import numpy as np
 from alexnet_pl.config.options import EnsembleOptions
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, results_dir
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import EnsembleMember, TestDescription
 from alexnet_pl.runs.fit_status import read_fit_status
-from alexnet_pl.runs.layout import PROBABILITIES
+from alexnet_pl.runs.layout import PROBABILITIES, results_dir
 from alexnet_pl.runs.records import CheckpointInfo
 
 SHARED_FIELDS = ("classes", "class_list", "name", "split", "fingerprint", "images")  # must be equal for all members

@@ -26,12 +26,12 @@ from alexnet_pl.config.recipes import SHIPPED, compose, dotted, suggest_key
 from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, read_own_keys
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation import ensemble, predictions
+from alexnet_pl.evaluation import ensemble
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.layout import read_config
+from alexnet_pl.runs.layout import read_config, results_dir
 from alexnet_pl.training.schedules import PlateauSchedule
 
 OLD = {
@@ -306,10 +306,10 @@ def test_old_checkpoint_has_current_settings(tmp_path: Path) -> None:
 
 
 def test_center_view_results_are_found_under_their_old_name(tmp_path: Path) -> None:
-    assert predictions.results_dir(tmp_path, "val", "center").name == "val-center"
+    assert results_dir(tmp_path, "val", "center").name == "val-center"
     older = tmp_path / "results/val-centre"
     older.mkdir(parents=True)
-    assert predictions.results_dir(tmp_path, "val", "center") == older
+    assert results_dir(tmp_path, "val", "center") == older
     (older / "probabilities.parquet").touch()
     assert ensemble.find_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
-    assert predictions.results_dir(tmp_path, "val", "ten").name == "val-ten"
+    assert results_dir(tmp_path, "val", "ten").name == "val-ten"

@@ -13,7 +13,7 @@ from alexnet_pl.config.options import EnsembleGroup, EnsembleOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import ensemble
 from alexnet_pl.evaluation.ensemble import find_members, hash_half
-from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter, concat_blocks
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, PredictionFileWriter, concat_blocks
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
 from alexnet_pl.runs import fit_status
