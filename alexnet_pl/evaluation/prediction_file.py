@@ -99,6 +99,17 @@ def concat_blocks(blocks: list[Block]) -> Block:
     )
 
 
+def select_images(block: Block, mask: np.ndarray) -> Block:
+    images = [name for name, wanted in zip(block.images, mask, strict=True) if wanted]
+    kept = None if block.probabilities is None else block.probabilities[mask]
+    return Block(images, block.labels[mask], block.best[mask], kept)
+
+
+def probabilities_float64(block: Block) -> np.ndarray:
+    assert block.probabilities is not None
+    return block.probabilities.astype(np.float64)
+
+
 def to_list_array(rows: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 

@@ -26,7 +26,7 @@ from alexnet_pl.config.recipes import SHIPPED, compose, dotted, suggest_key
 from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, read_own_keys
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation import ensemble
+from alexnet_pl.evaluation.ensemble_members import find_predictions
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs import fit_status
@@ -311,5 +311,5 @@ def test_center_view_results_are_found_under_their_old_name(tmp_path: Path) -> N
     older.mkdir(parents=True)
     assert results_dir(tmp_path, "val", "center") == older
     (older / "probabilities.parquet").touch()
-    assert ensemble.find_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
+    assert find_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
     assert results_dir(tmp_path, "val", "ten").name == "val-ten"
