@@ -9,7 +9,8 @@ from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_ensemble_options, make_test_section
-from alexnet_pl.config.recipes import compose, quote_for_sweep
+from alexnet_pl.config.overrides import quote_for_sweep
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.ensemble import average_members
 from alexnet_pl.evaluation.ensemble_members import find_members

@@ -13,7 +13,7 @@ from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.commands.typed_overrides import is_sweep_job, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.recipes import quote_literal
+from alexnet_pl.config.overrides import quote_literal
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCHEDULES
 from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path

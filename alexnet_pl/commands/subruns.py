@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.migration import HARDWARE
 from alexnet_pl.config.options import TransferOptions
-from alexnet_pl.config.recipes import STORES, compose, quote_literal, recipe_names
+from alexnet_pl.config.overrides import STORES, quote_literal
+from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED

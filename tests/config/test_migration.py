@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.known_keys import dotted, suggest_key
 from alexnet_pl.config.migration import (
     ADDED,
     RENAMED,
@@ -22,7 +23,7 @@ from alexnet_pl.config.migration import (
     new_key,
     refuse_renamed_overrides,
 )
-from alexnet_pl.config.recipes import SHIPPED, compose, dotted, suggest_key
+from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, read_own_keys
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.errors import UserError
