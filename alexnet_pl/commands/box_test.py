@@ -35,8 +35,8 @@ from alexnet_pl.detection.box_submission import why_not_submittable, write_box_s
 from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
-from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5, describe_weights
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
@@ -121,7 +121,7 @@ def describe_test(
 ) -> dict[str, Any]:
     """Fields of `BoxDescription` except the number of tested images."""
     path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
-    metadata, dataset = read_checkpoint(path)["alexnet_pl"], predictions.describe_dataset(store, split)
+    metadata, dataset = read_checkpoint(path)["alexnet_pl"], describe_dataset(store, split)
     shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0
     return {
         "task": trained_with.task,

@@ -16,7 +16,7 @@ from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.experiment.predict import find_images, read_batches
 from alexnet_pl.figures.boxes import save_box_picture
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, note_rest, print_tables
 
 SHOWN = 20  # rows of the table on the console; the files hold all boxes
 
@@ -57,5 +57,5 @@ def boxes_table(results: Sequence[tuple[str, PredictedBoxes]], classes: Sequence
         for name, boxes in results
         for label, score, box in zip(boxes.labels, boxes.scores, boxes.boxes, strict=True)
     ]
-    more = (f"… and {len(rows) - SHOWN:,} more",) if len(rows) > SHOWN else ()
-    return Table("Boxes: left, top, right, bottom", ["image", "class", "confidence", "box"], rows[:SHOWN], more)
+    header, notes = ["image", "class", "confidence", "box"], note_rest(len(rows), SHOWN)
+    return Table("Boxes: left, top, right, bottom", header, rows[:SHOWN], notes)

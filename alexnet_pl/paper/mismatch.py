@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.recipes import format_override
+from alexnet_pl.config.overrides import format_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, are_independent
 from alexnet_pl.paper.claim import DATASETS, Claim, DatasetCriteria

@@ -19,6 +19,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
 from alexnet_pl.files import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
@@ -126,8 +127,6 @@ class TestRun:
 
         A corrupt file is named on stderr and ignored.
         """
-        from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top, since it imports torch
-
         path = self.path.with_name(PROBABILITIES)
         if not path.is_file():
             return None

@@ -9,7 +9,8 @@ import pytest
 from made_results import claim_test
 
 from alexnet_pl.config.identity import training_signature
-from alexnet_pl.config.recipes import allow_new_key, compose
+from alexnet_pl.config.overrides import allow_new_key
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
 from alexnet_pl.paper.claim import MIN_PRETRAINING_SIZES

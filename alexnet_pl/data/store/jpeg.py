@@ -126,7 +126,7 @@ class JpegReader:
             row[:] = image[top : top + crop, left : left + crop]
 
     def decode_whole(self, slot: int, height: int, width: int, buffer: np.ndarray | None = None) -> np.ndarray:
-        """Decode an image of any size: (height, width, 3) uint8, in `room` of exactly that size or in new memory."""
+        """Decode an image of any size: (height, width, 3) uint8, in `buffer` of exactly that size or in new memory."""
         pixels = np.empty(3 * height * width, np.uint8) if buffer is None else buffer
         image = pixels.reshape(height, width, 3)
         self.decode(np.array([slot]), image[None])

@@ -38,7 +38,7 @@ from alexnet_pl.data.sources.base import CopyOptions, ImageRecord
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import describe_dataset
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 
 
 @pytest.mark.parametrize(
