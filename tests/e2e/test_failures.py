@@ -96,8 +96,9 @@ def test_processes_with_different_seeds_are_refused(tiny_store: Path, tmp_path: 
     started = [
         start_command([*words, f"seed={rank}"], tmp_path / f"rank{rank}.txt", elastic(rank, port)) for rank in range(2)
     ]
-    assert end_all(started, START) == [2, 2], (tmp_path / "rank0.txt").read_text()
-    log = (tmp_path / "rank0.txt").read_text()
+    codes = end_all(started, START)
+    assert 2 in codes, (tmp_path / "rank0.txt").read_text()  # it ends the other, if that is slower
+    log = (tmp_path / f"rank{codes.index(2)}.txt").read_text()
     check_line(log, "seed: 0 in rank 0, 1 in rank 1; ", "in a run folder that all machines share")
     assert not (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
