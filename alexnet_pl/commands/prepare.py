@@ -113,7 +113,8 @@ def verify(cfg: DictConfig, folder: Path) -> None:
 
 def describe_store(store: Store) -> str:
     splits = ", ".join(f"{split.images:,} {name}" for name, split in store.manifest.splits.items())
-    return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
+    boxes = f" with {sum(split.boxes for split in store.manifest.splits.values()):,} boxes" if store.is_whole else ""
+    return f"{splits} images of {len(store.classes)} classes{boxes}, fingerprint {store.fingerprint[:12]}"
 
 
 def size_of(manifest: dict[str, Any]) -> str:

@@ -15,12 +15,14 @@ from copies import (
     kaggle,
     kaggle_zip,
     packed,
+    photo,
     tar,
     tiny_imagenet,
     tiny_imagenet_zip,
     write,
 )
 
+from alexnet_pl.commands.prepare import describe_store
 from alexnet_pl.data.archives import members
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.prepare.options import PrepareOptions
@@ -164,6 +166,26 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
     assert inclusive(store, "val") == {f"val_{i}": [[0, 3, 20, 19]] for i in range(5)}
     val = store.whole("val")
     assert [val.box_labels(i).tolist() for i in range(5)] == [[label] for label in val.labels]
+
+
+def test_boxes_of_a_class_that_the_store_lacks_are_kept_without_a_class_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its box, an object would be background in training."""
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            write(tmp_path / "copy" / split / name, {f"{split}_{name}.jpg": photo(90)})
+    write(tmp_path / "boxes", {f"train_{name}.xml": xml(name.title(), (2, 4, 11, 9)) for name in ("cat", "dog")})
+    write(tmp_path / "boxes", {"val_dog.xml": xml("dog", (2, 4, 11, 9)), "other.xml": xml("dog", (2, 4, 11, 9))})
+    store = prepared(tmp_path / "copy", tmp_path / "store", boxes=str(tmp_path / "boxes"))
+    train, val = store.whole("train"), store.whole("val")
+    assert [train.box_labels(i).tolist() for i in range(2)] == [[-1], [-1]]
+    assert inclusive(store, "train") == {f"train_{name}": [[2, 4, 11, 9]] for name in ("cat", "dog")}
+    assert [val.box_labels(i).tolist() for i in range(2)] == [[], [1]]
+    printed = capsys.readouterr().out
+    assert "boxes of classes that the store lacks, kept without a class: 'Cat' 1, 'Dog' 1" in printed
+    assert "1 of 4 annotations match no image" in printed
+    assert "with 3 boxes" in describe_store(store)
 
 
 @pytest.mark.parametrize(
