@@ -63,7 +63,7 @@ class BoxIndex:
 
         A box whose name is not in `classes` gets the image's own class if the image is one of ImageNet's, where some
         dogs have a readable name; otherwise it has no class, −1, so that training does not take it for background.
-        Raises UserError if an image has two annotations or two images have the same one.
+        Raises UserError if an image has two different annotations or two images have the same one.
         """
         if (found := self.find(image)) is None:
             return None
@@ -79,18 +79,27 @@ class BoxIndex:
         return Annotation(boxes, coverage, width, height)
 
     def find(self, image: str) -> int | None:
-        """Index of the annotation whose key is the image's path or the longest end of it; None if there is none."""
+        """Index of the annotation whose key is the image's path or the longest end of it; None if there is none. Equal
+        annotations count as one."""
         parts = image_key(image).split("/")
         for start in range(len(parts)):
             wanted = name_digest("/".join(parts[start:]))
             begin, end = np.searchsorted(self.keys, wanted), np.searchsorted(self.keys, wanted, "right")
             if begin == end:
                 continue
-            if end - begin > 1 or self.used[begin]:
-                raise UserError(f"prepare.boxes: {'/'.join(parts[start:])} has two annotations or is two images' name")
-            self.used[begin] = True
-            return int(self.order[begin])
+            name, found = "/".join(parts[start:]), self.order[begin:end].tolist()
+            if self.used[begin]:
+                raise UserError(f"prepare.boxes: {name} is the name of two images")
+            if any(self.content(each) != self.content(found[0]) for each in found):
+                raise UserError(f"prepare.boxes: {name} has two annotations with different boxes; remove one")
+            self.used[begin:end] = True
+            return found[0]
         return None
+
+    def content(self, number: int) -> list[list[object]]:
+        """Annotation `number`, to compare with another of the same image, as in an archive and its unpacked folder."""
+        rows = slice(*self.offsets[number : number + 2].tolist())
+        return [part.tolist() for part in (self.about[number], self.edges[rows], self.difficult[rows], self.ids[rows])]
 
     def describe_unused(self) -> Iterator[str]:
         """After all images: sentences on boxes without a class of the store, and on annotations without an image."""
