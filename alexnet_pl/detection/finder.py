@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.data.images import resize_shorter_side
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, compute_areas, from_window_frame
 from alexnet_pl.detection.localisation_error import GUESSES
@@ -63,6 +64,18 @@ class BoxFinder:
 
     def find(self, image: Tensor) -> PredictedBoxes:
         return self.combine(self.candidates(image))
+
+    def find_in_photograph(self, image: Tensor, filter_name: str) -> PredictedBoxes:
+        """Boxes in an image of any size, in its pixels. It is resized as `prepare` resized the training images: the
+        network has not seen sharper ones, since larger scales enlarge the stored images."""
+        stored = resize_shorter_side(image, self.network.size, filter_name)
+        found, (height, width) = self.find(stored), image.shape[1:]
+        return found._replace(boxes=rescale_boxes(found.boxes, (stored.shape[1], stored.shape[2]), (height, width)))
+
+    def describe_left_out(self) -> str:
+        """Sentence on boxes that were not merged; "" if all were."""
+        above = f"more than {MAX_CANDIDATES:,} of a class in an image"
+        return f"{self.left_out:,} windows not merged: {above}" if self.left_out else ""
 
     @torch.inference_mode()
     def candidates(self, image: Tensor, requested: Sequence[int] = ()) -> Candidates:
