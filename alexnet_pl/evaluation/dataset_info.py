@@ -18,4 +18,6 @@ def describe_dataset(store: Store, split: str) -> DatasetInfo:
         classes=len(store.classes),
         class_list=hashlib.sha256(identities.encode()).hexdigest(),
         missing=store.manifest.missing,
+        size=store.size,
+        encoding=store.encoding.name,
     )

@@ -233,7 +233,21 @@ def archived_kit(root: Path) -> None:
 def lists_of_2015(root: Path) -> None:
     lists = {"2": f"{DOG} 1\n{NEGATIVE} -1\n", "1": f"{CAT} 0\nILSVRC2013_DET_train_extra0/{NEGATIVE} -1\n"}
     files = {f"train_{number}.txt": text.encode() for number, text in lists.items()}
-    write(root / "ILSVRC/ImageSets/DET", {**files, "val.txt": b"ILSVRC2012_val_00000001 1\n"})
+    write(
+        root / "ILSVRC/ImageSets/DET", {**files, "val.txt": b"ILSVRC2012_val_00000001 1\nILSVRC2012_val_00000002 2\n"}
+    )
+
+
+@pytest.mark.parametrize("folder", ["ILSVRC/ImageSets/DET", "ILSVRC2014_devkit/data/det_lists"])
+def test_images_that_the_kit_lists_but_the_copy_lacks_are_reported(tmp_path: Path, folder: str) -> None:
+    """Submissions and blacklists number all images, so a store without some of them has other numbers."""
+    copy = det(tmp_path / "copy")
+    names = [f"ILSVRC2012_val_0000000{i}" for i in (1, 2, 3)]
+    write(copy / folder, {"val.txt": "".join(f"{name} {i}\n" for i, name in enumerate(names, 1)).encode()})
+    with pytest.raises(UserError, match=r"val: 2 images, but there should be 3; .*allow_incomplete=true"):
+        prepared(copy, tmp_path / "store")
+    store = prepared(copy, tmp_path / "store", allow_incomplete=True)
+    assert store.manifest.missing == ["val: 2 images, but there should be 3"]
 
 
 @pytest.mark.parametrize("add_lists", [lists_of_2013, archived_kit, lists_of_2015])
