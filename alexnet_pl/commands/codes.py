@@ -83,6 +83,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         codes=CodesInfo(**options.net, neighbors=neighbors, checkpoint=book.checkpoint_info, finished=fit is not None),
         training=optimizer_settings(fit.training) if fit else None,
         queries=len(comparison.labels),
+        curve_queries=len(comparison.curve_queries),
         seed=seed,
         machine=describe_machine(),
         rows=rows,

@@ -289,6 +289,18 @@ def test_tests_without_curves_have_a_table_and_no_picture(cfg: DictConfig, tmp_p
     assert "Precision and recall" not in page
 
 
+def test_page_says_which_queries_the_curves_are_of(cfg: DictConfig, tmp_path: Path) -> None:
+    run(cfg, "reproduce", tmp_path / "codes")
+    path = tmp_path / "codes/results/val-codes/codes.json"
+    queries = json.loads(path.read_text())["queries"]
+    assert f"over {queries} queries, drawn at random, if" in codes_page(collect_codes([tmp_path]), ["picture"])
+    older = json.loads(path.read_text())
+    del older["curve_queries"]
+    path.write_text(json.dumps(older))
+    said = codes_page(collect_codes([tmp_path]), ["picture"])
+    assert f"over the first {queries} queries, images of a few classes, if" in said
+
+
 def test_weight_of_the_neighbor_loss_is_that_of_training(cfg: DictConfig, tmp_path: Path) -> None:
     """Not that of the test's config: a checkpoint may be tested with another."""
     given = cfg.copy()
