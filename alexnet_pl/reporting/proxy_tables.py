@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.evaluation.intervals import LEVEL, Difference
 from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper.claim import ERRORS
@@ -101,14 +102,14 @@ def describe_intervals(spreads: Spreads) -> str:
     return (
         f"Intervals of single networks: over runs, by the standard deviation between seeds, pooled over the networks "
         f"that trained: {pooled}. A network with clearly another deviation, one that did not train, and other views "
-        "have their own (Student's t). Ensembles: over images (Wilson). All on the same images."
+        "have their own (Student's t). Ensembles and other single runs: over images (Wilson). All on the same images."
     )
 
 
 def describe_spreads(views: str, spreads: Mapping[str, Spread]) -> str:
     shares = [f"{spread.deviation:.2f} points of {SHORT[metric]} error" for metric, spread in spreads.items()]
     degrees = max(spread.degrees for spread in spreads.values())
-    return f"{' and '.join(shares)} by {views} views (at most {degrees} degrees of freedom)"
+    return f"{' and '.join(shares)} ({describe_views(views)}, at most {degrees} degrees of freedom)"
 
 
 def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:

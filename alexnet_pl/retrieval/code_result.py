@@ -75,9 +75,8 @@ class CodesRow:
 @dataclass(frozen=True, kw_only=True)
 class CodesResult:
     """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images;
-    `curve_queries`: number of those, drawn at random, that the curves are means over; 0 in older files, whose curves are
-    of the first 500 in the order of the store; `training`: settings of the optimizer and the fit; older files lack
-    it."""
+    `curve_queries`: number of those, drawn at random, that curves are means over; 0 in older files, whose curves are of
+    the first 500 in the order of the store; `training`: settings of the optimizer and the fit; older files lack it."""
 
     dataset: DatasetInfo
     network: FeatureNetwork
