@@ -23,7 +23,7 @@ from alexnet_pl.runs.provenance import ProvenanceRecord
 
 DATASET = {
     "name": "d", "fingerprint": "f", "split": "val", "images": 9, "train_images": 8, "classes": 3, "class_list": "c",
-    "missing": ["a.tar"],
+    "missing": ["a.tar"], "size": 256, "encoding": "raw",
 }  # fmt: skip
 NETWORK = {
     "checkpoint": {"sha256": "s", "weights": "w", "file": "last.ckpt", "step": 7},
