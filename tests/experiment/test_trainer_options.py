@@ -92,3 +92,12 @@ def test_supported_option_takes_effect(name: str, config: Compose, tiny: list[st
     value, effect, expected = EFFECTS[name]
     words = [word for word in tiny if not word.startswith(f"trainer.{name}=")]
     assert effect(build.make_trainer(config("imagenette", *words, f"++trainer.{name}={value}"), tmp_path)) == expected
+
+
+def test_mpirun_starts_no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning does not read its ranks: every process would be the first."""
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"^trainer.num_nodes=2: nothing starts the other nodes"):
+        check_trainer_options({"num_nodes": 2})
+    monkeypatch.setenv("MASTER_ADDR", "node0")
+    check_trainer_options({"num_nodes": 2})
