@@ -94,3 +94,12 @@ def test_supported_option_takes_effect(name: str, config: Compose, tiny: list[st
     cfg = config("imagenette", *words, f"++trainer.{name}={value}")
     trainer = build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
     assert effect(trainer) == expected
+
+
+def test_mpirun_starts_no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning does not read its ranks: every process would be the first."""
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"^trainer.num_nodes=2: nothing starts the other nodes"):
+        check_trainer_options({"num_nodes": 2})
+    monkeypatch.setenv("MASTER_ADDR", "node0")
+    check_trainer_options({"num_nodes": 2})

@@ -16,13 +16,13 @@ WAIT = "trap 'got=1' USR1; kill -USR1 $PPID; until [ $got ]; do sleep 0.1; done"
 
 
 @pytest.mark.parametrize(
-    ("notice", "code", "queued_again"),
-    [("", 0, False), ("", 143, False), (WAIT, 0, False), (WAIT, 138, True), (WAIT, 143, True), (WAIT, 137, True)],
+    ("at_limit", "code", "queued_again"),
+    [(False, 0, False), (False, 143, False), (True, 0, False), (True, 138, True), (True, 143, True), (True, 137, True)],
 )
-def test_job_at_its_time_limit_is_requeued(tmp_path: Path, notice: str, code: int, queued_again: bool) -> None:
+def test_job_at_its_time_limit_is_requeued(tmp_path: Path, at_limit: bool, code: int, queued_again: bool) -> None:
     """Whatever the code of srun, which --kill-on-bad-exit changes if the tasks end one after the other."""
     said = 'echo "$@" $SRUN_CPUS_PER_TASK'
-    for name, then in (("srun", f"{notice}\nexit {code}"), ("scontrol", "")):
+    for name, then in (("srun", f"{WAIT if at_limit else ''}\nexit {code}"), ("scontrol", "")):
         (tmp_path / name).write_text(f"#!/bin/bash\n{said} > {tmp_path}/{name}.txt\n{then}\n")
         (tmp_path / name).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "4711", "SLURM_CPUS_PER_TASK": "8"}
