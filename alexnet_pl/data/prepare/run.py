@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,10 +30,11 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
-from alexnet_pl.locks import exclusive_lock, is_running, lock
+from alexnet_pl.locks import exclusive_lock, lock
 from alexnet_pl.progress import TimeColumn
 
 ALL_SHARDS = Part()
+NEW_LISTING, LISTING_LOCK = "new-listing-", "lock"
 
 
 def prepare(
@@ -115,18 +116,29 @@ def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
 def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -> Iterator[Plan]:
     """Build the plan in a temporary folder of this process."""
     remove_listings(partial)
-    folder = Path(tempfile.mkdtemp(f".{socket.gethostname()}-{os.getpid()}", "listing-", partial))
-    try:
+    with listing_folder(partial) as folder:
         yield Plan(source, folder, settings.shard)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def listing_folder(partial: Path) -> Iterator[Path]:
+    """Temporary folder, whose lock shows other processes that it is in use. It gets its name when it is locked."""
+    new = Path(tempfile.mkdtemp(prefix=NEW_LISTING, dir=partial))
+    with (new / LISTING_LOCK).open("w") as file:
+        lock(file, fcntl.LOCK_EX)
+        unique = new.name.removeprefix(NEW_LISTING)
+        folder = new.rename(partial / f"listing-{unique}.{socket.gethostname()}-{os.getpid()}")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_listings(partial: Path) -> None:
     """Delete the listings of killed processes of this machine; those of others may be in use for days."""
     for path in partial.glob(f"listing-*.{socket.gethostname()}-*"):
-        process = path.name.rpartition("-")[2]
-        if process.isdigit() and not is_running(int(process)):
+        with suppress(OSError), (path / LISTING_LOCK).open("r+") as file:  # in use, or a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
 
 
