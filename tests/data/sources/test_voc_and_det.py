@@ -17,6 +17,7 @@ from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -115,6 +116,16 @@ def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
     names = {split: {record.name.partition(".")[0] for record in records} for split, records in source.splits.items()}
     assert names == {"train": {"train/0"}, "val": {"val/1"}, "test": {"test/2"}}
     assert source.held_out is None
+
+
+@pytest.mark.parametrize("name", ["0", "0.1"])
+def test_images_of_two_splits_may_share_their_name(name: str, tmp_path: Path) -> None:
+    for number, folder in enumerate(("train", "validation", "test"), 1):
+        objects = annotation(("dog", 0, 1, 1, 4 * number, 5))
+        write(tmp_path / folder, {f"annotations/{name}.xml": objects, f"images/{name}.jpg": photo(9)})
+    source = read_source(tmp_path)[1]
+    boxes = [item.annotation.boxes for _, item in add_boxes(source, source.boxes()).items()]  # type: ignore
+    assert [[box.right for box in each] for each in boxes] == [[4], [8], [12]]
 
 
 @pytest.mark.parametrize("folders", [("train",), ("train", "test"), ("VOC2007", "VOC2012")])
