@@ -16,7 +16,8 @@ class Coverage(IntEnum):
 
 
 def has_background(coverage: int, boxes: int) -> bool:
-    """Whether training takes regions without a box as background, in an image with `boxes` boxes.
+    """Whether training takes regions without a box as background, in an image with `boxes` boxes of classes
+    of the store.
 
     In `ABSENT` images and `PARTIAL` ones with a box, these regions may show objects of other classes. The organizers
     estimate that less than 1 % of such images show an object without a box of a class that was looked for.
