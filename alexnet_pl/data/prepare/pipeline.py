@@ -48,10 +48,12 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     form, source = read_source(path, options.copy_options)
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
+    root = Path(options.root)
     if (
         form == FOLDERS
+        and root.name[:1] != "."  # hidden folders are no classes
         and not split_roots(path)["train"].is_dir()
-        and Path(options.root).parent.resolve() == path.resolve()
+        and root.parent.resolve() == path.resolve()
     ):
         raise UserError(f"data.root: {options.root} would be a class folder of {options.source}; give another place")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
