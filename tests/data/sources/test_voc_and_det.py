@@ -261,6 +261,23 @@ def test_images_that_the_kit_lists_but_the_copy_lacks_are_reported(tmp_path: Pat
     assert store.manifest.missing == ["val: 2 images, but there should be 3"]
 
 
+def test_lists_of_another_kit_are_not_read(tmp_path: Path) -> None:
+    copy = det(tmp_path / "copy")
+    write(copy / "car_devkit/lists", {"val.txt": b"other_1\nother_2\nother_3\n"})
+    lists_of_2015(copy)
+    assert prepared(copy, tmp_path / "store").manifest.missing == []
+
+
+def test_missing_test_images_are_recorded(tmp_path: Path) -> None:
+    """Those of 2015 and later are a separate download."""
+    copy = det(tmp_path / "copy")
+    write(copy / "ILSVRC2013_DET_test", {"ILSVRC2012_test_00000001.JPEG": photo(3)})
+    lists_of_2015(copy)
+    write(copy / "ILSVRC/ImageSets/DET", {"test.txt": b"ILSVRC2012_test_00000001 1\nILSVRC2012_test_00000002 2\n"})
+    store = prepared(copy, tmp_path / "store")
+    assert store.manifest.missing == ["test: 1 images, but there should be 2"]
+
+
 @pytest.mark.parametrize("add_lists", [lists_of_2013, archived_kit, lists_of_2015])
 def test_lists_determine_how_detection_images_were_annotated(tmp_path: Path, add_lists: Callable[[Path], None]) -> None:
     copy = with_more_images(tmp_path / "copy")
