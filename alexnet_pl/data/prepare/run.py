@@ -20,13 +20,13 @@ from typing import IO, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from alexnet_pl.data.prepare.finalize import finalize, fsync, remove_leftovers
-from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.options import StoreSettings, without_missing
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard, check_counts
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.name_split import OLDER_SPLIT
-from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.data.store.encoding import WHOLE, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
@@ -169,12 +169,17 @@ def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
                 temporary.write_text(json.dumps(preparation))
                 fsync(temporary)
             plan = preparation
-    if differing := [key for key in preparation if preparation[key] != plan.get(key)]:
-        held_out = differing[0] == "images" and "held_out" in (plan.get("how") or {})
-        rule = f" ({OLDER_SPLIT})" if held_out else ""
-        raise UserError(
-            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it{rule}"
-        )
+    for key, value in preparation.items():
+        if without_missing(value) != without_missing(plan.get(key)):
+            raise other_start_error(partial, key, plan)
+
+
+def other_start_error(partial: Path, key: str, plan: JsonObject) -> UserError:
+    """Error of a folder that was started with another value of `key` in plan.json, whose content is `plan`."""
+    held_out = key == "images" and "held_out" in (plan.get("how") or {})
+    rule = f" ({OLDER_SPLIT})" if held_out else ""
+    what = "images or boxes" if key == "images" and WHOLE in (plan.get("encoding") or ()) else key
+    return UserError(f"data.root: {partial} was started with other {what}; resume with the same, or delete it{rule}")
 
 
 def read_plan(path: Path) -> JsonObject | None:
