@@ -211,8 +211,8 @@ ALLOW = "get the copy again, or prepare what is there with prepare.allow_incompl
 def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
     """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
 
-    Raises UserError instead unless `allow_incomplete` or the split is optional. Prints the counts if no expected counts are known, those of
-    files that are not images, and classes without training images.
+    Raises UserError instead unless `allow_incomplete` or the split is optional. Prints the counts if no expected counts
+    are known, those of files that are not images, and classes without training images.
     """
     if others := sum(source.skipped_files.values(), Counter[str]()):
         text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())

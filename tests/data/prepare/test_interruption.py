@@ -103,7 +103,8 @@ def test_listings_of_killed_runs_are_deleted(source: DatasetListing, tmp_path: P
     """Also from a finished store, where a killed repair left one; not those of running processes, whose numbers say
     nothing in a container, of other machines, or of earlier versions without a lock."""
     here, root, number = socket.gethostname(), tmp_path / "store", 2**22 + 1  # of no process of this container
-    killed, used, foreign, older = (f"listing-{host}-{number}" for host in (f"a.{here}", f"b.{here}", "c.x", f"d.{here}"))
+    hosts = (f"a.{here}", f"b.{here}", "c.x", f"d.{here}")
+    killed, used, foreign, older = (f"listing-{host}-{number}" for host in hosts)
     for name in (killed, used, foreign, older):
         (tmp_path / "store.partial" / name).mkdir(parents=True)
     for name in (killed, used, foreign):

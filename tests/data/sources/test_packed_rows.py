@@ -74,7 +74,7 @@ def test_wnids_in_names_are_the_labels_of_numbered_shards(folder: str, tmp_path:
     form, source = read_source(tmp_path)
     assert (form, [wnid for wnid, _ in source.classes]) == ("WebDataset shards", sorted(WNIDS[:2]))
     (tmp_path / "train-000.tar").unlink()
-    with pytest.raises(UserError, match="train-000.tar missing"):
+    with pytest.raises(UserError, match=r"train-000\.tar missing"):
         read_source(tmp_path)
 
 
