@@ -29,8 +29,10 @@ def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> Tra
     image, boxes = split.image(number), split.boxes(number)
     if flipped:
         image, boxes = image.flip(2), flip_boxes(boxes, image.shape[2])
-    negatives = has_background(int(split.coverage[number]), len(boxes))
-    return TrainingScene(image, boxes, split.box_labels(number), negatives, scale, number)
+    labels = split.box_labels(number)
+    # A box without a class of the store shows only that an object of another class was looked for.
+    negatives = has_background(int(split.coverage[number]), int((labels >= 0).sum()))
+    return TrainingScene(image, boxes, labels, negatives, scale, number)
 
 
 class SceneLoader(ItemLoader):

@@ -21,6 +21,7 @@ from alexnet_pl.paper.box_claims import BOX_CLAIMS, UNDERSPECIFIED, BoxClaim
 from alexnet_pl.paper.claim import DATASETS
 from alexnet_pl.paper.matching import matches_stage
 from alexnet_pl.paper.mismatch import describe_settings, shorten
+from alexnet_pl.runs.records import DatasetInfo
 
 VALIDATION = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
 MIN_BOXED_IMAGES = 500_000  # the published boxes are of 544,546 training images; 523,966 after Russakovsky et al. 2015
@@ -129,8 +130,7 @@ def feature_differences(test: BoxResult) -> Iterator[str]:
     """What differs between the run with the features and one of configs/overfeat_accurate.yaml."""
     lineage, expected = test.lineage, features_signature()
     if len(lineage) == 1 and matches_stage(lineage[0], "ilsvrc2012", expected):
-        if lineage[0].store.encoding != WHOLE:
-            yield "features of a network that was not trained on whole images"
+        yield from encoding_differences(lineage[0].store, test.dataset)
         return
     if len(lineage) != 1:
         yield f"features of {len(lineage)} runs in a row, not of one of {FEATURES}" if lineage else "features of no run"
@@ -140,6 +140,17 @@ def feature_differences(test: BoxResult) -> Iterator[str]:
         yield from (f"features with {difference}" for difference in differing)
     else:
         yield f"features of a fit of {FEATURES} that ended otherwise, or on other images"
+
+
+def encoding_differences(trained: DatasetInfo, tested: DatasetInfo) -> Iterator[str]:
+    """Reason why a network was not trained on whole images. An older record does not say it, but that of the same store
+    may."""
+    same_store = trained.fingerprint == tested.fingerprint
+    encoding = trained.encoding or (tested.encoding if same_store else "")
+    if not encoding:
+        yield "features of an older record, which does not say whether the images were whole"
+    elif encoding != WHOLE:
+        yield "features of a network that was not trained on whole images"
 
 
 @functools.lru_cache(maxsize=1)

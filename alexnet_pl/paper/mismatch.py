@@ -131,9 +131,16 @@ def network_differences(network: TestedNetwork, expected: RecipeNetwork, dataset
     if network.trained.store.fingerprint != dataset.fingerprint:
         yield "trained on another store than the tested one"
     if other_images := is_whole(dataset.encoding) != expected.whole:
-        yield "trained on squares, not whole images" if expected.whole else "trained on whole images, not squares"
+        yield describe_encoding(dataset.encoding)
     if not differing and not other_images and (network.lineage or expected.lineage):
         yield "another pre-training"
+
+
+def describe_encoding(encoding: str) -> str:
+    """How the images of a store differ from a row's, by the encoding in the record of the test."""
+    if not encoding:
+        return "the record is older and does not say whether the images were whole; test again"
+    return "trained on whole images, not squares" if is_whole(encoding) else "trained on squares, not whole images"
 
 
 def describe_settings(ours: Settings, paper: Settings) -> Iterator[str]:

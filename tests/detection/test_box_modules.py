@@ -11,6 +11,7 @@ from box_runs import CPU, KEYS, fit_in_two_processes
 from torch.multiprocessing import ProcessRaisedException
 
 from alexnet_pl.config.box_options import BoxOptions
+from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
 from alexnet_pl.detection.box_network import BoxNetwork, make_box_network, open_network_checkpoint
@@ -49,6 +50,17 @@ def test_detector_with_background_alone(detector: DetectorModule, scene_store: S
     losses = detector.compute_losses([background], np.random.default_rng(0))
     assert losses["box_loss"].item() == 0 < losses["class_loss"].item()
     check_gradients(detector, losses["loss"])
+
+
+@pytest.mark.parametrize(("label", "background"), [(-1, False), (0, True)])
+def test_partly_annotated_image_gives_background_if_a_box_has_a_class(
+    scene_store: Store, label: int, background: bool
+) -> None:
+    split = scene_store.whole("train")
+    number = int(split.box_counts().argmax())
+    split.coverage = np.full(len(split), Coverage.PARTIAL, np.int32)
+    split.box_labels = lambda number: torch.full((len(split.boxes(number)),), label)  # type: ignore[method-assign]
+    assert read_scene(split, number, 1, False).negatives == background
 
 
 def test_localiser_without_windows(network: BoxNetwork, options: BoxOptions, scene_store: Store) -> None:

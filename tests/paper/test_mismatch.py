@@ -79,6 +79,15 @@ def test_the_first_difference_from_the_most_similar_row_is_named(tmp_path: Path,
     assert says in reason(tmp_path, made)
 
 
+def test_older_test_on_unknown_images_says_nothing_false(tmp_path: Path) -> None:
+    made = claim_test("overfeat.fast.fine")
+    del made["dataset"]["encoding"]
+    says = "the record is older and does not say whether the images were whole; test again"
+    assert reason(tmp_path / "older", made).endswith(f": {says}")
+    made["dataset"]["encoding"] = "raw"
+    assert reason(tmp_path / "newer", made).endswith(": trained on squares, not whole images")
+
+
 def test_other_data_set_is_named(tmp_path: Path) -> None:
     assert reason(tmp_path, proxy_test("table2.cnn")) == (
         "data set imagenette; the paper's rows are on ilsvrc2010, ilsvrc2012, fall2009 and cifar10"

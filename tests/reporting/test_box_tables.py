@@ -147,6 +147,16 @@ def test_other_images_networks_and_settings_match_no_row(changed: dict[str, Any]
     assert matching_labels(make_test(**changed)) == []
 
 
+def test_older_record_of_the_features_says_nothing_false() -> None:
+    """A store has one encoding, so that the record of the test completes that of the features."""
+    older = {"lineage__0__store__encoding": ""}
+    same = make_test(**older, lineage__0__store__fingerprint="f" * 64)
+    assert matching_labels(same) == ["all windows, four scales"]
+    other = make_test(**older, lineage__0__store__fingerprint="e" * 64)
+    assert matching_labels(other) == []
+    assert "features of an older record, which does not say whether" in explain_box_mismatch(other.result)
+
+
 def test_rows_have_the_papers_numbers_and_mark_unmeasured_ones() -> None:
     rows = {row[0]: row for row in box_claim_tables([])[0].rows}
     assert rows["all windows, four scales"][2:4] == ["30.0", "not yet measured"]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_pl.data.archives.file_map import map_file
+from alexnet_pl.data.archives.remote import client_errors
 from alexnet_pl.errors import UserError, reason
 
 MAGIC = b"ARROW1"
@@ -47,7 +48,8 @@ def naming_file(path: Path) -> Iterator[None]:
     from pyarrow import ArrowException  # imported here, since this takes half a second
 
     try:
-        yield
+        with client_errors(path):
+            yield
     except (ArrowException, OSError) as error:
         raise UserError(
             f"prepare.source: {path}: corrupt or incomplete ({reason(error)}); download it again"

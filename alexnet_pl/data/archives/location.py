@@ -6,7 +6,7 @@ from typing import NamedTuple
 from alexnet_pl.data.archives.gzip import open_content, read_range
 from alexnet_pl.data.archives.parquet import read_row
 from alexnet_pl.data.archives.remote import client_errors
-from alexnet_pl.data.archives.zip import ZipMember, read_member
+from alexnet_pl.data.archives.zip import CorruptZipError, ZipMember, read_member
 
 LARGEST_FILE = 2**30  # maximum bytes per image; a raw photograph of 89 million pixels has 270 million
 
@@ -36,15 +36,15 @@ class ByteLocation(NamedTuple):
         archive's checksum differs."""
         if self.size is not None and self.size > LARGEST_FILE:
             raise ValueError(f"{self.size:,} bytes, more than any photograph: a decompression bomb?")
-        if self.compression == "parquet":
-            return read_row(self.path, self.start)
-        with client_errors(self.path):
+        with client_errors(self.path, CorruptZipError):
             data = self.read_archive()
         if self.size is not None and len(data) < self.size:
             raise OSError(f"{self.path}: shorter than when it was listed")
         return data
 
     def read_archive(self) -> bytes:
+        if self.compression == "parquet":
+            return read_row(self.path, self.start)
         if self.compression == "zip":
             return read_member(self.path, self.start, self.size or 0, self.checksum)
         if not self.compression:

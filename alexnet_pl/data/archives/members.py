@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from alexnet_pl.data.archives.location import ByteLocation, zip_location
-from alexnet_pl.data.archives.remote import is_remote, walk_files
+from alexnet_pl.data.archives.remote import client_errors, is_remote, walk_files
 from alexnet_pl.data.archives.tar import TAR_SUFFIXES, Member, is_desktop_file, list_members, whole_archive
 from alexnet_pl.data.archives.tar_stream import LARGEST, stream_files
 from alexnet_pl.data.archives.zip import list_zip_members
@@ -36,7 +36,9 @@ def read_files(source: Path, accept: Callable[[str], bool], key: str) -> Iterato
         for path in sorted(walk_files(source)):
             if accept(path.relative_to(source).as_posix()):
                 check_small(0 if is_remote(path) else path.stat().st_size, f"{key}: {path}")
-                yield path.relative_to(source).as_posix(), path.read_bytes()
+                with client_errors(path):
+                    content = path.read_bytes()
+                yield path.relative_to(source).as_posix(), content
     elif source.suffix == ".zip":
         for member in list_zip_members(source, accept):
             check_small(member.size, f"{key}: {source}: {member.name}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.data.archives.arrow import check_image_column, class_names
-from alexnet_pl.data.archives.remote import is_remote, open_binary
+from alexnet_pl.data.archives.remote import client_errors, is_remote, open_binary
 from alexnet_pl.errors import UserError, reason
 
 THREAD_STATE = threading.local()  # per thread: the file and row group it read last
@@ -17,7 +17,8 @@ def open_parquet(path: Path) -> Any:
     from pyarrow.parquet import ParquetFile
 
     try:
-        return ParquetFile(open_binary(path) if is_remote(path) else path)
+        with client_errors(path):
+            return ParquetFile(open_binary(path) if is_remote(path) else path)
     except (ArrowException, OSError) as error:
         raise UserError(f"prepare.source: {path}: corrupt or incomplete ({error}); download it again") from error
 
@@ -63,7 +64,8 @@ def read_group(path: Path, file: Any, group: int, columns: list[str]) -> Any:
     from pyarrow import ArrowException
 
     try:
-        return file.read_row_group(group, columns=columns)
+        with client_errors(path):
+            return file.read_row_group(group, columns=columns)
     except (ArrowException, OSError) as error:
         raise UserError(
             f"prepare.source: {path}: row group {group} is corrupt ({reason(error)}); download it again"

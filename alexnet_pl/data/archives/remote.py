@@ -57,11 +57,12 @@ def parse_path(text: str) -> Path:
 
 
 @contextmanager
-def client_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of a remote file system's client, such as aiohttp's, into OSError."""
+def client_errors(path: Path, *kept: type[Exception]) -> Iterator[None]:
+    """Turn the errors of a remote file system's client, such as aiohttp's and its ValueErrors, into OSError. `kept`:
+    those that say that the content is corrupt."""
     try:
         yield
-    except (OSError, EOFError, ValueError, UserError):
+    except (OSError, EOFError, UserError, *kept):
         raise
     except Exception as error:  # each protocol raises its own errors
         if not is_remote(path):

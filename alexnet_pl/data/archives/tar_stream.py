@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
 
-from alexnet_pl.data.archives.remote import open_binary
+from alexnet_pl.data.archives.remote import client_errors, open_binary
 from alexnet_pl.data.archives.tar import is_gzipped
 from alexnet_pl.errors import UserError, reason
 
@@ -22,7 +22,7 @@ def stream_files(path: Path, accept: Callable[[str], bool], key: str) -> Iterato
     of a gzipped archive; gzip does, at the end of the file, which is therefore read.
     """
     try:
-        with ExitStack() as stack:
+        with client_errors(path), ExitStack() as stack:
             file, mode = stack.enter_context(open_binary(path)), "r|*"
             if is_gzipped(path):
                 file, mode = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=file))), "r|"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.file_map import map_file
 from alexnet_pl.data.archives.protobuf import Span, field_spans, read_varint
+from alexnet_pl.data.archives.remote import client_errors
 from alexnet_pl.errors import UserError
 
 HEADER = struct.Struct("<QL")
@@ -27,7 +28,8 @@ Features = dict[str, Span | int]
 def read_examples(path: Path) -> Iterator[tuple["TFRecord", Features]]:
     """Yield (file, features) of each record. Raises UserError, naming the file, if it is corrupt."""
     try:
-        file = TFRecord(map_file(path))
+        with client_errors(path):
+            file = TFRecord(map_file(path))
         for message in file.messages():
             yield file, file.features(message)
     except (ValueError, OSError) as error:

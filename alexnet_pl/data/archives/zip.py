@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from alexnet_pl.data.archives.remote import open_binary, open_for_members
+from alexnet_pl.data.archives.remote import client_errors, open_binary, open_for_members
 from alexnet_pl.errors import UserError
 
 STORED, DEFLATED = 0, 8
@@ -46,7 +46,7 @@ def list_zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ZipM
     Raises UserError if the archive is corrupt, or if an accepted file is encrypted or uses an unknown compression.
     """
     try:
-        with open_binary(path) as file:
+        with client_errors(path, CorruptZipError), open_binary(path) as file:
             count, start = find_central_directory(file)
             file.seek(start)
             for _ in range(count):

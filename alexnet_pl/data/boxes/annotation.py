@@ -16,7 +16,8 @@ class Coverage(IntEnum):
 
 
 def has_background(coverage: int, boxes: int) -> bool:
-    """Whether training takes regions without a box as background, in an image with `boxes` boxes.
+    """Whether training takes regions without a box as background, in an image with `boxes` boxes of classes
+    of the store.
 
     In `ABSENT` images and `PARTIAL` ones with a box, these regions may show objects of other classes. The organizers
     estimate that less than 1 % of such images show an object without a box of a class that was looked for.
@@ -90,13 +91,13 @@ def from_inclusive(corners: tuple[float, float, float, float], first: int) -> tu
 def relative_boxes(annotation: Annotation, width: int, height: int) -> ImageBoxes:
     """Convert boxes to fractions of an image of this size, clipped to it; boxes without area are dropped.
 
-    Edges refer to the annotation's size, which can be that of another resolution. If a box exceeds it by far and none
-    the image, they refer to the image; if it is the image's transposed, as of a rotated copy, the boxes are left out.
+    Edges refer to the annotation's size, which can be that of another resolution. If that size is wrong, they refer to
+    the image; if it is the image's transposed, as of a rotated copy, the boxes are left out.
     """
     found = np.array([box[:4] for box in annotation.boxes], np.float64).reshape(-1, 4)
     size, own = (annotation.width or width, annotation.height or height), (width, height)
-    farthest, note = found[:, 2:].max(0, initial=0), ()
-    if (farthest > EXCESS * np.array(size)).any() and (farthest <= own).all():
+    note: tuple[str, ...] = ()
+    if is_wrong_size(found, size, own):
         note = (f"size in the annotation {size[0]} × {size[1]}, which boxes exceed", "boxes read in the image's pixels")
         size = own
     elif len(found) and size != own and size == own[::-1]:
@@ -107,3 +108,14 @@ def relative_boxes(annotation: Annotation, width: int, height: int) -> ImageBoxe
     labels = np.array([box.label for box in annotation.boxes], np.int32)
     difficult = np.array([box.difficult for box in annotation.boxes], bool)
     return ImageBoxes(edges[kept], labels[kept], difficult[kept], int(annotation.coverage), note)
+
+
+def is_wrong_size(edges: np.ndarray, size: tuple[int, int], own: tuple[int, int]) -> bool:
+    """Whether boxes exceed an annotation's size by far and fit in the image, whose size is `own`.
+
+    If the image has that shape in another resolution, a box may be wrong; the size is only if half of them exceed it.
+    """
+    far = (edges[:, 2:] > EXCESS * np.array(size)).any(1)
+    shape = size[0] * own[1] / (size[1] * own[0])
+    is_shape = 1 / EXCESS < shape < EXCESS
+    return bool(far.any() and (edges[:, 2:] <= own).all() and (not is_shape or far.mean() >= 0.5))

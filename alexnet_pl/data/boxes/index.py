@@ -89,9 +89,15 @@ class BoxIndex:
                 continue
             name, found = "/".join(parts[start:]), self.order[begin:end].tolist()
             if self.used[begin]:
-                raise UserError(f"prepare.boxes: {name} is the name of two images")
+                raise UserError(
+                    f"prepare.boxes: {name} is the name of two images; put each annotation in a folder that is named "
+                    "as its image's"
+                )
             if any(self.content(each) != self.content(found[0]) for each in found):
-                raise UserError(f"prepare.boxes: {name} has two annotations with different boxes; remove one")
+                raise UserError(
+                    f"prepare.boxes: {name} has two annotations with different boxes; if they are of one image, remove "
+                    "one; else put each in a folder that is named as its image's"
+                )
             self.used[begin:end] = True
             return found[0]
         return None

@@ -111,7 +111,7 @@ def remove_leftovers(root: Path) -> None:
 
     The plan tells the next `prepare` that files are left over.
     """
-    for listing in root.glob("listing-*"):
+    for listing in root.glob("*listing-*"):
         if not listing.is_symlink():
             shutil.rmtree(listing, ignore_errors=True)
     for pattern in ("*.npz", "*.tmp", "plan-*.json", "plan.lock", "lock", "users", "plan.json"):

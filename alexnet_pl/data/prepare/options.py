@@ -36,6 +36,11 @@ class StoreSettings(NamedTuple):
         return self.workers or min(cores() + 1, 1 + images // IMAGES_PER_WORKER)
 
 
+def without_missing(value: Any) -> Any:
+    """Settings without `missing`, the files that the copy lacked; image names are compared instead."""
+    return {k: v for k, v in value.items() if k != "missing"} if isinstance(value, dict) else value
+
+
 @dataclass
 class StoreTarget:
     """Keys of the `data` section that `prepare` reads."""

@@ -7,7 +7,7 @@ from typing import Any
 from alexnet_pl.config.sections import DEMO, SCENES
 from alexnet_pl.data.archives.remote import open_source
 from alexnet_pl.data.prepare.drawn import find_drawn_set
-from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
+from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings, without_missing
 from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
@@ -48,10 +48,12 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     form, source = read_source(path, options.copy_options)
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
+    root = Path(options.root)
     if (
         form == FOLDERS
+        and root.name[:1] != "."  # hidden folders are no classes
         and not split_roots(path)["train"].is_dir()
-        and Path(options.root).parent.resolve() == path.resolve()
+        and root.parent.resolve() == path.resolve()
     ):
         raise UserError(f"data.root: {options.root} would be a class folder of {options.source}; give another place")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
@@ -167,8 +169,3 @@ def check_same_settings(options: PrepareOptions, store: Store) -> None:
             raise UserError(f"prepare.{key}: the store at {store.root} has {recorded[name]}, the recipe {wanted}")
     if options.synsets and read_synsets(Path(options.synsets)) != {wnid for wnid, _ in store.classes}:
         raise UserError(f"prepare.synsets: the store at {store.root} has other classes than {options.synsets} lists")
-
-
-def without_missing(value: Any) -> Any:
-    """Settings without `missing`, the files that the copy lacked; image names are compared instead."""
-    return {k: v for k, v in value.items() if k != "missing"} if isinstance(value, dict) else value

@@ -211,8 +211,8 @@ ALLOW = "get the copy again, or prepare what is there with prepare.allow_incompl
 def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
     """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
 
-    Raises UserError instead unless `allow_incomplete`. Prints the counts if no expected counts are known, those of
-    files that are not images, and classes without training images.
+    Raises UserError instead unless `allow_incomplete` or the split is optional. Prints the counts if no expected counts
+    are known, those of files that are not images, and classes without training images.
     """
     if others := sum(source.skipped_files.values(), Counter[str]()):
         text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())
@@ -222,17 +222,17 @@ def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete
         few = mask_control(", ".join(empty[:3]))
         print(f"  no training images of {len(empty):,} of {len(source.classes):,} classes: {few}", flush=True)
     expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
-    wrong = [
-        f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"
+    wrong = {
+        split: f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"
         for split, classes in {split: odd_classes(plan, source, split) for split in plan.counts}.items()
         if plan.counts[split] != expected.get(split, plan.counts[split]) or classes
-    ]
-    if wrong and not allow_incomplete:
-        raise UserError(f"prepare.source: {'; '.join(wrong)}; {ALLOW}")
+    }
+    if not allow_incomplete and (refused := [text for split, text in wrong.items() if split not in source.optional]):
+        raise UserError(f"prepare.source: {'; '.join(refused)}; {ALLOW}")
     if not expected:
         counted = ", ".join(f"{count:,} {split}" for split, count in plan.counts.items())
         print(f"  counted {counted} images; the copy does not say how many there should be", flush=True)
-    return wrong
+    return list(wrong.values())
 
 
 def expected_counts(source: DatasetListing) -> Mapping[str, int]:

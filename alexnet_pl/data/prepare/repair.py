@@ -74,7 +74,7 @@ def repair_shard(store: Store, plan: Plan, split: str, number: int, settings: St
             own, read_records(plan.folder, shard), shard.start, store.size, settings.encoding, read, False
         )
         if made.blake3 != store.manifest.splits[split].blake3[number]:
-            raise changed_error(path)
+            raise changed_error(path, settings)
         remove_folder(path)
     return path
 
@@ -98,7 +98,7 @@ def repair_metadata(
         write_json(Path(folder) / "odd.json", odd)
         for name in names:
             if checksum(Path(folder) / name) != store.manifest.files[name]:
-                raise changed_error(store.root / name)
+                raise changed_error(store.root / name, settings)
         return [replace_file(Path(folder) / name, store.root / name) for name in names]
 
 
@@ -121,5 +121,6 @@ def other_images_error(store: Store, split: str) -> UserError:
     return UserError(f"prepare.source: these are not the images of {split} that {store.root} was made from{rule}")
 
 
-def changed_error(path: Path) -> UserError:
-    return UserError(f"{path}: the source gives other images than before, or a decoder has another version")
+def changed_error(path: Path, settings: StoreSettings) -> UserError:
+    kept = "; earlier versions kept boxes of annotations with a wrong size" if settings.encoding.is_whole else ""
+    return UserError(f"{path}: the source gives other images than before, or a decoder has another version{kept}")

@@ -13,27 +13,28 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from alexnet_pl.data.prepare.finalize import finalize, fsync, remove_leftovers
-from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.options import StoreSettings, without_missing
 from alexnet_pl.data.prepare.plan import Part, Plan, Shard, check_counts
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path
 from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.name_split import OLDER_SPLIT
-from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.data.store.encoding import WHOLE, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
-from alexnet_pl.locks import exclusive_lock, is_running, lock
+from alexnet_pl.locks import exclusive_lock, lock
 from alexnet_pl.progress import TimeColumn
 
 ALL_SHARDS = Part()
+NEW_LISTING, LISTING_LOCK = "new-listing-", "lock"
 
 
 def prepare(
@@ -115,18 +116,29 @@ def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
 def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -> Iterator[Plan]:
     """Build the plan in a temporary folder of this process."""
     remove_listings(partial)
-    folder = Path(tempfile.mkdtemp(f".{socket.gethostname()}-{os.getpid()}", "listing-", partial))
-    try:
+    with listing_folder(partial) as folder:
         yield Plan(source, folder, settings.shard)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def listing_folder(partial: Path) -> Iterator[Path]:
+    """Temporary folder, whose lock shows other processes that it is in use. It gets its name when it is locked."""
+    new = Path(tempfile.mkdtemp(prefix=NEW_LISTING, dir=partial))
+    with (new / LISTING_LOCK).open("w") as file:
+        lock(file, fcntl.LOCK_EX)
+        unique = new.name.removeprefix(NEW_LISTING)
+        folder = new.rename(partial / f"listing-{unique}.{socket.gethostname()}-{os.getpid()}")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_listings(partial: Path) -> None:
     """Delete the listings of killed processes of this machine; those of others may be in use for days."""
     for path in partial.glob(f"listing-*.{socket.gethostname()}-*"):
-        process = path.name.rpartition("-")[2]
-        if process.isdigit() and not is_running(int(process)):
+        with suppress(OSError), (path / LISTING_LOCK).open("r+") as file:  # in use, or a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -157,12 +169,17 @@ def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
                 temporary.write_text(json.dumps(preparation))
                 fsync(temporary)
             plan = preparation
-    if differing := [key for key in preparation if preparation[key] != plan.get(key)]:
-        held_out = differing[0] == "images" and "held_out" in (plan.get("how") or {})
-        rule = f" ({OLDER_SPLIT})" if held_out else ""
-        raise UserError(
-            f"data.root: {partial} was started with other {differing[0]}; resume with the same, or delete it{rule}"
-        )
+    for key, value in preparation.items():
+        if without_missing(value) != without_missing(plan.get(key)):
+            raise other_start_error(partial, key, plan)
+
+
+def other_start_error(partial: Path, key: str, plan: JsonObject) -> UserError:
+    """Error of a folder that was started with another value of `key` in plan.json, whose content is `plan`."""
+    held_out = key == "images" and "held_out" in (plan.get("how") or {})
+    rule = f" ({OLDER_SPLIT})" if held_out else ""
+    what = "images or boxes" if key == "images" and WHOLE in (plan.get("encoding") or ()) else key
+    return UserError(f"data.root: {partial} was started with other {what}; resume with the same, or delete it{rule}")
 
 
 def read_plan(path: Path) -> JsonObject | None:

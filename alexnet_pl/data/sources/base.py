@@ -71,6 +71,7 @@ class DatasetListing:
     boxes: function that reads the copy's bounding boxes, which takes time; used for a store of whole images only.
     skipped_files: files that are not images, known after the images are listed.
     unannotated: (split, image name) → `Coverage` of an image without an annotation; None if nothing is known.
+    optional: splits of which images may be missing; `expected` is compared with their number for the record alone.
     """
 
     classes: list[tuple[str, str]]
@@ -83,6 +84,7 @@ class DatasetListing:
     skipped_files: SkippedFiles = field(default_factory=dict)
     boxes: Callable[[], BoxIndex] | None = None
     unannotated: Callable[[str, str], int] | None = None
+    optional: tuple[str, ...] = ()
 
     def items(self) -> Iterator[tuple[str, ImageRecord]]:
         """Yield (split, record) of every image once, within each split in the order of the store."""

@@ -31,8 +31,17 @@ SIGNS = {"pos": "1", "part": "0", "neg": "-1"}
 
 class KitFile(NamedTuple):
     where: str
-    name: str
+    path: PurePosixPath
     content: bytes
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it lies in a folder of lists; a kit of another data set may hold files of the same names."""
+        return self.path.parent.name == "det_lists" or self.path.parts[-3:-1] == ("ImageSets", "DET")
 
     @property
     def text(self) -> str:
@@ -79,7 +88,7 @@ class DetKit:
     def count_images(self) -> dict[str, int]:
         """Number of images that the kit lists for `val` and `test`; blacklists and submissions number these."""
         listed: dict[str, set[str]] = {}
-        for file in self.files(SPLIT_LIST):
+        for file in filter(lambda file: file.is_list, self.files(SPLIT_LIST)):
             names = (line.split()[0].rpartition("/")[2] for line in file.text.splitlines() if line.strip())
             listed.setdefault(file.name.removesuffix(".txt"), set()).update(names)
         return {split: len(names) for split, names in listed.items()}
@@ -91,7 +100,8 @@ class DetKit:
         for source in self.sources:
             for name, content in read_files(source, accept, "prepare.source"):
                 where = str(source / name) if source.is_dir() else f"{source}: {name}"
-                yield KitFile(where, PurePosixPath(name).name, content)
+                path = PurePosixPath(source.as_posix(), name) if source.is_dir() else PurePosixPath(name)
+                yield KitFile(where, path, content)
 
 
 def find_det_kit(source: Path, tree: Path) -> DetKit:

@@ -120,8 +120,19 @@ def read_other(source: Path, options: CopyOptions) -> tuple[str, DatasetListing]
 
 
 def check_devkit_present(source: Path) -> None:
-    """Raise UserError for ILSVRC archives without their devkit, and for a file that is not an archive."""
-    if archives := sorted(source.glob("ILSVRC20*.tar")):
-        raise UserError(f"prepare.source: {archives[0]} needs the development kit (ILSVRC…devkit….tar.gz) beside it")
+    """Raise UserError for ILSVRC archives without their devkit, and for a file that is not an archive.
+
+    Kaggle's table labels unpacked validation images, so that their archive may lie beside it.
+    """
+    wanted = "ILSVRC20*train*.tar" if find_table(source) else "ILSVRC20*.tar"
+    if archives := sorted(source.glob(wanted)):
+        raise UserError(f"prepare.source: {explain_no_devkit(source, archives[0])}")
     if source.is_file() and not source.name.endswith(SUFFIXES):
         raise UserError(f"prepare.source: {source} is not a known archive; give the folder that holds the images")
+
+
+def explain_no_devkit(source: Path, archive: Path) -> str:
+    if kits := sorted(path.name for path in source.glob("*devkit*") if path.name[0] != "."):
+        year = archive.name[6:10]
+        return f"{archive} needs the development kit of {year}; {kits[0]} is another, without a meta.mat"
+    return f"{archive} needs the development kit (ILSVRC…devkit….tar.gz) beside it"

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.tar import list_members, whole_archive
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, SkippedFiles
-from alexnet_pl.data.sources.image_folder import is_image
-from alexnet_pl.data.sources.packed_rows import read_archive_rows, read_shard_rows
+from alexnet_pl.data.sources.image_folder import has_class_folders, is_image
+from alexnet_pl.data.sources.packed_rows import find_wnid, read_archive_rows, read_shard_rows
 from alexnet_pl.data.sources.row_listing import list_rows, read_files
 from alexnet_pl.data.sources.split_files import (
     SPLITS,
@@ -37,7 +37,9 @@ from alexnet_pl.data.sources.split_files import (
 from alexnet_pl.errors import UserError
 
 SHARD = re.compile(r"(?!n\d{8}\.).*\d\.tar$")  # n01440764.tar is an archive of a synset
-FIRST = 8  # members that show whether an archive is a shard
+NUMBERED = re.compile(r"(?!n\d{8}\.).*\d{3,}\.tar$")
+FIRST = 8  # images and labels that show whether an archive is a shard
+LABELS = (".cls", ".json")
 
 
 def find_tables(source: Path) -> dict[str, list[Path]]:
@@ -55,17 +57,48 @@ def find_packed(source: Path) -> dict[str, list[Path]]:
 
 
 def find_shards(source: Path) -> dict[str, list[Path]]:
+    classed = has_class_folders(source)  # an archive beside them may hold anything
     for groups in (group_by_split(source, "*.tar"), group_by_folder(source, "*.tar")):
-        shards = {split: [path for path in paths if SHARD.match(path.name)] for split, paths in groups.items()}
-        if found := {split: paths for split, paths in shards.items() if paths and holds_samples(paths[0])}:
+        shards = {split: choose_numbered(paths) for split, paths in groups.items()}
+        found = {split: paths for split, paths in shards.items() if paths}
+        if any(holds_samples(paths[0], classed) for paths in found.values()):
             return found
     return {}
 
 
-def holds_samples(path: Path) -> bool:
-    """Whether the first images of an archive have labels beside them or are in no folder, unlike class folders."""
-    first = [Path(member.path) for member in islice(list_members(whole_archive(path)), FIRST)]
-    return any(each.suffix in (".cls", ".json") or (is_image(each) and len(each.parts) == 1) for each in first)
+def choose_numbered(paths: list[Path]) -> list[Path]:
+    """The archives whose names end in a digit. If some end in three or more, as most tools write them, those of other
+    series are left out, such as annotations_train_v2.tar."""
+    shards = [path for path in paths if SHARD.match(path.name)]
+    series = {series_name(path) for path in shards if NUMBERED.match(path.name)}
+    return [path for path in shards if not series or series_name(path) in series]
+
+
+def series_name(path: Path) -> str:
+    return path.stem.rstrip("0123456789")
+
+
+def holds_samples(path: Path, classed: bool) -> bool:
+    """Whether the first images of an archive have labels beside them or are in no folder, unlike class folders.
+
+    Three digits at the end of its name are enough if the images' names hold wnids. Without them, no archive beside
+    class folders (`classed`) counts.
+    """
+    is_numbered = NUMBERED.match(path.name) is not None
+    if classed and not is_numbered:
+        return False
+    paths = (Path(member.path) for member in list_members(whole_archive(path)))
+    first = list(islice((each for each in paths if each.suffix in LABELS or is_image(each)), FIRST))
+    images = [each for each in first if is_image(each)]
+    labeled = {sample_key(each) for each in first if each.suffix in LABELS}
+    return any(
+        sample_key(each) in labeled or len(each.parts) == 1 or (is_numbered and find_wnid(each.name)) for each in images
+    )
+
+
+def sample_key(path: Path) -> Path:
+    """Path up to the first dot of the name, which the files of a sample share."""
+    return path.with_name(path.name.partition(".")[0])
 
 
 def read_packed(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:

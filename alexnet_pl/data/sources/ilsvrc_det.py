@@ -78,6 +78,7 @@ def read_det(source: Path) -> DatasetListing:
         splits,
         numbers=kit.numbers or None,
         expected=kit.count_images(),
+        optional=("test",),  # a separate download since 2015, which may be that of another year
         boxes=partial(BoxIndex.read, *train, *val),
         unannotated=partial(unannotated_coverage, kit),
     )

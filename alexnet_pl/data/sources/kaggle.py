@@ -31,7 +31,7 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, has_images, is_image
+from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, has_images, is_image, split_roots
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError
@@ -71,9 +71,11 @@ def find_kaggle(source: Path) -> Path | None:
 
 
 def has_images_beside_table(source: Path) -> bool:
-    """Whether train/ and a flat val/, whose images only the table labels, lie beside it."""
-    is_moved = (source / SOLUTION).is_file() and not (source / "ILSVRC").exists()
-    return is_moved and (source / "train").is_dir() and has_images(source / "val")
+    """Whether train/ and a flat val/ or validation/, whose images only the table labels, lie beside it."""
+    if not (source / SOLUTION).is_file() or (source / "ILSVRC").exists():
+        return False
+    roots = split_roots(source)
+    return roots["train"].is_dir() and has_images(roots["val"])
 
 
 def is_kaggle(path: Path) -> bool:
@@ -158,14 +160,14 @@ def first_difference(a: set[str], b: set[str]) -> str:
 
 
 def open_kaggle_folder(root: Path) -> KaggleCopy:
-    images = root if has_images_beside_table(root) else root / IMAGES
-    for folder in (images / "train", images / "val"):
+    roots = split_roots(root if has_images_beside_table(root) else root / IMAGES)
+    for folder in (roots["train"], roots["val"]):
         if not folder.is_dir():
             raise UserError(f"prepare.source: {folder} is missing")
 
     def list_tree() -> Iterator[KaggleImage]:
         for split in ("train", "val", "test"):
-            folder = images / split
+            folder = roots[split]
             if split == "train":
                 paths = (
                     path for each in sorted(find_class_folders(folder).values()) for path in find_image_files(each)

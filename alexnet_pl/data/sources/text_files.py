@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+from alexnet_pl.data.archives.remote import client_errors
 from alexnet_pl.errors import UserError
 
 
 def read_text(path: Path, key: str = "prepare.source") -> str:
     """Raises UserError, naming the config key `key` and the file, if it cannot be read or is no UTF-8."""
     try:
-        data = path.read_bytes()
+        with client_errors(path):
+            data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{key}: {path}: cannot be read ({error})") from error
     return decode_text(data, str(path), key)

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.boxes.annotation import Coverage
-from alexnet_pl.data.boxes.index import BoxIndex
+from alexnet_pl.data.boxes.index import BoxIndex, image_key
+from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import read_boxes
 from alexnet_pl.data.sources.image_folder import find_image_files
@@ -63,7 +64,7 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
 
     Raises UserError if a listed image is missing or there are no training images.
     """
-    readers = [partial(read_boxes, each.annotations, 1 if first is None else first, Coverage.ALL) for each in folders]
+    readers = [partial(read_annotations, each, 1 if first is None else first) for each in folders]
     names = {box.name for read in readers for found in read() for box in found.boxes}
     splits: dict[str, list[ImageRecord]] = {}
     for folder in folders:
@@ -75,6 +76,12 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
     held_out = None if all(each.split or each.lists for each in folders) else val_share
     classes, boxes = [(name, name) for name in sorted(names)], partial(BoxIndex.read, *readers)
     return DatasetListing(classes, ordered, held_out=held_out, boxes=boxes)
+
+
+def read_annotations(folder: VocFolder, first: int) -> Iterator[FoundBoxes]:
+    """Boxes of a folder. Those of a split get its name in their key, since images of two splits may share theirs."""
+    for found in read_boxes(folder.annotations, first, Coverage.ALL):
+        yield found._replace(key=image_key(f"{folder.split}/{found.key}.xml")) if folder.split else found
 
 
 def split_images(folder: VocFolder, val_share: float) -> Iterator[tuple[str, Path]]:

@@ -33,6 +33,16 @@ def test_size_that_boxes_exceed_is_not_used(width: int, height: int) -> None:
     assert pixels(width, height, (10, 20, 30, 40), (100, 0, 390, 290)) == (expected, Coverage.ALL, done)
 
 
+def test_one_wrong_box_does_not_move_the_others() -> None:
+    """Of a copy in which the image is twice as large as the annotation says, with its shape but for rounding."""
+    good, wrong = [(10, 20, 30, 40), (100, 0, 190, 140)], (100, 0, 300, 140)
+    for height in (150, 151):
+        found = pixels(200, height, *good, wrong)
+        assert found[0][0][::2] == [20, 60]
+        assert found[0][2][::2] == [200, WIDTH]
+        assert found[2] == ""
+
+
 def test_boxes_of_a_transposed_size_are_left_out() -> None:
     """Of a picture that the annotators' program had rotated, or with width and height exchanged."""
     assert pixels(300, 400, (0, 0, 150, 400)) == ([], Coverage.NONE, "boxes left out")

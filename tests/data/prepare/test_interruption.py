@@ -22,7 +22,7 @@ from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.prepare.repair import repair
-from alexnet_pl.data.prepare.run import prepare, shared_lock
+from alexnet_pl.data.prepare.run import build_plan, prepare, remove_listings, shared_lock
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -100,19 +100,36 @@ def test_interrupted_run_leaves_no_store_and_can_be_repeated(
 
 
 def test_listings_of_killed_runs_are_deleted(source: DatasetListing, tmp_path: Path) -> None:
-    """Also from a finished store, where a killed repair left one; not those of running processes or other machines."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    here, root = socket.gethostname(), tmp_path / "store"
-    listings = {f"listing-a.{here}-{ended.pid}", f"listing-b.{here}-{os.getppid()}", f"listing-c.x{here}-{ended.pid}"}
-    for name in listings:
+    """Also from a finished store, where a killed repair left one; not those of running processes, whose numbers say
+    nothing in a container, of other machines, or of earlier versions without a lock."""
+    here, root, number = socket.gethostname(), tmp_path / "store", 2**22 + 1  # of no process of this container
+    hosts = (f"a.{here}", f"b.{here}", "c.x", f"d.{here}")
+    killed, used, foreign, older = (f"listing-{host}-{number}" for host in hosts)
+    for name in (killed, used, foreign, older):
         (tmp_path / "store.partial" / name).mkdir(parents=True)
-    prepare(source, root, PLAIN, READ, Part(1, 2))
-    assert {path.name for path in root.with_name("store.partial").glob("listing-*")} == listings - {min(listings)}
+    for name in (killed, used, foreign):
+        (tmp_path / "store.partial" / name / "lock").touch()
+    with (tmp_path / "store.partial" / used / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        prepare(source, root, PLAIN, READ, Part(1, 2))
+    assert {path.name for path in root.with_name("store.partial").glob("*listing-*")} == {used, foreign, older}
     make(source, root)
-    (root / min(listings)).mkdir()
+    write_lock(root / killed)
     assert repair(Store(root), source, PLAIN, READ) == []
-    assert not list(root.glob("listing-*"))
+    assert not list(root.glob("*listing-*"))
+
+
+def write_lock(listing: Path) -> None:
+    listing.mkdir()
+    (listing / "lock").touch()
+
+
+def test_listing_is_locked_while_its_plan_is_in_use(source: DatasetListing, tmp_path: Path) -> None:
+    with build_plan(source, tmp_path, PLAIN) as plan:
+        remove_listings(tmp_path)
+        assert plan.folder.is_dir()
+        assert plan.folder.name.startswith("listing-")
+    assert not beside(tmp_path / "any")
 
 
 def test_finished_shards_are_not_repeated(

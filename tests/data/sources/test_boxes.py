@@ -27,7 +27,9 @@ from alexnet_pl.data.archives import members
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.box_files import index_boxes
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -178,6 +180,18 @@ def test_subset_of_validation_images_with_the_table_is_split_by_name(tmp_path: P
     store = prepared(tmp_path, tmp_path / "store", val_share=0.5)
     images = {**inclusive(store, "train"), **inclusive(store, "val")}
     assert images == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 5)}
+
+
+def test_archive_of_the_unpacked_validation_images_may_lie_beside_the_table(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "whole")
+    (copy / "ILSVRC/Data/CLS-LOC/val").rename(tmp_path / "val")
+    (copy / "LOC_val_solution.csv").rename(tmp_path / "LOC_val_solution.csv")
+    shutil.rmtree(copy)
+    write(tmp_path, {"ILSVRC2012_img_val.tar": tar({"ILSVRC2012_val_00000001.JPEG": b""})})
+    assert read_source(tmp_path, CopyOptions(val_share=0.5))[0] == "validation images with Kaggle's table"
+    write(tmp_path, {"ILSVRC2012_img_train.tar": b""})
+    with pytest.raises(UserError, match=r"ILSVRC2012_img_train\.tar needs the development kit"):
+        read_source(tmp_path)
 
 
 def test_image_without_a_box_in_the_table_is_named(tmp_path: Path) -> None:

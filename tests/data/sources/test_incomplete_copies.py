@@ -92,11 +92,23 @@ def hole(path: Path) -> None:
     path.write_bytes(data)
 
 
+def exchange_kit(copy: Path) -> None:
+    (copy / "ILSVRC2012_devkit_t12.tar.gz").unlink()
+    write(copy, {"ILSVRC2014_devkit.tgz": gzip.compress(tar({"data/meta_det.mat": b"x"}))})
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (lambda c: hole(c / "ILSVRC2012_img_train.tar"), r"ILSVRC2012_img_train.tar: .*corrupt header"),
-        (lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").unlink(), "needs the development kit"),
+        (
+            lambda c: (c / "ILSVRC2012_devkit_t12.tar.gz").unlink(),
+            r"needs the development kit \(ILSVRC…devkit….tar.gz\) beside it$",
+        ),
+        (
+            exchange_kit,
+            r"needs the development kit of 2012; ILSVRC2014_devkit.tgz is another, without a meta.mat$",
+        ),
     ],
 )
 def test_silent_loss_of_images_is_reported(spoil: Callable[[Path], object], says: str, tmp_path: Path) -> None:

@@ -128,12 +128,13 @@ def test_table_beside_a_complete_copy_changes_nothing(form: Callable[[Path], Pat
     assert source.held_out is None
 
 
-@pytest.mark.parametrize("is_flat", [True, False])
-def test_table_beside_train_and_val_without_a_kit(is_flat: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("is_flat", "name"), [(True, "val"), (True, "validation"), (False, "val")])
+def test_table_beside_train_and_val_without_a_kit(is_flat: bool, name: str, tmp_path: Path) -> None:
     """A flat val/ gets its classes from the table; sorted, it has its own."""
     whole = store(kaggle(tmp_path / "whole"), tmp_path / "whole-store")
     copy = (tree if is_flat else sorted_tree)(tmp_path / "copy")
     shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
+    (copy / "val").rename(copy / name)
     write(copy, {"LOC_val_solution.csv": table(tmp_path / "kaggle")})
     found = store(copy, tmp_path / "store")
     for split in ("train", "val"):

@@ -66,6 +66,40 @@ def test_numbered_archives_of_class_folders_are_no_shards(tmp_path: Path) -> Non
     assert (form, len(source.classes)) == ("class folders in archives", 2)
 
 
+@pytest.mark.parametrize("folder", ["images/", "{wnid}/"])
+def test_wnids_in_names_are_the_labels_of_numbered_shards(folder: str, tmp_path: Path) -> None:
+    for name in ("train-000.tar", "train-001.tar", "val-000.tar"):
+        images = {f"{folder.format(wnid=wnid)}{wnid}_{name[:-4]}.JPEG": photo(1) for wnid in WNIDS[:2]}
+        write(tmp_path, {name: tar(images)})
+    form, source = read_source(tmp_path)
+    assert (form, [wnid for wnid, _ in source.classes]) == ("WebDataset shards", sorted(WNIDS[:2]))
+    (tmp_path / "train-000.tar").unlink()
+    with pytest.raises(UserError, match=r"train-000\.tar missing"):
+        read_source(tmp_path)
+
+
+def test_other_files_may_come_first_in_a_shard(tmp_path: Path) -> None:
+    notes = {f"notes/{number}": {".txt": b"x"} for number in range(9)}
+    shard(tmp_path / "x-train-00.tar", notes | {"s/0": sample(0), "s/1": sample(1)})
+    shard(tmp_path / "x-val-00.tar", {"s/0": sample(0)})
+    assert [*read_source(tmp_path)[1].splits] == ["train", "val"]
+
+
+@pytest.mark.parametrize("name", ["annotations_train_v2.tar", "images_test_v1.tar", "val_v2.tar"])
+@pytest.mark.parametrize("content", [tar({"all.json": b"{}"}), tar({"1.jpg": b""}), b"half of a download"])
+def test_archive_beside_class_folders_is_ignored(name: str, content: bytes, tmp_path: Path) -> None:
+    write(tmp_path, {f"{split}/{label}/1.jpg": photo(1) for split in ("train", "val") for label in ("ant", "bee")})
+    write(tmp_path, {name: content})
+    assert read_source(tmp_path)[0] == "class folders"
+
+
+def test_archive_of_annotations_beside_shards_is_ignored(tmp_path: Path) -> None:
+    write(tmp_path, {"annotations_train_v2.tar": tar({"all.json": b"{}"})})
+    shard(tmp_path / "x-train-0000.tar", {"s/0": sample(0)})
+    shard(tmp_path / "x-val-00.tar", {"s/1": sample(0)})
+    assert listed(tmp_path) == {"train/0.jpg": (0, photo(0))}
+
+
 def table(path: Path, names: list[str], labels: list[Any]) -> None:
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'alexnet_pl[parquet]'")
     from pyarrow.parquet import write_table

@@ -6,9 +6,10 @@ from typing import Any
 
 import fsspec
 import pytest
-from copies import FORMS, archives, store, tree
+from copies import FORMS, archives, kaggle_zip, parquet, store, tree
 from fsspec.implementations.memory import MemoryFile
 
+from alexnet_pl.data.archives import parquet as parquet_files
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.open_files import THREAD_STATE
 from alexnet_pl.data.archives.remote import open_source
@@ -28,7 +29,8 @@ def bucket() -> Iterator[Any]:
     files = fsspec.filesystem("memory")
     yield files
     files.rm("/bucket", recursive=True)
-    vars(THREAD_STATE).clear()  # forget archives whose names the next test reuses
+    for opened in (THREAD_STATE, parquet_files.THREAD_STATE):  # of archives whose names the next test reuses
+        vars(opened).clear()
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -98,6 +100,25 @@ def test_error_of_the_client_names_the_file(bucket: Any, tmp_path: Path, monkeyp
         UserError, match=r"^prepare\.source: memory://.*train\.tar: corrupt or incomplete .*\(Response pay"
     ):
         list(list_members(ByteLocation(record.location.path)))
+
+
+@pytest.mark.parametrize("form", ["parquet", "tar", "zip"])
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_error_of_the_client_is_no_corrupt_image(
+    form: str, kind: type[Exception], bucket: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """fsspec raises a ValueError for a file that is closed; it must not leave out the image."""
+    here = {"parquet": parquet, "tar": archives, "zip": kaggle_zip}[form](tmp_path / "copy")
+    bucket.put(f"{here}/", "/bucket/copy/", recursive=True)
+    record = next(iter(list_source(PrepareOptions("x", "x", source="memory://bucket/copy"))[1].splits["train"]))
+    vars(parquet_files.THREAD_STATE).clear()  # which holds the row group of the first image
+
+    def disconnect(*_: Any) -> bytes:
+        raise kind("Response payload is not completed")
+
+    monkeypatch.setattr(MemoryFile, "read", disconnect)
+    with pytest.raises((UserError, OSError), match="Response payload"):
+        record.location.read()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def test_store_among_the_class_folders_is_refused(caltech: Path) -> None:
     with pytest.raises(UserError, match=r"^data\.root: .*/store would be a class folder of"):
         make_store(options)
     assert not list(caltech.glob("store*"))
+    make_store(replace(options, root=str(caltech / ".store")))
+    assert Store(caltech / ".store").description["settings"]["held_out"] == 0.1
 
 
 def test_train_folder_without_val_is_split_and_test_is_unchanged(caltech: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.name_split import is_held_out
+from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -115,6 +116,16 @@ def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
     names = {split: {record.name.partition(".")[0] for record in records} for split, records in source.splits.items()}
     assert names == {"train": {"train/0"}, "val": {"val/1"}, "test": {"test/2"}}
     assert source.held_out is None
+
+
+@pytest.mark.parametrize("name", ["0", "0.1"])
+def test_images_of_two_splits_may_share_their_name(name: str, tmp_path: Path) -> None:
+    for number, folder in enumerate(("train", "validation", "test"), 1):
+        objects = annotation(("dog", 0, 1, 1, 4 * number, 5))
+        write(tmp_path / folder, {f"annotations/{name}.xml": objects, f"images/{name}.jpg": photo(9)})
+    source = read_source(tmp_path)[1]
+    boxes = [item.annotation.boxes for _, item in add_boxes(source, source.boxes()).items()]  # type: ignore
+    assert [[box.right for box in each] for each in boxes] == [[4], [8], [12]]
 
 
 @pytest.mark.parametrize("folders", [("train",), ("train", "test"), ("VOC2007", "VOC2012")])
@@ -248,6 +259,23 @@ def test_images_that_the_kit_lists_but_the_copy_lacks_are_reported(tmp_path: Pat
         prepared(copy, tmp_path / "store")
     store = prepared(copy, tmp_path / "store", allow_incomplete=True)
     assert store.manifest.missing == ["val: 2 images, but there should be 3"]
+
+
+def test_lists_of_another_kit_are_not_read(tmp_path: Path) -> None:
+    copy = det(tmp_path / "copy")
+    write(copy / "car_devkit/lists", {"val.txt": b"other_1\nother_2\nother_3\n"})
+    lists_of_2015(copy)
+    assert prepared(copy, tmp_path / "store").manifest.missing == []
+
+
+def test_missing_test_images_are_recorded(tmp_path: Path) -> None:
+    """Those of 2015 and later are a separate download."""
+    copy = det(tmp_path / "copy")
+    write(copy / "ILSVRC2013_DET_test", {"ILSVRC2012_test_00000001.JPEG": photo(3)})
+    lists_of_2015(copy)
+    write(copy / "ILSVRC/ImageSets/DET", {"test.txt": b"ILSVRC2012_test_00000001 1\nILSVRC2012_test_00000002 2\n"})
+    store = prepared(copy, tmp_path / "store")
+    assert store.manifest.missing == ["test: 1 images, but there should be 2"]
 
 
 @pytest.mark.parametrize("add_lists", [lists_of_2013, archived_kit, lists_of_2015])

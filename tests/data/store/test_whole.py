@@ -225,8 +225,33 @@ def test_store_started_with_other_boxes_is_not_resumed(tmp_path: Path) -> None:
     other = listing(tmp_path / "images")
     first = other.splits["train"][0]  # type: ignore[index]
     other.splits["train"][0] = first._replace(annotation=Annotation([], Coverage.ALL))  # type: ignore[index]
-    with pytest.raises(UserError, match="was started with other images"):
+    with pytest.raises(UserError, match="was started with other images or boxes; resume"):
         prepare(other, tmp_path / "parts", SETTINGS, read_one)
+
+
+def test_store_that_was_started_without_the_missing_files_is_resumed(tmp_path: Path) -> None:
+    """Earlier versions did not compare all copies with the lists of their images."""
+    images = listing(tmp_path / "images")
+    prepare(images, tmp_path / "parts", SETTINGS, read_one, Part(1, 2))
+    found = SETTINGS._replace(how=SETTINGS.how | {"missing": ["val: 3 images, but there should be 4"]})
+    prepare(images, tmp_path / "parts", found, read_one)
+    assert Store(tmp_path / "parts").manifest.missing == found.how["missing"]
+    prepare(images, tmp_path / "other", SETTINGS, read_one, Part(1, 2))
+    with pytest.raises(UserError, match="was started with other how"):
+        prepare(images, tmp_path / "other", SETTINGS._replace(how={"filter": "other"}), read_one)
+
+
+def test_boxes_that_an_earlier_version_kept_are_named(tmp_path: Path) -> None:
+    images = listing(tmp_path / "images")
+    prepare(images, tmp_path / "store", SETTINGS, read_one)
+    store = Store(tmp_path / "store")
+    (annotations,) = (name for name in store.manifest.files if "train" in name and "box" in name)
+    (store.root / annotations).unlink()
+    first = images.splits["train"][0]  # type: ignore[index]
+    wrong = Annotation(BOXES[0], Coverage.ALL, 60, 80)  # the image's size transposed
+    images.splits["train"][0] = first._replace(annotation=wrong)  # type: ignore[index]
+    with pytest.raises(UserError, match="earlier versions kept boxes of annotations with a wrong size"):
+        repair(store, images, SETTINGS, read_one)
 
 
 def test_concatenated_splits_are_cropped_like_single_ones(store: Store) -> None:
