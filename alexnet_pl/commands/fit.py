@@ -112,7 +112,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
 def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
     """Raise UserError if a new fit would replace the checkpoints of another."""
     path = folder / LAST
-    if not cfg.ckpt_path and is_first_process() and path.is_file():
+    if not cfg.ckpt_path and path.is_file():
         step = read_checkpoint(path)["global_step"]
         raise UserError(
             f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
