@@ -11,12 +11,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from processes import run_processes
+from running import Compose
 
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import StoppedTogether, UserError
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
-from alexnet_pl.training.callbacks.same_start import SameStart
+from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.strategies import peers
 
 START = {"command": "fit", "ckpt_path": None, "seed": 0, "optim.lr": 0.01}
@@ -56,7 +57,7 @@ def test_processes_wait_for_the_first_after_a_signal(tmp_path: Path) -> None:
 def start_differently(folder: Path) -> None:
     """In each of two processes, of which the second has another value."""
     rank = dist.get_rank()
-    for key, other in {"seed": 1, "ckpt_path": "step 30", "command": "test"}.items():
+    for key, other in {"seed": 1, "ckpt_path": "step 30", "command": "test", "schedule.name": "steps"}.items():
         with pytest.raises(UserError, match=rf"^{key}: .* in rank 0, {other} in rank 1; start all processes with one"):
             set_up({**START, key: other} if rank else START, "1a")
     with pytest.raises(UserError, match=r"^data.root: a store of fingerprint 1a in rank 0, .* 2b in rank 1; "):
@@ -71,3 +72,32 @@ def set_up(start: Settings, fingerprint: str) -> None:
 
 def test_processes_that_start_differently_are_refused(tmp_path: Path) -> None:
     run_processes(2, start_differently, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "word"),
+    [
+        ("ilsvrc2012", "schedule.name=steps"),
+        ("ilsvrc2012", "schedule.plateau.patience=3"),
+        ("finetune", "transfer.layers=[conv1]"),
+        ("finetune", "++transfer.rates.conv1=0.5"),
+        ("finetune", "data.size=99"),
+        ("ilsvrc2012", "distributed.compress_gradients=true"),
+        ("ilsvrc2012", "++trainer.strategy=towers"),
+        ("ilsvrc2012", "trainer.precision=bf16-mixed"),
+        ("codes", "codes.bits=3"),
+        ("overfeat_localise", "boxes.scales=[1]"),
+    ],
+)
+def test_what_decides_the_network_is_compared(config: Compose, recipe: str, word: str) -> None:
+    start, other = describe_start(config(recipe)), describe_start(config(recipe, word))
+    key = word.lstrip("+").partition("=")[0]
+    assert {one for one in {**start, **other} if start.get(one) != other.get(one)} == {key}
+
+
+def test_paths_may_differ_between_machines(config: Compose) -> None:
+    words = ["transfer.weights=/b", "++transfer.data_roots={before: /b}", "data.root=/b"]
+    assert describe_start(config("finetune", *words)) == describe_start(
+        config("finetune", "transfer.weights=/a", "++transfer.data_roots={before: /a}")
+    )
+    assert describe_start(config("codes", "codes.features=/b")) == describe_start(config("codes", "codes.features=/a"))
