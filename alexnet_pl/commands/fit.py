@@ -130,11 +130,15 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them."""
+    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and the
+    typed keys that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
     if cfg.transfer.weights:
         start["transfer.weights"] = cfg.transfer.weights
-    pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
+    words = [f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items()]
+    if cfg.transfer.get("network") == "weights":
+        words += [f"++{word}" for word in typed_overrides() if word.startswith(("model.", "augment."))]
+    pin_argv_for_ddp_ranks(words)
 
 
 def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
