@@ -130,8 +130,8 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and the
-    typed keys that take precedence over those of `transfer.network=weights`."""
+    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and
+    the typed keys that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
     if cfg.transfer.weights:
         start["transfer.weights"] = cfg.transfer.weights
