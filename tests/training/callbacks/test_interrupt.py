@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -52,6 +53,54 @@ def stop_after_a_signal(folder: Path) -> None:
 def test_processes_wait_for_the_first_after_a_signal(tmp_path: Path) -> None:
     """As soon as one ends, srun --kill-on-bad-exit kills the others. Their code is that of the signal in all."""
     run_processes(2, stop_after_a_signal, tmp_path)
+
+
+def agree_on_queueing(folder: Path) -> None:
+    """In each of two processes; SLURM sends SIGTERM to one while submitit's SIGUSR2 is handled in the other."""
+    trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    pairs = ((signal.SIGTERM, signal.SIGUSR2), (signal.SIGUSR1, signal.SIGINT), (signal.SIGTERM, 0), (0, 0))
+    for pair, agreed in zip(pairs, (signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM, 0), strict=True):
+        interrupt = GracefulInterrupt(folder / "last.ckpt")
+        interrupt.caught = pair[dist.get_rank()]
+        assert interrupt.agree_on_signal(trainer) == agreed
+
+
+def test_signal_that_queues_the_job_again_comes_first(tmp_path: Path) -> None:
+    run_processes(2, agree_on_queueing, tmp_path)
+
+
+@pytest.mark.parametrize(("end", "code"), [(SystemExit(144), 144), (RuntimeError("scontrol failed"), 140), (None, 140)])
+def test_process_that_queues_the_job_again_leaves_with_the_others(
+    end: BaseException | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """144 tells submitit's local executor to start the job again. The others have no handler."""
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt")
+    if end:
+        interrupt.previous_handlers[signal.SIGUSR2] = Mock(side_effect=end)
+    with pytest.raises(StoppedTogether) as found:
+        interrupt.stop(signal.SIGUSR2, several=True)
+    assert found.value.code == code
+    failed = isinstance(end, Exception)
+    assert found.value.__cause__ is (end if failed else None)
+    said = "alexnet_pl: the job was not queued again: scontrol failed\n"
+    assert capsys.readouterr().err == (said if failed else "")
+    if failed:
+        with pytest.raises(RuntimeError):
+            interrupt.stop(signal.SIGUSR2, several=False)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_processes_without_a_handler_catch_the_signal_too(world: int, tmp_path: Path) -> None:
+    """SIGUSR2 would end them."""
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace())
+    trainer: Any = SimpleNamespace(world_size=world, fit_loop=loop)
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt")
+    interrupt.on_train_start(trainer, trainer)
+    try:
+        assert (signal.getsignal(signal.SIGUSR2) == interrupt.catch) == (world == 2)
+    finally:
+        interrupt.teardown(trainer, trainer, "fit")
+    assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
 
 
 def start_differently(folder: Path) -> None:
