@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
@@ -132,6 +132,15 @@ def find_launched() -> "Launched | None":
     return launched_processes()
 
 
+def check_node_rank(cfg: DictConfig) -> None:
+    """Raise UserError if a variable, left over from another command, makes the only machine another than the first: the
+    command would keep neither lock nor config, while Lightning trains as rank 0."""
+    name = "NODE_RANK" if "NODE_RANK" in os.environ else "GROUP_RANK"  # Lightning reads them in this order
+    rank, nodes = os.environ.get(name, "0"), OmegaConf.select(cfg, "trainer.num_nodes")
+    if rank != "0" and nodes in (None, 1) and not find_launched():
+        raise UserError(f"{name}={rank} is set, but trainer.num_nodes=1: unset {name}")
+
+
 def check_launcher(started_by: str, launcher: str) -> None:
     """Raise UserError if processes started by torchrun or srun would run several jobs of a sweep: jobs after the first
     would meet at the same addresses. With submitit, processes run only one job."""
@@ -170,6 +179,7 @@ def run(cfg: DictConfig) -> float | None:
             if is_new:
                 adopt_started_config(folder)
             check_config(cfg)
+            check_node_rank(cfg)
             found = dispatch.run(cfg, folder)
             if sweep:
                 add_job(cfg.command, list(job.overrides.task), cfg.objective, found, folder)

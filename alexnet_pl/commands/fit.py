@@ -112,7 +112,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
 def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
     """Raise UserError if a new fit would replace the checkpoints of another."""
     path = folder / LAST
-    if not cfg.ckpt_path and is_first_process() and path.is_file():
+    if not cfg.ckpt_path and path.is_file():
         step = read_checkpoint(path)["global_step"]
         raise UserError(
             f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
@@ -130,11 +130,15 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
-    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them."""
+    """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and
+    the typed keys that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
     if cfg.transfer.weights:
         start["transfer.weights"] = cfg.transfer.weights
-    pin_argv_for_ddp_ranks(f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items())
+    words = [f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items()]
+    if cfg.transfer.get("network") == "weights":
+        words += [f"++{word}" for word in typed_overrides() if word.startswith(("model.", "augment."))]
+    pin_argv_for_ddp_ranks(words)
 
 
 def transfer_layers(cfg: DictConfig, module: Classifier) -> None:

@@ -1,17 +1,18 @@
 """`reproduce`: fit to the end, then test. Resumes when called again."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import dispatch
 from alexnet_pl.commands.evaluate import earlier_error, finished_test
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.overrides import quote_literal
 from alexnet_pl.config.run_config import isolated_config
-from alexnet_pl.console import print_message
-from alexnet_pl.experiment.processes import count_processes, launched_processes
+from alexnet_pl.console import is_first_process, print_message
+from alexnet_pl.experiment.processes import count_devices, launched_processes
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.started_config import find_started_config
 from alexnet_pl.runtime import device
@@ -28,12 +29,23 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
             print_message("already tested", results)
             return earlier_error(results)
         with own_process_state(keep_group=launched is not None and not kind):
-            if not launched and count_processes(stage.trainer, device(stage).type) > 1:  # they repeat the command line
+            if not launched and count_devices(stage.trainer.get("devices"), device(stage).type) > 1:
+                # this process starts the others of this machine, which repeat the command line
                 words = [f"++command={stage.command}", f"ckpt_path={quote_literal(stage.ckpt_path)}"]
                 words.append(f"hydra.run.dir={quote_literal(str(folder.absolute()))}")
-                pin_argv_for_ddp_ranks(words, isolated_config(folder, find_started_config(folder)))
+                pin_argv_for_ddp_ranks(words, copy_config(cfg, folder))
             objective = dispatch.run(stage, folder)
     return objective
+
+
+def copy_config(cfg: DictConfig, folder: Path) -> Path:
+    """Write the config without settings for Hydra: that of the run folder, or on another node than the first, which
+    writes none and may be ahead of it, the composed one."""
+    if is_first_process():
+        return isolated_config(folder, find_started_config(folder))
+    with tempfile.TemporaryDirectory() as own:
+        OmegaConf.save(cfg, Path(own) / "config.yaml")
+        return isolated_config(Path(own), "config.yaml")
 
 
 def stages(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:

@@ -25,18 +25,18 @@ def is_override(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
+def is_path(key: str) -> bool:
+    """Whether the values of a key are paths."""
+    return key in PATHS or key.startswith(STORES)
+
+
 def allow_new_key(word: str, sweep: bool = False) -> str:
     """Prefix or quote an override so that Hydra accepts paths with special characters, and keys that the recipe lacks,
     such as options of Lightning's Trainer."""
     key, _, value = word.partition("=")
     if key in LISTS and not sweep and value[:1] != "[" and value != "null":
         word = f"{key}=[{value}]"
-    if (
-        (key in PATHS or key.startswith(STORES))
-        and not sweep
-        and value[:1] not in ("'", '"', "[", "$")
-        and value != "null"
-    ):
+    if is_path(key) and not sweep and value[:1] not in ("'", '"', "[", "$") and value != "null":
         return f"{key}={quote_value(os.path.expanduser(value))}"
     return f"++{word}" if word.startswith(LATER) else word
 

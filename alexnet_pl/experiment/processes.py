@@ -42,10 +42,18 @@ def launched_processes() -> Launched | None:
     elif SLURMEnvironment.detect():
         tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
         found = Launched("srun", tasks // nodes, nodes)
-    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and not is_addressed_task_of_node():
         name = SLURMEnvironment.job_name()
         raise UserError(f"srun: in a job named {name}, each task would train alone; SLURM_JOB_NAME=train srun …")
     return found if found and found.devices * found.nodes > 1 else None
+
+
+def is_addressed_task_of_node() -> bool:
+    """Whether srun started one task per node, with the addresses by which the tasks meet without Lightning's SLURM
+    plugin."""
+    found = os.environ
+    addressed = "MASTER_ADDR" in found and "NODE_RANK" in found
+    return addressed and found.get("SLURM_STEP_NUM_TASKS") == found.get("SLURM_STEP_NUM_NODES")
 
 
 def set_processes(options: dict[str, Any], kind: str = "cpu") -> None:

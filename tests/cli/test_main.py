@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from command_line import alexnet_pl
+from running import Compose
 
 from alexnet_pl.cli import main
+from alexnet_pl.errors import UserError
 
 
 def test_slurm_sweep_is_refused_where_there_is_no_slurm(tmp_path: Path) -> None:
@@ -18,6 +20,31 @@ def test_slurm_sweep_is_refused_where_there_is_no_slurm(tmp_path: Path) -> None:
     assert done.stderr.startswith("alexnet_pl: hydra/launcher=submitit_slurm: no srun on this machine")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_rank_that_another_command_left_over_is_refused(tmp_path: Path) -> None:
+    """It made the command another process than the first, which neither writes a config nor locks its folder."""
+    where = {"MASTER_ADDR": "localhost", "NODE_RANK": "1", "GROUP_RANK": "2"}
+    done = alexnet_pl("fit", "demo", cwd=tmp_path, **where)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "alexnet_pl: NODE_RANK=1 is set, but trainer.num_nodes=1: unset NODE_RANK\n"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_ranks_of_launchers_and_of_several_nodes_are_accepted(config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    main.check_node_rank(config("demo"))
+    monkeypatch.setenv("GROUP_RANK", "1")
+    main.check_node_rank(config("demo", "++trainer.num_nodes=2"))
+    with pytest.raises(UserError, match=r"^GROUP_RANK=1 is set, but trainer.num_nodes=1: unset GROUP_RANK$"):
+        main.check_node_rank(config("demo", "++trainer.num_nodes=1"))
+    monkeypatch.setenv("NODE_RANK", "0")  # Lightning's choice if both are set
+    main.check_node_rank(config("demo"))
+    monkeypatch.delenv("NODE_RANK")
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    main.check_node_rank(config("demo"))
 
 
 def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:

@@ -57,16 +57,19 @@ def test_fit_is_saved_before_submitit_queues_its_job_again(
     assert (saved, end.value.code) == ([(signal.SIGUSR2, 2)], -1)
 
 
-def test_new_fit_does_not_replace_a_run(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_fit_does_not_replace_a_run(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_dict(cfg.trainer):
         cfg.trainer.limit_val_batches = 1
     run(cfg, "fit", tmp_path / "run")
     assert "center view, limited by trainer.limit_val_batches=1; " in capsys.readouterr().out
     before = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
-    with pytest.raises(
-        UserError, match=r"^hydra.run.dir=.*run: holds a run of 12 steps; continue it with `python -m al"
-    ):
-        run(cfg, "fit", tmp_path / "run")
+    said = r"^hydra.run.dir=.*run: holds a run of 12 steps; continue it with `python -m al"
+    for node in range(2):  # every process looks, since not all launchers agree on which is the first
+        monkeypatch.setenv("NODE_RANK", str(node))
+        with pytest.raises(UserError, match=said):
+            run(cfg, "fit", tmp_path / "run")
     assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == before
 
 

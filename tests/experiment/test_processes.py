@@ -94,6 +94,21 @@ def test_tasks_in_an_interactive_job_are_refused(monkeypatch: pytest.MonkeyPatch
     assert launched_processes() is None
 
 
+def test_one_task_per_node_with_addresses_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an interactive job too; each starts the other processes of its node."""
+    step = {"SLURM_JOB_NAME": "interactive", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2"}
+    for name, value in {**SRUN, **step, "MASTER_ADDR": "node0", "NODE_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert launched_processes() is None
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "1")  # two tasks on one node
+    with pytest.raises(UserError, match=r"^srun: in a job named interactive, "):
+        launched_processes()
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
+    monkeypatch.delenv("NODE_RANK")
+    with pytest.raises(UserError, match=r"^srun: in a job named interactive, "):
+        launched_processes()
+
+
 def test_task_that_sees_its_own_gpu_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with srun --gpus-per-task=1; Lightning's own message lists numbers of GPUs only."""
     for name, value in SRUN.items():

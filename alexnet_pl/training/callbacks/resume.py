@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from alexnet_pl.config.yaml_file import read_yaml
-from alexnet_pl.console import is_first_process, shorten_path
+from alexnet_pl.console import is_first_process, print_warning, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.errors import StoppedTogether, UserError, reason
 from alexnet_pl.runs.layout import CONFIG
@@ -105,7 +105,8 @@ class GracefulInterrupt(L.Callback):
         self.previous_handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        queueing = [number for number in self.QUEUEING if callable(signal.getsignal(number))]
+        several = trainer.world_size > 1  # of which only the first may have a handler, but each gets the signal
+        queueing = [number for number in self.QUEUEING if several or callable(signal.getsignal(number))]
         for number in {*self.SIGNALS, *queueing}:
             self.previous_handlers[number] = signal.signal(number, self.catch)
         # Lightning's own vote on SIGTERM, which `catch` replaces, waits for the device before each batch
@@ -142,18 +143,33 @@ class GracefulInterrupt(L.Callback):
             if bar := trainer.progress_bar_callback:
                 bar.teardown(trainer, trainer.lightning_module, "fit")  # draws its last state now, above the message
             rank_zero_only(print)(f"stopped after step {trainer.global_step:,}; {self.how_to_resume()}")
+            self.stop(number, trainer.world_size > 1)
+
+    def stop(self, number: int, several: bool) -> NoReturn:
+        """Queue the job again if its program does so, and end. The program's handler ends or fails in one of several
+        processes only, which must not leave the others alone; its exit code tells the program what to do."""
+        code, cause = 128 + number, None
+        try:
             if number in self.QUEUEING and callable(handler := self.previous_handlers.get(number)):
                 handler(number, None)
-            raise StoppedTogether(128 + number)
+        except SystemExit as end:
+            code = end.code
+        except Exception as error:
+            if not several:
+                raise
+            print_warning(f"alexnet_pl: the job was not queued again: {reason(error)}")
+            cause = error
+        raise StoppedTogether(code) from cause
 
     def agree_on_signal(self, trainer: L.Trainer) -> int:
-        """Highest number of a signal that a process has caught, 0 for none. Over all processes, since it may reach only
-        one of a pair of towers."""
+        """Highest number of a signal that a process has caught, those that queue the job again first; 0 for none. Over
+        all processes, since it may reach only one of a pair of towers."""
         if trainer.world_size == 1:
             return self.caught
-        number = torch.tensor(self.caught, device=trainer.strategy.root_device)
+        above = signal.NSIG if self.caught in self.QUEUEING else 0
+        number = torch.tensor(self.caught + above, device=trainer.strategy.root_device)
         dist.all_reduce(number, dist.ReduceOp.MAX)
-        return int(number)
+        return int(number) % signal.NSIG
 
     def how_to_resume(self) -> str:
         run = self.path.parents[1]

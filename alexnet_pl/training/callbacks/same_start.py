@@ -5,9 +5,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config import identity
 from alexnet_pl.config.identity import Settings
+from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.overrides import is_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.training.callbacks.resume import gather
+
+DECIDING = ("model", "augment", "schedule", "transfer", "boxes", "codes", "distributed")  # sections
 
 
 class SameStart(L.Callback):
@@ -33,11 +37,10 @@ class SameStart(L.Callback):
 
 def describe_start(cfg: DictConfig) -> Settings:
     """Settings with which all processes of a command must start, and the step of their checkpoint, by key."""
-    sections = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "augment") if name in cfg}
-    keys = {
-        f"{section}.{key}": value
-        for section, values in {**identity.optimization(cfg), **sections}.items()
-        for key, value in values.items()  # type: ignore[union-attr]
-    }
+    sections = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in DECIDING if name in cfg}
+    sections["data"] = {"size": cfg.data.get("size")}
+    sections["trainer"] = {key: cfg.trainer.get(key) for key in ("strategy", "precision")}
+    found = [*leaves(sections), *leaves(identity.optimization(cfg))]
+    keys = {key: value for path, value in found if not is_path(key := ".".join(map(str, path)))}
     checkpoint = f"step {read_checkpoint(cfg.ckpt_path).get('global_step', 0):,}" if cfg.ckpt_path else None
     return {"command": cfg.command, "ckpt_path": checkpoint, **dict(identity.resume_signature(cfg).values()), **keys}

@@ -6,17 +6,19 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 import torch.distributed as dist
 from processes import run_processes
+from running import Compose
 
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import StoppedTogether, UserError
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
-from alexnet_pl.training.callbacks.same_start import SameStart
+from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.strategies import peers
 
 START = {"command": "fit", "ckpt_path": None, "seed": 0, "optim.lr": 0.01}
@@ -53,10 +55,58 @@ def test_processes_wait_for_the_first_after_a_signal(tmp_path: Path) -> None:
     run_processes(2, stop_after_a_signal, tmp_path)
 
 
+def agree_on_queueing(folder: Path) -> None:
+    """In each of two processes; SLURM sends SIGTERM to one while submitit's SIGUSR2 is handled in the other."""
+    trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    pairs = ((signal.SIGTERM, signal.SIGUSR2), (signal.SIGUSR1, signal.SIGINT), (signal.SIGTERM, 0), (0, 0))
+    for pair, agreed in zip(pairs, (signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM, 0), strict=True):
+        interrupt = GracefulInterrupt(folder / "last.ckpt")
+        interrupt.caught = pair[dist.get_rank()]
+        assert interrupt.agree_on_signal(trainer) == agreed
+
+
+def test_signal_that_queues_the_job_again_comes_first(tmp_path: Path) -> None:
+    run_processes(2, agree_on_queueing, tmp_path)
+
+
+@pytest.mark.parametrize(("end", "code"), [(SystemExit(144), 144), (RuntimeError("scontrol failed"), 140), (None, 140)])
+def test_process_that_queues_the_job_again_leaves_with_the_others(
+    end: BaseException | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """144 tells submitit's local executor to start the job again. The others have no handler."""
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt")
+    if end:
+        interrupt.previous_handlers[signal.SIGUSR2] = Mock(side_effect=end)
+    with pytest.raises(StoppedTogether) as found:
+        interrupt.stop(signal.SIGUSR2, several=True)
+    assert found.value.code == code
+    failed = isinstance(end, Exception)
+    assert found.value.__cause__ is (end if failed else None)
+    said = "alexnet_pl: the job was not queued again: scontrol failed\n"
+    assert capsys.readouterr().err == (said if failed else "")
+    if failed:
+        with pytest.raises(RuntimeError):
+            interrupt.stop(signal.SIGUSR2, several=False)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_processes_without_a_handler_catch_the_signal_too(world: int, tmp_path: Path) -> None:
+    """SIGUSR2 would end them."""
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace())
+    trainer: Any = SimpleNamespace(world_size=world, fit_loop=loop)
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt")
+    interrupt.on_train_start(trainer, trainer)
+    try:
+        assert (signal.getsignal(signal.SIGUSR2) == interrupt.catch) == (world == 2)
+    finally:
+        interrupt.teardown(trainer, trainer, "fit")
+    assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+
+
 def start_differently(folder: Path) -> None:
     """In each of two processes, of which the second has another value."""
     rank = dist.get_rank()
-    for key, other in {"seed": 1, "ckpt_path": "step 30", "command": "test"}.items():
+    for key, other in {"seed": 1, "ckpt_path": "step 30", "command": "test", "schedule.name": "steps"}.items():
         with pytest.raises(UserError, match=rf"^{key}: .* in rank 0, {other} in rank 1; start all processes with one"):
             set_up({**START, key: other} if rank else START, "1a")
     with pytest.raises(UserError, match=r"^data.root: a store of fingerprint 1a in rank 0, .* 2b in rank 1; "):
@@ -71,3 +121,32 @@ def set_up(start: Settings, fingerprint: str) -> None:
 
 def test_processes_that_start_differently_are_refused(tmp_path: Path) -> None:
     run_processes(2, start_differently, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "word"),
+    [
+        ("ilsvrc2012", "schedule.name=steps"),
+        ("ilsvrc2012", "schedule.plateau.patience=3"),
+        ("finetune", "transfer.layers=[conv1]"),
+        ("finetune", "++transfer.rates.conv1=0.5"),
+        ("finetune", "data.size=99"),
+        ("ilsvrc2012", "distributed.compress_gradients=true"),
+        ("ilsvrc2012", "++trainer.strategy=towers"),
+        ("ilsvrc2012", "trainer.precision=bf16-mixed"),
+        ("codes", "codes.bits=3"),
+        ("overfeat_localise", "boxes.scales=[1]"),
+    ],
+)
+def test_what_decides_the_network_is_compared(config: Compose, recipe: str, word: str) -> None:
+    start, other = describe_start(config(recipe)), describe_start(config(recipe, word))
+    key = word.lstrip("+").partition("=")[0]
+    assert {one for one in {**start, **other} if start.get(one) != other.get(one)} == {key}
+
+
+def test_paths_may_differ_between_machines(config: Compose) -> None:
+    words = ["transfer.weights=/b", "++transfer.data_roots={before: /b}", "data.root=/b"]
+    assert describe_start(config("finetune", *words)) == describe_start(
+        config("finetune", "transfer.weights=/a", "++transfer.data_roots={before: /a}")
+    )
+    assert describe_start(config("codes", "codes.features=/b")) == describe_start(config("codes", "codes.features=/a"))
