@@ -148,11 +148,21 @@ def check_launcher(started_by: str, launcher: str) -> None:
         raise UserError(f"-m: processes of {started_by} train one network; start {started_by} once for each job")
 
 
-def prepare_job(folder: Path, job: Any) -> None:
+def check_nodes(cfg: DictConfig) -> None:
+    """Raise UserError for a sweep on several nodes that no launcher starts: the other nodes write no config from which
+    their processes could repeat one job."""
+    nodes = OmegaConf.select(cfg, "trainer.num_nodes")
+    if nodes not in (None, 1):
+        raise UserError(f"-m: trainer.num_nodes={nodes}: several nodes train one network; start each job there")
+
+
+def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:
     """Make a job of a sweep repeatable: replace Hydra's interpolation by the job's number, and pin `sys.argv` for DDP
     ranks, which must not start the sweep again. Raises UserError if a launcher's processes would run several jobs."""
     if launched := find_launched():
         check_launcher(launched.launcher, job.launcher._target_)
+    else:
+        check_nodes(cfg)
     if not job.output_subdir or not is_first_process():
         return  # without a config that Hydra wrote
     config = f"{job.output_subdir}/config.yaml"
@@ -175,7 +185,7 @@ def run(cfg: DictConfig) -> float | None:
         is_new = not is_run(folder)
         try:
             if sweep:
-                prepare_job(folder, job)
+                prepare_job(cfg, folder, job)
             if is_new:
                 adopt_started_config(folder)
             check_config(cfg)

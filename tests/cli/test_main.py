@@ -47,6 +47,15 @@ def test_ranks_of_launchers_and_of_several_nodes_are_accepted(config: Compose, m
     main.check_node_rank(config("demo"))
 
 
+def test_sweep_on_several_nodes_without_a_launcher_is_refused(tmp_path: Path) -> None:
+    """On the second node, the processes that the first one starts would have started the sweep again."""
+    words = ["fit", "-m", "demo", "seed=1,2", "trainer.num_nodes=2", "trainer.devices=2", "trainer.accelerator=cpu"]
+    done = alexnet_pl(*words, cwd=tmp_path, MASTER_ADDR="localhost", NODE_RANK="1")
+    assert done.returncode == 2
+    said = "alexnet_pl: -m: trainer.num_nodes=2: several nodes train one network; start each job there"
+    assert done.stderr.splitlines()[-1] == said
+
+
 def test_help_and_composed_config_do_not_import_torch(tmp_path: Path) -> None:
     """The imports take seconds, but help must be instant."""
     code = "import sys; sys.argv[1:] = {}; from alexnet_pl.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
