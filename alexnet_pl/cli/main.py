@@ -153,7 +153,7 @@ def check_nodes(cfg: DictConfig) -> None:
     their processes could repeat one job."""
     nodes = OmegaConf.select(cfg, "trainer.num_nodes")
     if nodes not in (None, 1):
-        raise UserError(f"-m: trainer.num_nodes={nodes}: several nodes train one network; start each job there")
+        raise UserError(f"-m: trainer.num_nodes={nodes}: a sweep runs on one node; give each job a command of its own")
 
 
 def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:

@@ -52,7 +52,7 @@ def test_sweep_on_several_nodes_without_a_launcher_is_refused(tmp_path: Path) ->
     words = ["fit", "-m", "demo", "seed=1,2", "trainer.num_nodes=2", "trainer.devices=2", "trainer.accelerator=cpu"]
     done = alexnet_pl(*words, cwd=tmp_path, MASTER_ADDR="localhost", NODE_RANK="1")
     assert done.returncode == 2
-    said = "alexnet_pl: -m: trainer.num_nodes=2: several nodes train one network; start each job there"
+    said = "alexnet_pl: -m: trainer.num_nodes=2: a sweep runs on one node; give each job a command of its own"
     assert done.stderr.splitlines()[-1] == said
 
 
