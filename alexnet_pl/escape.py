@@ -1,23 +1,14 @@
-"""Escape text that comes from files, so that it becomes no HTML, no Markdown and no formula of a spreadsheet."""
+"""Escape text that comes from files, so that it becomes no HTML and no Markdown."""
 
 import re
 from html import escape
-from typing import Any
 
 from alexnet_pl.console import mask_control
-
-NUMBER = re.compile(r"[+-][\d.]+( \([+-][\d.]+ to [+-][\d.]+\))?")  # a difference, with its interval
 
 
 def escape_html(text: str) -> str:
     """Escape <, > and & outside of attributes."""
     return escape(text, quote=False)
-
-
-def escape_formula(cell: Any) -> Any:
-    """Cell of a CSV file; text that a spreadsheet would compute as a formula gets an apostrophe before it."""
-    is_text = isinstance(cell, str) and not NUMBER.fullmatch(cell)
-    return f"'{cell}" if is_text and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def escape_marks(text: str) -> str:

@@ -30,6 +30,11 @@ class Table:
         return ["right" if side == "r" else "left" for side in self.align or "l" * len(self.header)]
 
 
+def note_rest(total: int, shown: int) -> Notes:
+    """Note below a table of the first `shown` of `total` rows; none if those are all."""
+    return (f"… and {total - shown:,} more",) if total > shown else ()
+
+
 def plain(text: str) -> str:
     """Text for rich, without markup and control characters: names come from files."""
     return escape_markup(mask_lines(text))

@@ -254,7 +254,7 @@ def fit_config(cfg: DictConfig, store: Store) -> DictConfig:
 
 def run_fit(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
     with tempfile.TemporaryDirectory() as run, hidden_terminal(), warnings.catch_warnings(action="ignore"):
-        trainer = build.make_trainer(cfg, Path(run))
+        trainer = build.make_trainer(cfg, Path(run), build.classifier_callbacks(cfg, Path(run)))
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit(module or build.make_module(cfg), datamodule=data or build.make_data(cfg))
 

@@ -13,16 +13,9 @@ from hydra._internal.utils import get_args_parser
 from alexnet_pl.cli.folder_names import folder_name, name_fixed_keys
 from alexnet_pl.commands.registry import COMMANDS, Command, find
 from alexnet_pl.config.migration import refuse_renamed_overrides
-from alexnet_pl.config.recipes import (
-    SHIPPED,
-    allow_new_key,
-    check_hydra_settings,
-    config_for_hydra,
-    find_recipe,
-    is_override,
-    is_run_config,
-    quote_value,
-)
+from alexnet_pl.config.overrides import allow_new_key, is_override, quote_value
+from alexnet_pl.config.recipe_checks import check_hydra_settings
+from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe, is_run_config
 from alexnet_pl.config.run_config import check_links
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError

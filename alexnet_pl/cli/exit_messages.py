@@ -11,7 +11,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.cli import signals
-from alexnet_pl.config.recipes import suggest_key
+from alexnet_pl.config.known_keys import suggest_key
 from alexnet_pl.console import mask_control
 from alexnet_pl.errors import UserError
 

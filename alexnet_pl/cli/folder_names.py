@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from alexnet_pl.commands.registry import find
 from alexnet_pl.config.migration import HARDWARE
-from alexnet_pl.config.recipes import STORES, quote_value
+from alexnet_pl.config.overrides import STORES, quote_value
 
 NOT_IN_FOLDER_NAME = (
     "data.root", "codes.features", "prepare.", "test.", "logger", "wandb.", "monitor.", "performance.", "distributed.",

@@ -25,7 +25,7 @@ from alexnet_pl.commands.help import command_help, fit_to_terminal, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
 from alexnet_pl.config.credentials import check_no_secret
-from alexnet_pl.config.recipes import is_override
+from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError

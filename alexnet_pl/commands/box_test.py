@@ -34,9 +34,9 @@ from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.box_submission import why_not_submittable, write_box_submission
 from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.detection_files import write_boxes
-from alexnet_pl.detection.finder import MAX_CANDIDATES, BoxFinder, PredictedBoxes
-from alexnet_pl.evaluation import predictions
+from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5, describe_weights
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
 from alexnet_pl.files import to_json, write_json
@@ -86,7 +86,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
             "is too high if the network that the detector starts from was chosen or trained on them"
         )
     if finder.left_out:
-        print(f"{finder.left_out:,} windows not merged: more than {MAX_CANDIDATES:,} of a class in an image")
+        print(finder.describe_left_out())
     print_message(summarize_box_test(result), results / RESULT)
     return result.map if isinstance(result, DetectionResult) else result.loc_error
 
@@ -121,7 +121,7 @@ def describe_test(
 ) -> dict[str, Any]:
     """Fields of `BoxDescription` except the number of tested images."""
     path, train, tested = Path(cfg.ckpt_path), store.whole("train"), store.whole(split)
-    metadata, dataset = read_checkpoint(path)["alexnet_pl"], predictions.describe_dataset(store, split)
+    metadata, dataset = read_checkpoint(path)["alexnet_pl"], describe_dataset(store, split)
     shared = count_classification_images(tested) if trained_with.task == "detect" and metadata["lineage"] else 0
     return {
         "task": trained_with.task,
@@ -187,11 +187,16 @@ def log_box_test(
 def summarize_box_test(result: BoxResult) -> str:
     images = f"{result.dataset.name}, {result.images:,} {result.dataset.split} images"
     if isinstance(result, DetectionResult):
-        others = f", {counted:.2f} % without the blacklist" if (counted := result.map_without_blacklist) else ""
-        return f"{images}, {result.objects:,} objects: mAP {result.map:.2f} %{others}"
+        others = append_without_blacklist(result.map_without_blacklist)
+        return f"{images}, {result.objects:,} objects: mAP {result.map:.2f} % (rule {result.detect.rule}){others}"
     low, high = result.loc_error_interval
     return (
         f"{images}: localisation error {result.loc_error:.2f} % (95 %: {low:.2f} to {high:.2f})"
+        f"{append_without_blacklist(result.loc_error_without_blacklist)}"
         f"{append_top5(result.dataset.classes, result.top5_error)}; boxes given the class "
         f"{result.given_class_error:.2f} % wrong, a constant box {result.constant_box_error:.2f} %"
     )
+
+
+def append_without_blacklist(value: float | None) -> str:
+    return "" if value is None else f", {value:.2f} % without the blacklist"

@@ -4,13 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.fit import (
-    check_folder_is_free,
-    fit_to_end,
-    is_finished,
-    pin_start_for_ddp_ranks,
-    store_fingerprint,
-)
+from alexnet_pl.commands.fit import fit_to_end, is_ready
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message
@@ -38,10 +32,8 @@ UNREAD_BY_TASK = {
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     refuse_typed(UNREAD | UNREAD_BY_TASK.get(cfg.boxes.task, {}))
-    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, box_signature(cfg), store_fingerprint(cfg)):
+    if not is_ready(cfg, folder, box_signature):
         return None
-    check_folder_is_free(cfg, folder)
-    pin_start_for_ddp_ranks(cfg)
     trainer, module, data = build_boxes(cfg, folder)
     record = FitRecord(folder, box_signature(cfg), lambda: parse_record(module.store_info, DatasetInfo))
     loss = fit_to_end(cfg, trainer, module, data, record).get("val/loss")

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
-from alexnet_pl.evaluation import predictions
+from alexnet_pl.evaluation.dataset_info import describe_dataset
+from alexnet_pl.evaluation.prediction_writer import PredictionWriter, should_save_predictions
 from alexnet_pl.evaluation.result import TestDescription, TestResult, append_top5, describe_weights
 from alexnet_pl.paper import matching
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
@@ -23,7 +24,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
     weights, imported = describe_weights(path), read_import(read_checkpoint(path)["alexnet_pl"])
     if weights["seed"] is None and imported is None:
         weights["seed"] = cfg.seed
-    dataset = predictions.describe_dataset(data.store, data.test_split_name)
+    dataset = describe_dataset(data.store, data.test_split_name)
     tested = TestDescription(dataset=dataset, views=module.views, imported=imported, **weights)
     complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
     return replace(tested, claim=matching.matching_claim(tested) if complete else None)
@@ -36,8 +37,8 @@ def run_test(
     data.store.check_shards(data.test_split_name)
     tested = describe_test(cfg, module, data)
     images, classes = tested.dataset.images, tested.dataset.classes
-    saved = predictions.should_save_predictions(cfg.test.save_predictions, images, classes)
-    trainer.callbacks.append(predictions.PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
+    saved = should_save_predictions(cfg.test.save_predictions, images, classes)
+    trainer.callbacks.append(PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     return tested
 

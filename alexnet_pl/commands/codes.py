@@ -11,9 +11,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from alexnet_pl import runtime
-from alexnet_pl.commands.fit import check_folder_is_free, fit_to_end, is_finished, pin_start_for_ddp_ranks
+from alexnet_pl.commands.fit import fit_to_end, is_ready
 from alexnet_pl.commands.typed_overrides import refuse_typed
-from alexnet_pl.config.identity import codes_signature
+from alexnet_pl.config.identity import Settings, codes_signature
 from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.files import JsonObject, to_json, write_json
@@ -43,13 +43,8 @@ UNREAD = {
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     refuse_typed(UNREAD)
-    if cfg.ckpt_path == "auto":
-        options = make_code_options(cfg)
-        source = open_features(options, options.layer)[0].identity
-        if is_finished(cfg, folder, codes_signature(cfg, source)):
-            return None
-    check_folder_is_free(cfg, folder)
-    pin_start_for_ddp_ranks(cfg)
+    if not is_ready(cfg, folder, signature_of_features, fingerprint=lambda _: ""):
+        return None
     trainer, module, data = build_codes(cfg, folder)
     if not cfg.ckpt_path:
         module.net.set_statistics(*measure_statistics(data.features["train"]))
@@ -60,6 +55,11 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     outcome = "no validation" if loss is None else f"{100 * loss:.1f} % of the variance lost"
     print_message(f"{trained}: {outcome}", folder)
     return loss
+
+
+def signature_of_features(cfg: DictConfig) -> Settings:
+    options = make_code_options(cfg)
+    return codes_signature(cfg, open_features(options, options.layer)[0].identity)
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
@@ -83,6 +83,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         codes=CodesInfo(**options.net, neighbors=neighbors, checkpoint=book.checkpoint_info, finished=fit is not None),
         training=optimizer_settings(fit.training) if fit else None,
         queries=len(comparison.labels),
+        curve_queries=len(comparison.curve_queries),
         seed=seed,
         machine=describe_machine(),
         rows=rows,

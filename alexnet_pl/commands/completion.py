@@ -4,7 +4,8 @@ from dataclasses import fields
 
 from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command
-from alexnet_pl.config.recipes import known_keys, recipe_names
+from alexnet_pl.config.known_keys import known_keys
+from alexnet_pl.config.recipes import recipe_names
 from alexnet_pl.errors import UserError
 
 BASH = """\

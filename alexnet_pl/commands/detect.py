@@ -15,8 +15,9 @@ from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.experiment.predict import find_images, read_batches
+from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.figures.boxes import save_box_picture
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, note_rest, print_tables
 
 SHOWN = 20  # rows of the table on the console; the files hold all boxes
 
@@ -26,13 +27,16 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     paths, options = find_images(cfg.predict.images), make_detect_options(cfg)
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
     finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
+    filter_name = resizing_filter("", cfg)
     out_dir, results, pictures = folder / "detections", [], name_pictures(paths)
     for (path,), (image,) in read_batches(paths, whole_image, 1):
-        boxes = finder.select_confident(finder.find(image))
+        boxes = finder.select_confident(finder.find_in_photograph(image, filter_name))
         results.append((str(path), boxes))
         save_box_picture(out_dir / pictures[path], image, boxes, [name for _, name in classes])
     table = write_boxes(out_dir, results, classes)
     print_tables([boxes_table(results, classes)])
+    if finder.left_out:
+        print(finder.describe_left_out())
     num_boxes = sum(len(boxes.labels) for _, boxes in results)
     print_message(f"{pluralize(len(results), 'image')}, {num_boxes:,} boxes, drawn beside the table", table)
 
@@ -57,5 +61,5 @@ def boxes_table(results: Sequence[tuple[str, PredictedBoxes]], classes: Sequence
         for name, boxes in results
         for label, score, box in zip(boxes.labels, boxes.scores, boxes.boxes, strict=True)
     ]
-    more = (f"… and {len(rows) - SHOWN:,} more",) if len(rows) > SHOWN else ()
-    return Table("Boxes: left, top, right, bottom", ["image", "class", "confidence", "box"], rows[:SHOWN], more)
+    header, notes = ["image", "class", "confidence", "box"], note_rest(len(rows), SHOWN)
+    return Table("Boxes: left, top, right, bottom", header, rows[:SHOWN], notes)

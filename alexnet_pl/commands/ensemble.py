@@ -9,12 +9,14 @@ from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_ensemble_options, make_test_section
-from alexnet_pl.config.recipes import compose, quote_for_sweep
+from alexnet_pl.config.overrides import quote_for_sweep
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.evaluation import ensemble, predictions
+from alexnet_pl.evaluation.ensemble import average_members
+from alexnet_pl.evaluation.ensemble_members import find_members
 from alexnet_pl.experiment.build import make_data
 from alexnet_pl.paper import matching
-from alexnet_pl.runs.layout import PROBABILITIES
+from alexnet_pl.runs.layout import PROBABILITIES, results_dir
 from alexnet_pl.runs.started_config import adopt_started_config
 
 
@@ -34,10 +36,10 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     for name, group in groups.items():
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words[name])
     views = make_test_section(cfg).view_set
-    readers = ensemble.find_members(runs, cfg.test.split, views)
+    readers = find_members(runs, cfg.test.split, views)
     dataset = readers[0].test.dataset
-    results = predictions.results_dir(folder, dataset.split, views)
-    tested, errors = ensemble.average_members(readers, options, results / PROBABILITIES)
+    results = results_dir(folder, dataset.split, views)
+    tested, errors = average_members(readers, options, results / PROBABILITIES)
     store = None if OmegaConf.is_missing(cfg.data, "root") else Store(cfg.data.root)
     if store and store.fingerprint != dataset.fingerprint:
         store = None  # its images are not the tested ones, so mistakes cannot be shown

@@ -10,16 +10,16 @@ from alexnet_pl.commands.other_images import check_real, test_other_images, writ
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
-from alexnet_pl.evaluation.predictions import PredictionFile
+from alexnet_pl.evaluation.dataset_info import describe_dataset
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_weights, read_result, write_result
 from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.files import sha256, to_json, write_json
 from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
-from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION
+from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION, results_dir
 from alexnet_pl.runs.metric_names import CONFUSIONS
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_picture, log_result, log_summary, log_table
@@ -31,7 +31,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
     real = check_real(cfg, data)
     module = trained_run.load_module(cfg.ckpt_path, module)
-    results = predictions.results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
+    results = results_dir(folder, data.test_split_name, make_test_section(cfg).view_set)
     tested = run_test(cfg, trainer, module, data, results)
     if not module.labeled:
         rank_zero_only(write_server_file)(results, data.store, data.test_split_name)
@@ -94,7 +94,7 @@ def finished_test(cfg: DictConfig, folder: Path) -> Path | None:
     if section.data or section.labels:
         return None
     data = make_data(cfg)
-    results = predictions.results_dir(folder, data.test_split_name, section.view_set)
+    results = results_dir(folder, data.test_split_name, section.view_set)
     split, saved, result = data.store.split(data.test_split_name), results / PROBABILITIES, results / RESULT
     if not saved.is_file() or (split.labeled and not result.is_file()):
         return None
@@ -116,7 +116,7 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     data.store.check_shards("val")
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        path, dataset = Path(cfg.ckpt_path), predictions.describe_dataset(data.store, "val")
+        path, dataset = Path(cfg.ckpt_path), describe_dataset(data.store, "val")
         imported = read_import(read_checkpoint(path)["alexnet_pl"])
         tested = TestDescription(dataset=dataset, views="center", imported=imported, **describe_weights(path))
         result = write_result(folder / VALIDATION, last_metrics(module), tested)

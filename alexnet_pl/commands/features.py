@@ -1,8 +1,7 @@
 """`features` and `retrieve`: fc7 features of a split, and nearest images by them (§7.1, Figure 4 right)."""
 
-import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from omegaconf import DictConfig
 from alexnet_pl.config import options
 from alexnet_pl.config.options import RetrievalOptions, make_retrieval_options
 from alexnet_pl.console import print_message
+from alexnet_pl.csv_file import write_csv
 from alexnet_pl.errors import UserError
-from alexnet_pl.escape import escape_formula
 from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.files import write_json
@@ -25,7 +24,7 @@ from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, note_rest, print_tables
 
 Query = tuple[str, str, str]
 """File or name of an image, id and name of its class; the class of a user's image is not known and empty."""
@@ -127,15 +126,8 @@ def write_neighbors(
     """Write neighbors.csv, one line per neighbor, and retrieval.json: options, images, queries per second."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "neighbors.csv"
-    with path.open("w", newline="", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["query", "rank", "image", "class", "name", "distance", "query_class", "query_name"])
-        for query, numbers, distances in zip(queries, neighbors.numbers, neighbors.distances, strict=True):
-            for rank, (number, distance) in enumerate(zip(numbers, distances, strict=True), 1):
-                if number >= 0:
-                    image, of_image = index.features.names[number], class_of(index, index.features.labels[number])
-                    cells = [query[0], rank, image, *of_image, f"{distance:.4f}", *query[1:]]
-                    writer.writerow(map(escape_formula, cells))
+    header = ["query", "rank", "image", "class", "name", "distance", "query_class", "query_name"]
+    write_csv(path, header, neighbor_rows(queries, neighbors, index))
     speed = {
         "queries": len(queries),
         "queries_per_second": neighbors.queries_per_second,
@@ -143,6 +135,15 @@ def write_neighbors(
     }
     write_json(folder / "retrieval.json", {**metadata, **speed})
     return path
+
+
+def neighbor_rows(queries: Sequence[Query], neighbors: Neighbors, index: ImageIndex) -> Iterator[list[object]]:
+    """Rows of neighbors.csv, nearest first; fewer than `k` of a query if the index found no more."""
+    for query, numbers, distances in zip(queries, neighbors.numbers, neighbors.distances, strict=True):
+        for rank, (number, distance) in enumerate(zip(numbers, distances, strict=True), 1):
+            if number >= 0:
+                image, of_image = index.features.names[number], class_of(index, index.features.labels[number])
+                yield [query[0], rank, image, *of_image, f"{distance:.4f}", *query[1:]]
 
 
 def class_of(index: ImageIndex, label: int) -> tuple[str, str]:
@@ -161,5 +162,5 @@ def neighbors_table(queries: Sequence[Query], neighbors: Neighbors, index: Image
         ]
         name, _, of_query = query
         rows.append([", ".join(filter(None, (Path(name).name, of_query))), ", ".join(near)])
-    more = (f"… and {len(queries) - SHOWN:,} more",) if len(queries) > SHOWN else ()
-    return Table("Nearest images: class and distance", ["query", "nearest first"], rows, more)
+    notes = note_rest(len(queries), SHOWN)
+    return Table("Nearest images: class and distance", ["query", "nearest first"], rows, notes)

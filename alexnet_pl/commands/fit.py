@@ -1,7 +1,7 @@
 """`fit`: train a network (§6) from scratch, from a checkpoint, or from layers of an earlier network (§7)."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import lightning as L
@@ -13,14 +13,14 @@ from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.commands.typed_overrides import is_sweep_job, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.recipes import quote_literal
+from alexnet_pl.config.overrides import quote_literal
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCHEDULES
 from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import describe_dataset
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
@@ -41,26 +41,11 @@ from alexnet_pl.training.transfer import copy_layers, freeze_layers, learning_ra
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     check_staged_rates(cfg)
     check_typed_schedule(cfg)
-    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, identity.training_signature(cfg), store_fingerprint(cfg)):
+    if not is_ready(cfg, folder, identity.training_signature):
         return None
-    check_folder_is_free(cfg, folder)
-    if cfg.ckpt_path:
-        check_trained_here(cfg.ckpt_path)
-    else:
+    if not cfg.ckpt_path:
         start_from(cfg, folder)
-    pin_start_for_ddp_ranks(cfg)
     return train(cfg, folder)
-
-
-def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
-    """Raise UserError if a new fit would replace the checkpoints of another."""
-    path = folder / LAST
-    if not cfg.ckpt_path and is_first_process() and path.is_file():
-        step = read_checkpoint(path)["global_step"]
-        raise UserError(
-            f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
-            f"fit {shlex.quote(shorten_path(folder))}`, or choose another folder"
-        )
 
 
 def check_staged_rates(cfg: DictConfig) -> None:
@@ -87,7 +72,23 @@ def store_fingerprint(cfg: DictConfig) -> str:
     return Store(root).fingerprint if is_remote(root) or Path(root).exists() else ""
 
 
-def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: str = "") -> bool:
+def is_ready(
+    cfg: DictConfig,
+    folder: Path,
+    signature: Callable[[DictConfig], Settings],
+    fingerprint: Callable[[DictConfig], str] = store_fingerprint,
+) -> bool:
+    """Whether a fit has something to train; with `ckpt_path=auto`, see `is_finished`.
+
+    `signature`, `fingerprint`: settings and images of the fit, which only `auto` compares with those of the folder.
+    """
+    if cfg.ckpt_path == "auto" and is_finished(cfg, folder, signature(cfg), fingerprint(cfg)):
+        return False
+    check_folder_is_free(cfg, folder)
+    return True
+
+
+def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: str) -> bool:
     """For `ckpt_path=auto`: whether the fit is finished. If not, set `cfg.ckpt_path` to the checkpoint to resume.
 
     Raises UserError if the folder holds the fit of another network: with other settings, seed or images (`fingerprint`
@@ -104,7 +105,19 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     cfg.ckpt_path = str(last) if last else None
     if last and checkpoint:
         print_start(last, checkpoint)
+        check_trained_here(last)
     return False
+
+
+def check_folder_is_free(cfg: DictConfig, folder: Path) -> None:
+    """Raise UserError if a new fit would replace the checkpoints of another."""
+    path = folder / LAST
+    if not cfg.ckpt_path and is_first_process() and path.is_file():
+        step = read_checkpoint(path)["global_step"]
+        raise UserError(
+            f"hydra.run.dir={folder}: holds a run of {pluralize(step, 'step')}; continue it with `python -m alexnet_pl "
+            f"fit {shlex.quote(shorten_path(folder))}`, or choose another folder"
+        )
 
 
 def start_from(cfg: DictConfig, folder: Path) -> None:
@@ -177,6 +190,7 @@ def fit_to_end(
     cfg: DictConfig, trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, record: FitRecord
 ) -> dict[str, float]:
     """Train, save `last.ckpt` and a finished fit.json, and return the last metrics."""
+    pin_start_for_ddp_ranks(cfg)
     log_summary(trainer.loggers, "config", OmegaConf.to_container(cfg, resolve=True))
     trainer.callbacks.append(record)  # type: ignore[attr-defined]
     with restoring(cfg.ckpt_path):

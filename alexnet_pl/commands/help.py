@@ -8,7 +8,8 @@ from dataclasses import fields
 
 from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command
-from alexnet_pl.config.recipes import SHIPPED, format_override, recipe_names
+from alexnet_pl.config.overrides import format_override
+from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
 DESCRIBED = re.compile(r"(.*?)(# )|(  \S+ {2,})")

@@ -17,6 +17,7 @@ from alexnet_pl.console import shorten_path, suggest
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import modified
 from alexnet_pl.runs.layout import LAST, RESULT, collect_runs, is_run
+from alexnet_pl.training.wandb_login import is_offline
 
 
 def suggest_next(command: Command, folder: Path, cfg: DictConfig | None = None) -> None:
@@ -43,12 +44,6 @@ def run_words(folder: Path) -> list[str]:
     """A run folder: `folder`, or in a folder of runs the first one with a checkpoint; empty if there is none."""
     runs = [folder] if is_run(folder) or not folder.is_dir() else collect_runs([folder], LAST)
     return [shorten_path(run) for run in runs[:1]]
-
-
-def is_offline() -> bool:
-    from alexnet_pl.training import loggers  # imports Lightning, which `prepare` does not need
-
-    return loggers.is_offline()
 
 
 def tested_words(cfg: DictConfig) -> list[str]:

@@ -14,7 +14,6 @@ from alexnet_pl.config.options import make_test_section
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation import predictions
 from alexnet_pl.evaluation.confusions import write_confusions
 from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
 from alexnet_pl.evaluation.result import TestDescription, write_result
@@ -22,7 +21,7 @@ from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build
 from alexnet_pl.experiment.class_subset import class_rows, restrict_outputs
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.layout import PROBABILITIES, RESULT
+from alexnet_pl.runs.layout import PROBABILITIES, RESULT, results_dir
 
 
 def test_other_images(cfg: DictConfig, folder: Path) -> float:
@@ -45,7 +44,7 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     module = trained_run.load_module(other.ckpt_path, module)
     restrict_outputs(module, rows)
     data.store.classes = module.classes  # class names of the network, not of the store
-    results = predictions.results_dir(folder, results_name(store.name), section.view_set)
+    results = results_dir(folder, results_name(store.name), section.view_set)
     tested = run_test(other, trainer, module, data, results)
     errors = last_metrics(module)
     if trainer.is_global_zero:
@@ -74,6 +73,6 @@ def write_real_result(folder: Path, results: Path, tested: TestDescription, labe
     errors = real_errors(results / PROBABILITIES, labels)
     split = f"{tested.dataset.split}_real"
     real = replace(tested, claim=None, dataset=replace(tested.dataset, split=split))
-    where = predictions.results_dir(folder, split, tested.views)
+    where = results_dir(folder, split, tested.views)
     where.mkdir(parents=True, exist_ok=True)
     print_test_result(write_result(where / RESULT, {**errors, "nll": math.nan, "nonfinite": 0}, real), where)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.commands.run_options import PageOptions
-from alexnet_pl.config.recipes import quote_value
+from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.console import mask_lines
 from alexnet_pl.errors import UserError

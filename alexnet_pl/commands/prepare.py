@@ -69,9 +69,8 @@ def repair_and_report(options: PrepareOptions, store: Store) -> None:
 
 def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
     """Print the counts of non-standard images by kind, the most frequent ones, with the first few names."""
-    if not manifest["odd"] + manifest["unreadable"]:
+    if not (odd := json.loads((root / "odd.json").read_text())):
         return
-    odd = json.loads((root / "odd.json").read_text())
     kinds = group_by_kind(odd)
     for entries in kinds[:SHOWN_KINDS]:
         names = ", ".join(entry["name"] for entry in entries[:SHOWN])
@@ -79,9 +78,11 @@ def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
         print(f"  {entries[0]['done']}, {entries[0]['what']}: {printable(names)}{more}")
     if len(kinds) > SHOWN_KINDS:
         print(f"  and {pluralize(len(kinds) - SHOWN_KINDS, 'more kind')}")
+    annotations = len(odd) - manifest["unreadable"] - manifest["odd"]
     print_message(
         f"{pluralize(manifest['unreadable'], 'unreadable image')} left out, "
-        f"{manifest['odd']:,} of other formats converted to RGB",
+        f"{manifest['odd']:,} of other formats converted to RGB"
+        + (f", {pluralize(annotations, 'annotation')} of another size" if annotations else ""),
         root / "odd.json",
     )
 
@@ -113,7 +114,8 @@ def verify(cfg: DictConfig, folder: Path) -> None:
 
 def describe_store(store: Store) -> str:
     splits = ", ".join(f"{split.images:,} {name}" for name, split in store.manifest.splits.items())
-    return f"{splits} images of {len(store.classes)} classes, fingerprint {store.fingerprint[:12]}"
+    boxes = f" with {sum(split.boxes for split in store.manifest.splits.values()):,} boxes" if store.is_whole else ""
+    return f"{splits} images of {len(store.classes)} classes{boxes}, fingerprint {store.fingerprint[:12]}"
 
 
 def size_of(manifest: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_cod
 from alexnet_pl.reporting.terminal import print_outdated, print_report
 from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
 from alexnet_pl.table import to_markdown
-from alexnet_pl.training.loggers import is_offline
+from alexnet_pl.training.wandb_login import is_offline
 
 SAVED = "saved.json"  # ids of the saved view and report, to replace them in the next call
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from alexnet_pl.commands import dispatch
 from alexnet_pl.commands.evaluate import earlier_error, finished_test
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
-from alexnet_pl.config.recipes import quote_literal
+from alexnet_pl.config.overrides import quote_literal
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import print_message
 from alexnet_pl.experiment.processes import count_processes, launched_processes

@@ -6,7 +6,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alexnet_pl.config.recipes import format_override
+from alexnet_pl.config.overrides import format_override
 from alexnet_pl.errors import UserError
 
 Options = TypeVar("Options")

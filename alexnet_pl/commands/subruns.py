@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config.migration import HARDWARE
 from alexnet_pl.config.options import TransferOptions
-from alexnet_pl.config.recipes import STORES, compose, quote_literal, recipe_names
+from alexnet_pl.config.overrides import STORES, quote_literal
+from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED
@@ -63,35 +64,35 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
     assert transfer.pretrain_recipe
     check_named_recipe("transfer.pretrain_recipe", transfer.pretrain_recipe)
     run = folder / PRETRAINED
-    composed = compose(transfer.pretrain_recipe, transfer.overrides)
-    name = composed.data.name
+    run_cli(*pretrain_words(cfg, transfer, run, compose(transfer.pretrain_recipe, transfer.overrides)))
+    return str(run / LAST)
+
+
+def pretrain_words(cfg: DictConfig, transfer: TransferOptions, run: Path, composed: DictConfig) -> list[str]:
+    """Command line that trains `transfer.pretrain_recipe`, whose config is `composed`, in the folder `run`.
+
+    Raises UserError if `transfer.data_roots` has no store for it."""
+    name, entity = composed.data.name, cfg.wandb.get("entity")
     store = transfer.data_roots.get(name)
     if not store:
         raise UserError(
             f"transfer.data_roots.{name} is required: pass transfer.data_roots.{name}=FOLDER, the prepared store to "
             f"pre-train {transfer.pretrain_recipe} on, or transfer.weights=FILE, a checkpoint of it"
         )
-    entity = cfg.wandb.get("entity")
     roots = {key: root for key, root in transfer.data_roots.items() if root and key in composed.transfer.data_roots}
-    run_cli(
-        *(
-            "fit",
-            "-c",
-            transfer.pretrain_recipe,
-            f"data.root={quote_literal(store)}",
-            f"seed={cfg.seed}",
-            f"logger={cfg.logger}",
-        ),
-        *(
-            f"wandb.project={quote_literal(cfg.wandb.project)}",
-            f"wandb.entity={quote_literal(entity) if entity else 'null'}",
-        ),
-        *("ckpt_path=auto", f"hydra.run.dir={quote_literal(str(run))}"),
+    return [
+        *("fit", "-c", str(transfer.pretrain_recipe)),
+        f"data.root={quote_literal(store)}",
+        f"seed={cfg.seed}",
+        f"logger={cfg.logger}",
+        f"wandb.project={quote_literal(cfg.wandb.project)}",
+        f"wandb.entity={quote_literal(entity) if entity else 'null'}",
+        "ckpt_path=auto",
+        f"hydra.run.dir={quote_literal(str(run))}",
         *hardware_overrides(),
         *(f"transfer.data_roots.{key}={quote_literal(root)}" for key, root in roots.items()),
         *transfer.overrides,
-    )
-    return str(run / LAST)
+    ]
 
 
 def hardware_overrides() -> list[str]:

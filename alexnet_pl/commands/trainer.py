@@ -1,8 +1,9 @@
 """Run a command that uses the trainer: silence logs, check the checkpoint, shorten errors of Lightning to one line."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -46,14 +47,17 @@ def run_with_trainer(
 
 
 def check_checkpoint(cfg: DictConfig) -> None:
-    """Print the checkpoint in use. Raises UserError if a fit cannot resume from it: `best.ckpt` holds only weights."""
+    """Print the checkpoint in use. Raises UserError if a fit cannot resume from it."""
     checkpoint = read_checkpoint(cfg.ckpt_path)
     if cfg.command == "fit":
-        check_trained_here(cfg.ckpt_path)
-    if cfg.command == "fit" and not (
-        checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")
-    ):
-        raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
-    if cfg.command == "fit":
-        check_resume_settings(checkpoint, identity.resume_signature(cfg))
+        check_resumable(cfg, checkpoint)
     print_start(Path(cfg.ckpt_path), checkpoint)
+
+
+def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
+    """Raise UserError if a fit cannot resume from `cfg.ckpt_path`, whose content is `checkpoint`: its weights were
+    imported, it holds only weights, as `best.ckpt`, or was trained with other settings."""
+    check_trained_here(cfg.ckpt_path)
+    if not (checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")):
+        raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
+    check_resume_settings(checkpoint, identity.resume_signature(cfg))

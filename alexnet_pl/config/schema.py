@@ -39,7 +39,7 @@ def instantiate(
     given_keys: Mapping[str, str] = MappingProxyType({}),
     **given: Any,
 ) -> Instance:
-    """Call `made(**section, **given)` after checking the section's keys and types against the signature.
+    """Call `target(**section, **given)` after checking the section's keys and types against the signature.
 
     Raises UserError, naming `where.key` and, for an unknown key, the nearest known one. `given_keys`: config keys of
     arguments in `given` that other sections set, by name.

@@ -51,9 +51,11 @@ def index_by_name(path: str, split: WholeSplit) -> dict[int, int]:
 def index_by_order(path: str, split: WholeSplit, largest: int) -> dict[int, int]:
     """Image index of each image number whose image is readable, where numbers count the records of the store.
 
-    Raises UserError unless these are validation images in the order of their names, at least `largest` of them.
+    Raises UserError unless these are all validation images in the order of their names, at least `largest` of them.
     """
     check_split(path, split)
+    if lacking := next((text for text in split.manifest.missing if text.startswith("val: ")), None):
+        raise UserError(f"detect.blacklist: {path} numbers all images in order; the store lacks some ({lacking})")
     if largest > split.records:
         raise UserError(f"detect.blacklist: {path} has image {largest:,}; the store has {split.records:,} val images")
     names = [Path(name).name for name in split.names]

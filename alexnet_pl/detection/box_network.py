@@ -31,9 +31,11 @@ class WindowOutputs(NamedTuple):
 
 
 class BoxNetwork(nn.Module):
-    """Classifier `net` with a box regressor. `mean`: mean RGB pixel; `background`: whether that is the last class."""
+    """Classifier `net` with a box regressor. `mean`: mean RGB pixel; `background`: whether that is the last class;
+    `size`: shorter side in pixels of the images of its training store, known after `load_box_network`."""
 
     mean: Tensor
+    size: int
 
     def __init__(self, net: Any, regressor: BoxRegressor, mean: Tensor, background: bool) -> None:
         super().__init__()
@@ -172,4 +174,5 @@ def load_box_network(path: str) -> tuple[BoxNetwork, list[list[str]], BoxOptions
     options = BoxOptions(**switches["boxes"])
     network = make_box_network(switches, len(classes), options)
     network.load_state_dict(checkpoint.tensors)
+    network.size = checkpoint.metadata["store"].get("size") or switches["augment"]["size"]  # of its features, if older
     return network.eval().requires_grad_(False), classes, options

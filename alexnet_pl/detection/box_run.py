@@ -15,6 +15,7 @@ from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.experiment.trained_run import run_command
+from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import LAST, read_config
 
 RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
@@ -38,7 +39,8 @@ def example_box_run(folder: str | Path | None = None) -> Path:
     if chosen := folder or os.environ.get(RUN_VARIABLE):
         return Path(chosen)
     detector = FOLDER / "detector"
-    if not (detector / LAST).is_file():
+    status = read_fit_status(detector)
+    if not (status and status.finished):
         print(f"{FOLDER}: a classifier and a detector are trained on drawn scenes; some minutes", flush=True)
         for words in DEMO:
             if words[0] == "fit" or not Path(f"data/{'scenes' if words[2] == 'boxes_demo' else 'scenes_one'}").exists():

@@ -36,15 +36,18 @@ from alexnet_pl.training.transfer import lineage_with_own
 
 
 def open_box_store(cfg: DictConfig) -> Store:
-    """Open the store at `data.root`. Raises UserError if it holds square instead of whole images."""
+    """Open the store at `data.root`. Raises UserError if it holds square instead of whole images, or has another name
+    or size than the recipe."""
     store = Store(store_root(cfg))
     store.whole("train")
+    store.check_identity(cfg.data.name, cfg.data.size)
     return store
 
 
 def store_record(store: Store) -> JsonObject:
     counts = {"classes": len(store.classes), "images": len(store.whole("train"))}
-    return {"name": store.name, "fingerprint": store.fingerprint, **counts}
+    pixels = {"size": store.size, "encoding": store.encoding.name}
+    return {"name": store.name, "fingerprint": store.fingerprint, **counts, **pixels}
 
 
 def open_transfer_source(cfg: DictConfig) -> NetworkCheckpoint:

@@ -1,14 +1,13 @@
 """Files of detected boxes: JSON, CSV and COCO's results format."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from alexnet_pl.csv_file import write_csv
 from alexnet_pl.detection.finder import PredictedBoxes
-from alexnet_pl.escape import escape_formula
 from alexnet_pl.files import JsonObject, replacing
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
@@ -35,12 +34,7 @@ def write_boxes(folder: Path, images: Sequence[tuple[str, PredictedBoxes]], clas
     write_rows(folder / "detections.json", (row for name, boxes in images for row in box_rows(name, boxes, classes)))
     write_rows(folder / "detections.coco.json", (row for name, boxes in images for row in coco_rows(name, boxes)))
     path = folder / "detections.csv"
-    with path.open("w", newline="", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for name, boxes in images:
-            for row in box_rows(name, boxes, classes):
-                writer.writerow({column: escape_formula(cell) for column, cell in row.items()})
+    write_csv(path, COLUMNS, (row.values() for name, boxes in images for row in box_rows(name, boxes, classes)))
     return path
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.data.images import resize_shorter_side
 from alexnet_pl.detection.box_network import BoxNetwork
 from alexnet_pl.detection.boxes import Boxes, as_boxes, clip_boxes, compute_areas, from_window_frame
 from alexnet_pl.detection.localisation_error import GUESSES
-from alexnet_pl.detection.merging import MergeOptions, merge_boxes
+from alexnet_pl.detection.merging import MergeOptions, merge_classes
 from alexnet_pl.detection.pyramid import rescale_boxes, resize_image, window_boxes
 from alexnet_pl.detection.suppression import suppress_overlapping
 from alexnet_pl.evaluation.image_scales import pyramid_sides
@@ -22,6 +23,12 @@ from alexnet_pl.models.sliding_window import WindowGeometry
 # 500 × 250: the longer side follows the image's, unlike in Table 5 (1,575). Time and memory grow with the square; 4,000
 # boxes take 4 s and 0.1 GB.
 MAX_CANDIDATES = 4000
+
+
+ClassRows = dict[int, np.ndarray]
+"""Rows of `Candidates` by class."""
+ClassBoxes = dict[int, tuple[Boxes, np.ndarray]]
+"""Boxes and scores by class."""
 
 
 class Candidates(NamedTuple):
@@ -64,6 +71,18 @@ class BoxFinder:
     def find(self, image: Tensor) -> PredictedBoxes:
         return self.combine(self.candidates(image))
 
+    def find_in_photograph(self, image: Tensor, filter_name: str) -> PredictedBoxes:
+        """Boxes in an image of any size, in its pixels. It is resized as `prepare` resized the training images: the
+        network has not seen sharper ones, since larger scales enlarge the stored images."""
+        stored = resize_shorter_side(image, self.network.size, filter_name)
+        found, (height, width) = self.find(stored), image.shape[1:]
+        return found._replace(boxes=rescale_boxes(found.boxes, (stored.shape[1], stored.shape[2]), (height, width)))
+
+    def describe_left_out(self) -> str:
+        """Sentence on boxes that were not merged; "" if all were."""
+        above = f"more than {MAX_CANDIDATES:,} of a class in an image"
+        return f"{self.left_out:,} windows not merged: {above}" if self.left_out else ""
+
     @torch.inference_mode()
     def candidates(self, image: Tensor, requested: Sequence[int] = ()) -> Candidates:
         """Boxes of all windows with an area and a score of at least `detect.least_score`, before merging.
@@ -103,25 +122,38 @@ class BoxFinder:
 
     def combine(self, candidates: Candidates) -> PredictedBoxes:
         """Merge or suppress boxes class by class, because a shared regressor gives all classes the same boxes."""
-        parts = [self.combine_class(candidates, int(label)) for label in np.unique(candidates.labels)]
-        if not parts:
+        rows = {label: self.most_confident(candidates, label) for label in np.unique(candidates.labels).tolist()}
+        if not rows:
             return PredictedBoxes(np.empty(0, int), np.empty(0), as_boxes([]))
-        labels, scores, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
+        found = self.merge(candidates, rows) if self.options.combine == "merge" else self.suppress(candidates, rows)
+        boxes, scores = (np.concatenate(column) for column in zip(*(found[label] for label in rows), strict=True))
+        labels = np.repeat([*rows], [len(found[label][1]) for label in rows])
         order = np.argsort(-scores, kind="stable")
         return PredictedBoxes(labels[order], scores[order], boxes[order])
 
-    def combine_class(self, candidates: Candidates, label: int) -> PredictedBoxes:
-        members = np.flatnonzero(candidates.labels == label)
-        self.left_out += max(0, len(members) - MAX_CANDIDATES)
-        members = members[np.argsort(-candidates.scores[members], kind="stable")[:MAX_CANDIDATES]]
-        if self.options.combine == "nms":
-            boxes, scores = suppress_overlapping(
-                candidates.boxes[members], candidates.scores[members], self.options.iou
-            )
-        else:
-            options = MergeOptions(self.options.threshold, self.options.score, self.options.weight)
-            boxes, scores, *_ = merge_boxes(candidates.boxes[members], candidates.scores[members], options)
-        return PredictedBoxes(np.full(len(boxes), label), scores, boxes)
+    def most_confident(self, candidates: Candidates, label: int) -> np.ndarray:
+        """Rows of at most `MAX_CANDIDATES` boxes of a class, most confident first."""
+        rows = np.flatnonzero(candidates.labels == label)
+        self.left_out += max(0, len(rows) - MAX_CANDIDATES)
+        return rows[np.argsort(-candidates.scores[rows], kind="stable")[:MAX_CANDIDATES]]
+
+    def suppress(self, candidates: Candidates, rows: ClassRows) -> ClassBoxes:
+        boxes, scores = candidates.boxes, candidates.scores
+        return {label: suppress_overlapping(boxes[own], scores[own], self.options.iou) for label, own in rows.items()}
+
+    def merge(self, candidates: Candidates, rows: ClassRows) -> ClassBoxes:
+        """Merge classes with the same boxes together: with a shared regressor, all that are at the same scales."""
+        options = MergeOptions(self.options.threshold, self.options.score, self.options.weight)
+        groups: dict[bytes, list[int]] = {}
+        in_order = {label: np.sort(own) for label, own in rows.items()}
+        for label, own in in_order.items():
+            groups.setdefault(candidates.boxes[own].tobytes(), []).append(label)
+        found: ClassBoxes = {}
+        for labels in groups.values():
+            scores = np.stack([candidates.scores[in_order[label]] for label in labels])
+            merged = merge_classes(candidates.boxes[in_order[labels[0]]], scores, options)
+            found |= {label: (each.boxes, each.scores) for label, each in zip(labels, merged, strict=True)}
+        return found
 
     def select_confident(self, boxes: PredictedBoxes) -> PredictedBoxes:
         """Boxes with a score of at least `detect.confidence`."""

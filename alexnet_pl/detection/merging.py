@@ -79,24 +79,35 @@ def merge_boxes(boxes: object, scores: object, options: MergeOptions = MergeOpti
 
     The result does not depend on the order of the boxes: they are sorted first, so that ties are resolved equally.
     """
-    box_array, values = as_boxes(boxes), np.asarray(scores, np.float64).reshape(-1)
-    order = np.lexsort((-values, *box_array.T[::-1]))
-    state = PairScores(box_array[order], values[order], options)
+    return merge_classes(as_boxes(boxes), np.asarray(scores, np.float64).reshape(1, -1), options)[0]
+
+
+def merge_classes(boxes: Boxes, scores: np.ndarray, options: MergeOptions) -> list[Merged]:
+    """`merge_boxes` of several classes with the same boxes (N, 4) and scores (classes, N). The pairs are searched once,
+    because they do not depend on the scores."""
+    orders = [np.lexsort((-values, *boxes.T[::-1])) for values in scores]
+    ordered = [values[order] for values, order in zip(scores, orders, strict=True)]
+    state = PairScores(boxes[orders[0]], np.stack(ordered, 1), options)
     while state.merge_closest():
         pass
     state.drop_merged()
-    best = np.lexsort((*state.shapes.boxes.T[::-1], -state.scores))
-    rank = np.empty(len(box_array), int)
+    return [rank_merged(state, order, column) for order, column in zip(orders, state.scores.T, strict=True)]
+
+
+def rank_merged(state: "PairScores", order: np.ndarray, scores: np.ndarray) -> Merged:
+    """Merged boxes of a class. `order`: of its boxes in `state`; `scores`: of the merged boxes."""
+    best = np.lexsort((*state.shapes.boxes.T[::-1], -scores))
+    rank, groups = np.empty(len(order), int), np.empty(len(order), int)
     rank[state.numbers[best]] = np.arange(len(best))
-    groups = np.empty(len(box_array), int)
-    groups[order] = rank[state.roots()] if len(box_array) else groups
-    return Merged(state.shapes.boxes[best], state.scores[best], state.members[best], groups)
+    groups[order] = rank[state.roots()] if len(order) else groups
+    return Merged(state.shapes.boxes[best], scores[best], state.members[best], groups)
 
 
 class PairScores:
     """Match scores of all pairs of boxes and the closest partner of each, updated as boxes are merged.
 
-    A row per box; rows of boxes that were merged into others are dropped once they are half of all.
+    A row per box; rows of boxes that were merged into others are dropped once they are half of all. `scores`: (rows,
+    classes).
     """
 
     def __init__(self, boxes: Boxes, scores: np.ndarray, options: MergeOptions) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.store.store import Store, short_name
-from alexnet_pl.escape import escape_formula
-from alexnet_pl.evaluation.predictions import PredictionFile
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.files import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
 
@@ -45,13 +45,8 @@ def describe_pair(
 
 def write_table(path: Path, rows: list[JsonObject]) -> None:
     """Write rows as CSV, fractions with two decimals."""
-    with path.open("w", newline="", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(rows[0] if rows else [])
-        for row in rows:
-            writer.writerow(
-                [f"{cell:.2f}" if isinstance(cell, float) else escape_formula(cell) for cell in row.values()]
-            )
+    lines = ([f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
+    write_csv(path, rows[0] if rows else [], lines)
 
 
 def read_table(path: Path) -> list[dict[str, str | float]]:

@@ -88,22 +88,21 @@ def pooled_mean_ci(values: Sequence[float], pooled: Spread) -> Estimate:
 def pooled_difference(a: Sequence[float], b: Sequence[float], pooled: Spread) -> Difference:
     """`a` − `b` of networks trained independently of each other, one or more runs each.
 
-    `p` tests whether the runs of `a` could be further runs of `b`, so it uses the spread of `b`; a variant that fails
-    in some runs is then significant too. The interval uses the spread of each.
+    Student's t test for equal spreads, Welch's for others.
     """
     mean = fmean(a) - fmean(b)
-    expected = spread_of(b, pooled)
-    statistic = mean / math.sqrt(expected.variance * (1 / len(a) + 1 / len(b)))
-    p = 2 * float(stats.t.sf(abs(statistic), expected.degrees))
-    half = difference_half_width(a, b, pooled)
+    error, degrees = standard_error(a, b, pooled)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
+    p = 2 * float(stats.t.sf(abs(mean) / error, degrees))
     return Difference(mean, mean - half, mean + half, min(len(a), len(b)), p, POOLED)
 
 
-def difference_half_width(a: Sequence[float], b: Sequence[float], pooled: Spread) -> float:
-    """Half of the interval of a difference of means: Student's for equal spreads, Welch's for others."""
+def standard_error(a: Sequence[float], b: Sequence[float], pooled: Spread) -> tuple[float, float]:
+    """Standard error of the difference of two means, and its degrees of freedom (Welch–Satterthwaite if the spreads
+    differ)."""
     spreads = [spread_of(values, pooled) for values in (a, b)]
-    if spreads[0] == spreads[1]:
-        return spreads[0].half_width(1 / len(a) + 1 / len(b))
     parts = [spread.variance / len(values) for spread, values in zip(spreads, (a, b), strict=True)]
+    if spreads[0] == spreads[1]:
+        return math.sqrt(sum(parts)), spreads[0].degrees
     degrees = sum(parts) ** 2 / sum(part**2 / spread.degrees for part, spread in zip(parts, spreads, strict=True))
-    return float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * math.sqrt(sum(parts))
+    return math.sqrt(sum(parts)), degrees

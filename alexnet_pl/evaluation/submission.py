@@ -12,7 +12,7 @@ import numpy as np
 
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import PredictionFile
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 
 NUMBER = re.compile(r"ILSVRC2012_test_(\d{8})\.")
 

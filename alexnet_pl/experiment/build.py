@@ -13,9 +13,9 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config import identity
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_distributed_options, make_monitor_options, make_test_section
 from alexnet_pl.config.schema import check_keys, instantiate, schedule_name, store_root
@@ -45,7 +45,7 @@ from alexnet_pl.training.callbacks.monitoring import (
 )
 from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
-from alexnet_pl.training.callbacks.same_start import SameStart
+from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
 from alexnet_pl.training.classifier import Classifier, Net
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
@@ -198,21 +198,30 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
     return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
 
 
-def describe_start(cfg: DictConfig, step: int) -> Settings:
-    """Settings with which all processes of a command must start, by key. `step`: of the checkpoint in use."""
-    sections = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "augment") if name in cfg}
-    keys = {
-        f"{section}.{key}": value
-        for section, values in {**identity.optimization(cfg), **sections}.items()
-        for key, value in values.items()  # type: ignore[union-attr]
-    }
-    checkpoint = f"step {step:,}" if cfg.ckpt_path else None
-    return {"command": cfg.command, "ckpt_path": checkpoint, **dict(identity.resume_signature(cfg).values()), **keys}
+def make_trainer(cfg: DictConfig, run: Path, own: list[Callback]) -> L.Trainer:
+    """Build the trainer of a run; `own`: callbacks of a fit of this kind of module, besides those of every fit."""
+    options = make_trainer_options(cfg, run, follows_schedule=any(isinstance(one, Schedule) for one in own))
+    fits = cfg.command == "fit"
+    bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
+    always = [*bar, SameStart(describe_start(cfg)), Provenance(run, cfg.command)]
+    try:
+        return L.Trainer(
+            **options,
+            default_root_dir=run,
+            plugins=[AtomicCheckpointIO(), *cluster_plugins()],
+            callbacks=[*always, *(fit_callbacks(cfg, run, own) if fits else [])],
+            logger=fit_loggers(cfg, run) if fits else False,
+            enable_checkpointing=fits,
+            use_distributed_sampler=False,  # the loaders distribute the images, each exactly once
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"trainer: {reason(error)}") from error
 
 
-def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) -> L.Trainer:
-    """Build the trainer of a run, with checkpoints, loggers and callbacks; `own`: callbacks for the module, a
-    classifier's by default."""
+def make_trainer_options(cfg: DictConfig, run: Path, follows_schedule: bool) -> dict[str, Any]:
+    """Section `trainer` with devices, strategy and precision as they will be used, after its checks."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     kind = device(cfg).type
@@ -221,41 +230,30 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback] | None = None) 
     set_processes(options, kind)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
-        check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule=own is None)
+        check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)
     options["precision"] = precision(cfg.trainer.precision, kind)
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
-    resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
-    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
-    folder = run / CHECKPOINTS
-    fitting = [
-        *(classifier_callbacks(cfg, run) if own is None else own),
+    return options
+
+
+def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callback]:
+    return [
+        *own,
         RandomState(),
         RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
-        *make_checkpoints(folder, cfg.objective, make_performance(cfg).checkpoint_minutes),
+        *make_checkpoints(run / CHECKPOINTS, cfg.objective, make_performance(cfg).checkpoint_minutes),
         GracefulInterrupt(run / LAST),
     ]
-    fits = cfg.command == "fit"
-    bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
-    always = [*bar, SameStart(describe_start(cfg, step)), Provenance(run, cfg.command)]
-    try:
-        return L.Trainer(
-            **options,
-            default_root_dir=run,
-            plugins=[AtomicCheckpointIO(), *cluster_plugins()],
-            callbacks=[*always, *(fitting if fits else [])],
-            logger=make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
-            if fits
-            else False,
-            enable_checkpointing=fits,
-            use_distributed_sampler=False,  # the loaders distribute the images, each exactly once
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-        )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"trainer: {reason(error)}") from error
+
+
+def fit_loggers(cfg: DictConfig, run: Path) -> list[Logger]:
+    """Loggers of a fit, which continue at the step of its checkpoint."""
+    resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
+    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
+    return make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
 
 
 def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[Classifier, ImageStore]:
@@ -279,4 +277,4 @@ def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tupl
     """Seed, and build trainer, module and data of a run. Wrong settings raise UserError before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = build_classifier(cfg, other_classes=other_classes)
-    return make_trainer(cfg, folder), module, data
+    return make_trainer(cfg, folder, classifier_callbacks(cfg, folder)), module, data

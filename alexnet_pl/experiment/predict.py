@@ -1,6 +1,5 @@
 """Predict the most probable classes of the user's own images, with the views of §5.1."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,15 +9,16 @@ import torch
 from rich.progress import track
 
 from alexnet_pl.console import mask_control
+from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.sources.image_folder import SUFFIXES
 from alexnet_pl.errors import UserError
-from alexnet_pl.escape import escape_formula
 from alexnet_pl.files import list_paths, write_json
-from alexnet_pl.table import Table, print_tables
+from alexnet_pl.table import Table, note_rest, print_tables
 from alexnet_pl.training.classifier import Classifier
 
 BATCH = 32  # number of images decoded and classified at a time
+SHOWN = 50  # rows of the table on the console; the files hold all images
 
 
 def find_images(given: str | Iterable[str] | None, key: str = "predict.images") -> list[Path]:
@@ -102,21 +102,18 @@ def write_predictions(rows: list[ImagePrediction], folder: Path) -> Path:
     """Write predictions.json, and predictions.csv with one line per image and label. Returns the path of the latter."""
     write_json(folder / "predictions.json", rows)
     path = folder / "predictions.csv"
-    with path.open("w", newline="", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "rank", "class", "name", "probability"])
-        for found in rows:
-            for rank, label in enumerate(found["labels"], 1):
-                cells = [found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"]
-                writer.writerow(map(escape_formula, cells))
+    lines = (
+        [found["file"], rank, label["class"], label["name"], f"{label['probability']:.6f}"]
+        for found in rows
+        for rank, label in enumerate(found["labels"], 1)
+    )
+    write_csv(path, ["file", "rank", "class", "name", "probability"], lines)
     return path
 
 
-def print_predictions(rows: list[ImagePrediction], most: int = 50) -> None:
-    """Print the first `most` images as a table; the files hold all images."""
+def print_predictions(rows: list[ImagePrediction]) -> None:
     shown = []
-    for found in rows[:most]:
+    for found in rows[:SHOWN]:
         labels = [f"{label['name']} {100 * label['probability']:.1f} %" for label in found["labels"]]
         shown.append([Path(found["file"]).name, labels[0], ", ".join(labels[1:])])
-    more = (f"… and {len(rows) - most:,} more",) if len(rows) > most else ()
-    print_tables([Table("", ["image", "most probable", "then"], shown, more)])
+    print_tables([Table("", ["image", "most probable", "then"], shown, note_rest(len(rows), SHOWN))])

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from alexnet_pl.config.recipes import compose, quote_value
+from alexnet_pl.config.overrides import quote_value
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store

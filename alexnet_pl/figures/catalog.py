@@ -12,7 +12,7 @@ from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import confidence_maps, dense_scores
-from alexnet_pl.evaluation.predictions import PredictionFile
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import examples, figure2, figure3, figure4, training_curves
 from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps

@@ -79,7 +79,9 @@ def save_code_curves(groups: Sequence[Sequence[CodesResult]], folder: Path) -> N
 
 
 def collect_curves(tests: Sequence[CodesResult]) -> Curves:
-    lowest = {key: rows[min(rows)] for key, rows in rows_by_method(tests).items()}
+    """Curves of random queries; those of older tests, which are of other images, if no test of the group has them."""
+    comparable = [test for test in tests if test.curve_queries] or tests
+    lowest = {key: rows[min(rows)] for key, rows in rows_by_method(comparable).items()}
     return {key: row["curves"] for key, row in lowest.items() if row.get("curves")}
 
 

@@ -10,7 +10,7 @@ import torch
 
 from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
-from alexnet_pl.evaluation.predictions import PredictionFile
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.files import sha256
 from alexnet_pl.runs.layout import PROBABILITIES

@@ -1,11 +1,9 @@
 """Markdown page with the figures of a run, in a light and a dark version."""
 
-from html import escape
-
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
-from alexnet_pl.escape import escape_marks
+from alexnet_pl.escape import escape_html, escape_marks
 from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.figure1 import describe_run
@@ -33,13 +31,13 @@ def figures_page(
         f"Written by `python -m alexnet_pl figures {command}` from the run folder.",
         *map(escape_marks, run_facts(run)),
     ]
-    lines = [escape(line, quote=False) for line in lines]  # names come from files
+    lines = list(map(escape_html, lines))  # names come from files
     for name, (title, caption) in drawn.items():
-        heading, caption = escape(title, quote=False), escape(caption, quote=False)
+        heading, caption = escape_html(title), escape_html(caption)
         lines += ["", f"## {heading}", "", *picture_lines(folder, name, title), "", caption]
     if missing:
         lines += ["", "## Not drawn", ""]
-        lines += [escape(f"- {title}: {reason}", quote=False) for title, reason in missing.items()]
+        lines += [escape_html(f"- {title}: {reason}") for title, reason in missing.items()]
     page = "\n".join(lines) + "\n"
     absolute = run.folder.is_absolute()  # a path of this machine, which the page leaves out
     return page.replace(str(run.folder), run.folder.name) if absolute else page

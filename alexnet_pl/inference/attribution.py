@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.errors import UserError, not_installed
 from alexnet_pl.models.activations import check_layer, learned_layers
+from alexnet_pl.models.hooks import forward_hooks
 
 WINDOW, STEPS = 5, 4  # the occluding square is a fifth of the image, and moves by a quarter of its side
 BATCH = 32  # occluded images in a forward pass
@@ -84,10 +85,8 @@ class RectifiedMaps(nn.Module):
         self.rectify: Callable[[Tensor], Tensor] = F.relu if activation is F.relu else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        handle = self.net.get_submodule(self.layer).register_forward_hook(
-            lambda _module, _inputs, output: self.maps(self.rectify(output))
-        )
-        try:
+        def rectify(_layer: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+            return self.maps(self.rectify(output))
+
+        with forward_hooks([(self.net.get_submodule(self.layer), rectify)]):
             return self.net(image)
-        finally:
-            handle.remove()

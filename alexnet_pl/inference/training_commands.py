@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from alexnet_pl.config.recipes import format_override, quote_value
-from alexnet_pl.config.run_config import load_yaml, read_yaml
+from alexnet_pl.config.overrides import format_override, quote_value
 from alexnet_pl.config.sections import DEMO, SCENES
+from alexnet_pl.config.yaml_file import load_yaml, read_yaml
 from alexnet_pl.console import CONTROL
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
@@ -19,7 +19,7 @@ UNKNOWN = ["python -m alexnet_pl reproduce -c RUN"]
 def training_commands(run: Path, store: StoreManifest | None) -> list[str]:
     """`prepare` and `reproduce` with the run's recipe and overrides, and the options that `store` was made with.
 
-    `++` was added by `config.recipes.allow_new_key` and is removed; a single `+`, for a key that the recipe lacks, is
+    `++` was added by `config.overrides.allow_new_key` and is removed; a single `+`, for a key that the recipe lacks, is
     the user's.
     """
     hydra = run / ".hydra"

@@ -1,11 +1,13 @@
 """Activations of a network's layers by name, as in feature extraction with timm or torchvision."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.models.hooks import Hook, forward_hooks
 
 LINEAR = ("bottleneck",)  # layers without an activation function, besides the last
 
@@ -38,7 +40,7 @@ def layer_outputs(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[
     for name in wanted:
         check_layer(net, name)
 
-    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+    def keep(name: str) -> Hook:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             found[name] = output
             if len(found) == len(wanted):
@@ -46,14 +48,8 @@ def layer_outputs(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[
 
         return hook
 
-    handles = [net.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
-    try:
+    with suppress(AllFoundError), forward_hooks((net.get_submodule(name), keep(name)) for name in wanted):
         net(image)
-    except AllFoundError:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
     return {name: found[name] for name in wanted}
 
 

@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-PERMUTATIONS = 9999  # random splits into halves
+PERMUTATIONS = 99_999  # random splits into halves; a p value of 0.05 has a standard error of 0.0007
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +94,12 @@ def p_value_of_splits(differences: np.ndarray) -> float:
 
 
 def split_runs(runs: Sequence[KernelColors]) -> np.ndarray:
-    """(runs, 10,000): `split_differences` of each run, with splits of its own."""
+    """(runs, splits): `split_differences` of each run, with splits of its own."""
     return np.stack([split_differences(colors, seed) for seed, colors in enumerate(runs)])
 
 
 def split_differences(colors: KernelColors, seed: int = 0) -> np.ndarray:
-    """(10,000,) absolute differences of the halves' color shares: the actual split, then random ones."""
+    """(splits,) absolute differences of the halves' color shares: the actual split, then random ones."""
     generator, count = np.random.default_rng(seed), len(colors.color)
     orders = np.stack([np.arange(count), *(generator.permutation(count) for _ in range(PERMUTATIONS))])
     color, total = (

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from alexnet_pl.models.hooks import forward_hooks
+
 
 class ReceptiveField(NamedTuple):
     """Receptive field in pixels: a unit in row r reads rows start + stride · r … start + stride · r + size − 1, and
@@ -42,14 +44,9 @@ def receptive_fields(net: nn.Module, crop: int) -> dict[str, ReceptiveField]:
             found[names[module]] = field
 
     layers = [module for module in names if isinstance(module, nn.Conv2d | nn.MaxPool2d)]
-    handles = [module.register_forward_hook(note) for module in layers]
     like = next(net.parameters())
-    try:
-        with torch.inference_mode():
-            net(torch.zeros(1, 3, crop, crop, device=like.device, dtype=like.dtype))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with forward_hooks((module, note) for module in layers), torch.inference_mode():
+        net(torch.zeros(1, 3, crop, crop, device=like.device, dtype=like.dtype))
     return found
 
 

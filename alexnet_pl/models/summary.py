@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.hooks import Hook, forward_hooks
 from alexnet_pl.models.layers import Dropout, LocalResponseNorm, SpatialNorm
 from alexnet_pl.models.overfeat import PLANS, OverFeat
 
@@ -36,21 +37,18 @@ def read_layers(net: AlexNet, crop: int) -> list[Layer]:
     """Run the network on one image of `crop` × `crop` pixels and record the shapes at each layer."""
     calls: list[tuple[str, nn.Module, tuple[int, ...], tuple[int, ...]]] = []
 
-    def record_calls(name: str, part: nn.Module) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(name: str) -> Hook:
+        def hook(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             calls.append((name, part, tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
 
-        return part.register_forward_hook(hook)
+        return hook
 
-    hooks = [record_calls(name, part) for name, part in net.named_children()]
     training, device = net.training, net.conv1.weight.device
     try:
-        with torch.inference_mode():
+        with forward_hooks((part, record(name)) for name, part in net.named_children()), torch.inference_mode():
             net.eval()(torch.zeros(1, 3, crop, crop, device=device))
     finally:
         net.train(training)
-        for hook in hooks:
-            hook.remove()
     return list(collect_layers(calls))
 
 
@@ -111,11 +109,12 @@ def measure_overfeat(net: str, metric: str) -> float:
 def count_connections(net: OverFeat) -> int:
     """Multiplications for one crop."""
     counts: list[int] = []
-    for name in learned_layers(net):
-        net.get_submodule(name).register_forward_hook(
-            lambda layer, _, out: counts.append(out.numel() * layer.weight[0].numel())  # type: ignore[operator, union-attr]
-        )
-    net(torch.empty(1, 3, net.crop, net.crop))
+
+    def count(layer: nn.Conv2d, _inputs: object, output: Tensor) -> None:
+        counts.append(output.numel() * layer.weight[0].numel())
+
+    with forward_hooks((net.get_submodule(name), count) for name in learned_layers(net)):
+        net(torch.empty(1, 3, net.crop, net.crop))
     return sum(counts)
 
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from alexnet_pl.config.recipes import format_override
+from alexnet_pl.config.overrides import format_override
 
 FOUR_SCALES = [1, 2, 4, 6]
 TEST_SERVER, REPORTED_BY_OTHERS = "test server only", "reported by others"

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from alexnet_pl.config.identity import Settings, box_signature, training_signature
 from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.store.encoding import WHOLE
 from alexnet_pl.evaluation.box_result import BoxResult, LocalisationResult
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, UNDERSPECIFIED, BoxClaim
 from alexnet_pl.paper.claim import DATASETS
@@ -24,6 +25,7 @@ from alexnet_pl.paper.mismatch import describe_settings, shorten
 VALIDATION = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
 MIN_BOXED_IMAGES = 500_000  # the published boxes are of 544,546 training images; 523,966 after Russakovsky et al. 2015
 FEATURES = "overfeat_accurate"
+IMAGE_SIZE = 256  # pixels of the shorter side (§3.1)
 NOT_SEARCH = ("show", "confidence", "blacklist", "rule")  # keys of `detect` that do not change a localisation error
 
 
@@ -102,6 +104,8 @@ def image_differences(test: BoxResult) -> Iterator[str]:
     if (dataset.class_list, dataset.split, dataset.images) != official:
         rows = f"the paper's rows are on the {VALIDATION.images:,} ILSVRC-2012 validation images"
         yield f"data set {dataset.name}; {rows}"
+    elif dataset.size != IMAGE_SIZE:
+        yield f"images stored with a shorter side of {dataset.size or 'unknown'} pixels, not {IMAGE_SIZE}"
     elif tested != VALIDATION.images:
         yield f"tested on {tested:,} of {VALIDATION.images:,} images: the others have no box of their class"
     elif dataset.train_images != VALIDATION.train:
@@ -125,6 +129,8 @@ def feature_differences(test: BoxResult) -> Iterator[str]:
     """What differs between the run with the features and one of configs/overfeat_accurate.yaml."""
     lineage, expected = test.lineage, features_signature()
     if len(lineage) == 1 and matches_stage(lineage[0], "ilsvrc2012", expected):
+        if lineage[0].store.encoding != WHOLE:
+            yield "features of a network that was not trained on whole images"
         return
     if len(lineage) != 1:
         yield f"features of {len(lineage)} runs in a row, not of one of {FEATURES}" if lineage else "features of no run"

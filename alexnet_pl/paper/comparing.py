@@ -1,11 +1,12 @@
 """Differences of error rates between two groups of tests on the same images (Tables 1 and 2, §4, §5).
 
-By the spread between seeds that all networks on these images share, if it is known; else paired by seed or by image.
+By the spread between seeds that the networks on these images share, if it is known; else paired by seed or by image.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,23 +52,33 @@ def collect_sample(tests: Sequence[TestRun], metric: str) -> Sample | None:
     return Sample(values, images) if values else None
 
 
-Spreads = Mapping[str, Spread]
-"""Metric → spread between seeds of the networks that are compared; {} if it is not known."""
+Spreads = Mapping[tuple[str, str], Spread]
+"""(Views, metric) → spread between seeds of the networks that are compared; without those that are not known."""
 
 
 def measure_spreads(groups: Iterable[Sequence[TestRun]]) -> Spreads:
     """Spread of top-1 and top-5 errors between seeds, pooled over groups of equal tests of single networks.
 
-    A network counts once, with the views of its first group.
+    Views have spreads of their own, since errors of several views vary less. Networks that did not train are left out:
+    errors of guesses do not vary between seeds.
     """
-    seen: set[str] = set()
-    distinct = []
+    by_views: dict[str, list[Sequence[TestRun]]] = {}
     for group in groups:
-        if group and len(group[0].networks) == 1:
-            distinct.append([test for test in group if not tested_networks([test]) & seen])
-            seen |= tested_networks(group)
-    spreads = {metric: pool_spreads(metric_values(tests, metric) for tests in distinct) for metric in ERRORS}
-    return {metric: spread for metric, spread in spreads.items() if spread}
+        if group and len(group[0].networks) == 1 and has_trained(group):
+            by_views.setdefault(group[0].result.views, []).append(group)
+    spreads = {
+        (views, metric): pool_spreads(metric_values(tests, metric) for tests in same)
+        for views, same in by_views.items()
+        for metric in ERRORS
+    }
+    return {key: spread for key, spread in spreads.items() if spread}
+
+
+def find_spread(spreads: Spreads, tests: Sequence[TestRun], metric: str) -> Spread | None:
+    """Spread that applies to tests of a single network that has trained; None if it is not known."""
+    if len(tests[0].networks) > 1 or not has_trained(tests):
+        return None
+    return spreads.get((tests[0].result.views, metric))
 
 
 def metric_values(tests: Sequence[TestRun], metric: str) -> Sequence[float]:
@@ -86,19 +97,22 @@ def share_no_network(tests_a: Sequence[TestRun], tests_b: Sequence[TestRun]) -> 
 
 
 def compare_errors(
-    tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str, spreads: Spreads | None = None
+    tests_a: Sequence[TestRun], tests_b: Sequence[TestRun], metric: str, spreads: Spreads = MappingProxyType({})
 ) -> Difference | None:
     """How much worse `tests_a` are than `tests_b`, in percentage points of `metric`; None if either has no value.
 
-    Uses the most precise interval available: from the pooled spread between seeds, pairs of seeds, several runs each,
-    per-image predictions, or the two error rates alone.
+    Uses the first interval available: from the pooled spread between seeds, pairs of seeds, several runs each,
+    per-image predictions, or the two error rates alone. Networks trained independently of each other are paired by seed
+    only if no run is left without a partner.
     """
     sample_a, sample_b = collect_sample(tests_a, metric), collect_sample(tests_b, metric)
     if not sample_a or not sample_b:
         return None
-    if spreads and metric in spreads and share_no_network(tests_a, tests_b):
-        return pooled_difference(sample_a.values, sample_b.values, spreads[metric])
-    if len(pairs := pair_by_seed(tests_a, tests_b, metric)) > 1:
+    independent, spread = share_no_network(tests_a, tests_b), find_spread(spreads, tests_a, metric)
+    if independent and spread and spread == find_spread(spreads, tests_b, metric):
+        return pooled_difference(sample_a.values, sample_b.values, spread)
+    pairs, runs = pair_by_seed(tests_a, tests_b, metric), max(len(sample_a.values), len(sample_b.values))
+    if len(pairs) == runs > 1 or (len(pairs) > 1 and not independent):
         return intervals.paired_difference(pairs)
     if min(len(sample_a.values), len(sample_b.values)) > 1:
         return intervals.welch_difference(sample_a.values, sample_b.values)

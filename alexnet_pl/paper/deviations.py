@@ -14,6 +14,7 @@ from typing import Any
 from alexnet_pl.config import recipes
 from alexnet_pl.config.identity import Settings, training_signature
 from alexnet_pl.config.migration import ADDED, leaves
+from alexnet_pl.config.overrides import format_override
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
 from alexnet_pl.paper.comparing import (
@@ -71,7 +72,7 @@ class Deviation:
         """The changes as words of a command line."""
         if "=" in self.key:
             return self.key
-        return recipes.format_override(self.key, self.changes[self.key])
+        return format_override(self.key, self.changes[self.key])
 
 
 class Direction(StrEnum):
@@ -135,7 +136,7 @@ def label_changes(test: TestRun) -> str | None:
     changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program.get(name)}
     if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
         return label
-    overrides = [recipes.format_override(*change) for change in changes.items()]
+    overrides = [format_override(*change) for change in changes.items()]
     return ", ".join(OTHER_LABELS.get(one, one) for one in overrides) if len(overrides) in (1, 2) else None
 
 

@@ -1,7 +1,8 @@
 """Match a test with the paper's claim that it measures (Tables 1 and 2), by settings and images instead of names.
 
 A network matches a row if its training settings, except seed and precision, are those of the row's recipe, the classes
-and image counts are the paper's, it was trained on the training split of the tested store, and the schedule ended the
+and image counts are the paper's, the images are whole or squares as the recipe's, it was trained on the training split
+of the tested store, and the schedule ended the
 fit. An ensemble matches if its members are the networks of the row's recipe, trained independently with different
 seeds, and averaged with equal weights.
 """
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import compose
+from alexnet_pl.data.store.encoding import WHOLE
 from alexnet_pl.evaluation.result import TestDescription, TestedNetwork, are_independent
 from alexnet_pl.paper.claim import DATASETS, MIN_PRETRAINING_SIZES, Claim, DatasetCriteria
 from alexnet_pl.paper.claims import CLAIMS
@@ -31,11 +33,13 @@ def recipe_lineage(cfg: DictConfig) -> list[tuple[str, Settings]]:
 
 class RecipeNetwork(NamedTuple):
     """A network trained by a recipe. `training`: its settings (`training_signature`); `lineage`: (data set, settings)
-    of the networks it is pre-trained with; `images`: name of its own data set."""
+    of the networks it is pre-trained with; `images`: name of its own data set; `whole`: whether its store has whole
+    images."""
 
     training: Settings
     lineage: list[tuple[str, Settings]]
     images: str
+    whole: bool
 
 
 def matching_claim(test: TestDescription) -> str | None:
@@ -75,23 +79,29 @@ def matches_networks(expected: list[RecipeNetwork], test: TestDescription) -> bo
     """Whether the tested networks match those of a recipe one to one, independently trained and equally weighted."""
     unmatched = list(expected)
     for network in test.networks:
-        match = next((other for other in unmatched if is_trained_as(network, other, test.dataset.fingerprint)), None)
+        match = next((other for other in unmatched if is_trained_as(network, other, test.dataset)), None)
         if match is None:
             return False
         unmatched.remove(match)
     return not unmatched and test.weights_tuned_on is None and are_independent(test.networks)
 
 
-def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, fingerprint: str) -> bool:
-    """Whether a tested network was trained as `expected`, on the store with this fingerprint."""
+def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, dataset: DatasetInfo) -> bool:
+    """Whether a tested network was trained as `expected`, on the store of the tested images."""
     return (
         network.imported is None
         and network.training == expected.training
         and network.trained.ended_by == "schedule"
-        and network.trained.store.fingerprint == fingerprint
+        and network.trained.store.fingerprint == dataset.fingerprint
+        and is_whole(dataset.encoding) == expected.whole
         and len(network.lineage) == len(expected.lineage)
         and all(matches_stage(stage, *recipe) for stage, recipe in zip(network.lineage, expected.lineage, strict=True))
     )
+
+
+def is_whole(encoding: str) -> bool:
+    """Whether a store has whole images, not squares; records that do not say it are of squares."""
+    return encoding == WHOLE
 
 
 def matches_stage(stage: LineageStage, name: str, training: Settings) -> bool:
@@ -114,7 +124,8 @@ def recipe_networks(name: str, overrides: tuple[str, ...] = ()) -> list[RecipeNe
     cfg = compose(name, overrides)
     groups = options.make_ensemble_options(cfg).groups.values()
     if not groups:
-        return [RecipeNetwork(identity.training_signature(cfg), recipe_lineage(cfg), cfg.data.name)]
+        training, whole = identity.training_signature(cfg), is_whole(cfg.prepare.encoding)
+        return [RecipeNetwork(training, recipe_lineage(cfg), cfg.data.name, whole)]
     return [
         member
         for group in groups

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.recipes import format_override
+from alexnet_pl.config.overrides import format_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, are_independent
 from alexnet_pl.paper.claim import DATASETS, Claim, DatasetCriteria
 from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.paper.deviations import flatten
-from alexnet_pl.paper.matching import RecipeNetwork, is_official_dataset, is_trained_as, recipe_networks
+from alexnet_pl.paper.matching import RecipeNetwork, is_official_dataset, is_trained_as, is_whole, recipe_networks
 from alexnet_pl.paper.results import TestRun
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.records import DatasetInfo
 
 SHOWN = 4  # differences that a reason names; the others are counted
 ABSENT = object()  # in place of the value of a setting that is not given
@@ -114,22 +115,24 @@ def differences_from(result: TestResult, expected: Sequence[RecipeNetwork]) -> l
     """What differs between the tested networks and a recipe's: for each network, from the most similar one."""
     differing: dict[str, None] = {}
     for network in result.networks:
-        each = [list(network_differences(network, other, result.dataset.fingerprint)) for other in expected]
+        each = [list(network_differences(network, other, result.dataset)) for other in expected]
         differing.update(dict.fromkeys(min(each, key=len)))
     return list(differing) or ["other numbers of each network"]
 
 
-def network_differences(network: TestedNetwork, expected: RecipeNetwork, fingerprint: str) -> Iterator[str]:
+def network_differences(network: TestedNetwork, expected: RecipeNetwork, dataset: DatasetInfo) -> Iterator[str]:
     """What differs between a tested network and a recipe's; nothing if `is_trained_as`."""
-    if is_trained_as(network, expected, fingerprint):
+    if is_trained_as(network, expected, dataset):
         return
     differing = list(describe_settings(network.training or {}, expected.training))
     yield from differing
     if network.trained.ended_by != "schedule":
         yield f"fit ended by {network.trained.ended_by or 'an unknown limit'}, not by its schedule"
-    if network.trained.store.fingerprint != fingerprint:
+    if network.trained.store.fingerprint != dataset.fingerprint:
         yield "trained on another store than the tested one"
-    if not differing and (network.lineage or expected.lineage):
+    if other_images := is_whole(dataset.encoding) != expected.whole:
+        yield "trained on squares, not whole images" if expected.whole else "trained on whole images, not squares"
+    if not differing and not other_images and (network.lineage or expected.lineage):
         yield "another pre-training"
 
 

@@ -23,6 +23,7 @@ from alexnet_pl.paper.comparing import (
     collect_sample,
     compare_errors,
     compared_metrics,
+    find_spread,
     has_trained,
     measure_spreads,
 )
@@ -204,10 +205,13 @@ def name_own_recipe(test: TestRun) -> str:
 
 
 def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:
-    """Metric → mean, with an interval by the spread between seeds for single networks, if it is known."""
+    """Metric → mean, with an interval by the spread between seeds if it is known."""
     samples = {metric: collect_sample(tests, metric) for metric in compared_metrics(tests)}
-    used = spreads if len(tests[0].networks) == 1 else {}
-    return {metric: estimate_mean(sample, used.get(metric)) for metric, sample in samples.items() if sample}
+    return {
+        metric: estimate_mean(sample, find_spread(spreads, tests, metric))
+        for metric, sample in samples.items()
+        if sample
+    }
 
 
 def estimate_mean(sample: Sample, spread: Spread | None) -> Estimate:
@@ -234,7 +238,8 @@ def compare_with_baseline(
 
 def describe_conditions(test: TestRun) -> str:
     """Images, store, crop and epochs of a test, in words for the note below a table."""
-    dataset, settings = test.result.dataset, [network.training or {} for network in test.networks]
+    dataset, trained_on = test.result.dataset, test.store_of_fit
+    settings = [network.training or {} for network in test.networks]
     limits = [training["trainer"]["max_epochs"] for training in settings]
     length = "any number of epochs" if None in limits else f"at most {pluralize(max(limits), 'epoch')}"
     if batches := settings[0].get("trainer", {}).get("limit_train_batches"):
@@ -243,9 +248,10 @@ def describe_conditions(test: TestRun) -> str:
     networks = "" if width == 1 else f"{width:g} times the paper's width, "
     since = settings[0].get("data", {}).get("include_val_after_epoch")
     val = f", and after {pluralize(since, 'epoch')} on the validation images too" if since else ""
+    tested_store = "" if test.on_store_of_fit else f" (store {dataset.fingerprint[:12]})"
     return (
-        f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes, trained on "
-        f"{dataset.train_images:,}{val} (store {dataset.fingerprint[:12]}), {networks}"
+        f"{dataset.images:,} {dataset.split} images of {dataset.classes} classes{tested_store}, trained on "
+        f"{trained_on.train_images:,}{val} (store {trained_on.fingerprint[:12]}), {networks}"
         f"crops of {settings[0]['augment']['crop']} pixels, {length}"
     )
 

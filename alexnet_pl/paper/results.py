@@ -19,6 +19,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import leaves
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
 from alexnet_pl.files import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
@@ -26,6 +27,7 @@ from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim
 from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES, read_each
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
+from alexnet_pl.runs.records import DatasetInfo
 
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
 # settings of the optimizer in which the text differs from the program, or the program's networks from each other
@@ -90,6 +92,16 @@ class TestRun:
     def networks(self) -> Sequence[TestedNetwork]:
         return self.result.networks
 
+    @property
+    def store_of_fit(self) -> DatasetInfo:
+        """Images that the first network was trained on; the tested store's in older records."""
+        store = self.networks[0].trained.store
+        return store if store.fingerprint else self.result.dataset
+
+    @property
+    def on_store_of_fit(self) -> bool:
+        return self.store_of_fit.fingerprint == self.result.dataset.fingerprint
+
     @cached_property
     def variant(self) -> Variant:
         networks = Counter(variant_key(each.training or {}, bool(each.lineage)) for each in self.networks)
@@ -115,8 +127,6 @@ class TestRun:
 
         A corrupt file is named on stderr and ignored.
         """
-        from alexnet_pl.evaluation.predictions import PredictionFile  # not at the top, since it imports torch
-
         path = self.path.with_name(PROBABILITIES)
         if not path.is_file():
             return None

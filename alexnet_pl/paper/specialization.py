@@ -3,6 +3,7 @@
 Networks on proxies are grouped by variant, so that one can see which parts of the network the effect needs.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ import numpy as np
 
 from alexnet_pl.models.color_selectivity import KernelColors, p_value_of_splits, split_runs
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.proxies import has_trained, label_variant
-from alexnet_pl.paper.results import TestRun
+from alexnet_pl.paper.proxies import has_trained, label_variant, rate_label
+from alexnet_pl.paper.results import TestRun, drop_repetitions
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,36 @@ def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
     for group in groups:
         compared.setdefault(group[0].comparison_group, []).extend(group)
     names = dict(zip(compared, distinguish_groups(list(compared.values())), strict=True))
-    measured = [measure_variant(group, names[group[0].comparison_group]) for group in groups]
+    usual = {
+        key: Counter(test.learning_rates for test in group).most_common(1)[0][0] for key, group in compared.items()
+    }
+    measured = [
+        measure_variant(label_variant(group[0]) + rate_label(group, usual[key]), group, names[key])
+        for group in groups
+        for key in [group[0].comparison_group]
+    ]
     return sorted(measured, key=lambda one: one.dataset)
 
 
-def measure_variant(group: Sequence[TestRun], distinction: str) -> Specialization:
+def measure_variant(label: str, group: Sequence[TestRun], distinction: str) -> Specialization:
     runs = [colors for test in group if (colors := test.kernel_colors)]
     splits = split_runs(runs)
     by_chance, p = float(splits[:, 1:].mean()), p_value_of_splits(splits)
-    dataset = name_group(group[0].result.dataset.name, distinction)
-    return Specialization(label_variant(group[0]), dataset, runs, by_chance, p)
+    return Specialization(label, name_group(group[0].result.dataset.name, distinction), runs, by_chance, p)
 
 
 def group_by_network(tests: Sequence[TestRun]) -> dict[tuple[object, ...], list[TestRun]]:
-    """Tests of networks with two towers and known kernels by settings; one test for each run, with ten views if there
-    is one."""
-    groups: dict[tuple[object, ...], dict[str, TestRun]] = {}
-    for test in sorted(tests, key=lambda test: test.result.views != "ten"):
+    """Tests of independently trained networks with two towers and known kernels, by settings.
+
+    A run counts once, by its test on the images of its fit with ten views if there is one: tests on other images have
+    the same kernels.
+    """
+    by_run: dict[str, TestRun] = {}
+    for test in sorted(tests, key=lambda test: (not test.on_store_of_fit, test.result.views != "ten")):
         if not test.claim and test.is_complete and test.kernel_colors and test.kernel_colors.towers == 2:
-            _, *network = test.variant
-            groups.setdefault((test.comparison_group, *network), {}).setdefault(str(test.run), test)
-    return {key: list(group.values()) for key, group in groups.items()}
+            by_run.setdefault(str(test.run), test)
+    groups: dict[tuple[object, ...], list[TestRun]] = {}
+    for test in drop_repetitions(by_run.values()):
+        _, *network = test.variant
+        groups.setdefault((test.comparison_group, test.learning_rates, *network), []).append(test)
+    return groups

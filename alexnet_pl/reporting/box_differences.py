@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from alexnet_pl.evaluation.box_result import BoxResult, LocalisationResult
 from alexnet_pl.evaluation.intervals import Difference, adjust_holm, paired_difference
 from alexnet_pl.paper.box_matching import BoxTestRun
-from alexnet_pl.reporting.proxy_tables import format_points
+from alexnet_pl.reporting.proxy_tables import format_p_value, format_points
 from alexnet_pl.table import Table
 
 METRICS = {  # by task: key in boxes.json → column
@@ -37,7 +37,7 @@ def difference_table(groups: Mapping[str, Sequence[BoxTestRun]]) -> list[Table]:
     first = next(iter(metrics.values()))
     adjusted = adjust_holm([differences[0].p for differences in found.values()])
     rows = [
-        [label, *map(format_points, differences), f"{p:.2g}", str(differences[0].runs)]
+        [label, *map(format_points, differences), format_p_value(p), str(differences[0].runs)]
         for (label, differences), p in zip(found.items(), adjusted, strict=True)
     ]
     header = ["compared", *(f"{name}, points (95 % interval)" for name in metrics.values()), "p value", "seeds"]

@@ -62,7 +62,8 @@ def tables_of_claims(claims: Sequence[BoxClaim], tests: Sequence[BoxTestRun]) ->
     """One table for each task that `claims` are about."""
     notes = {
         LOCALISATION: (
-            "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit.",
+            "On ILSVRC-2012 validation (50,000 images) unless noted, by the rule of the development kit. The paper "
+            "does not say which two or four of its six scales it used; ours are 1 and 4, and 1, 2, 4 and 6.",
             "SuperVision are the authors of AlexNet; their network for boxes is in neither its paper nor its program.",
             UNVERIFIED_NOTE,
         ),
@@ -278,7 +279,7 @@ def shared_images_note(groups: dict[str, list[BoxTestRun]]) -> list[str]:
 DETECTOR_NOTES = (
     "mAP: average precision, mean over classes, by the rule of the VOC challenge since 2010 where the tests set it. "
     "The other columns sort the most confident detections, as many as there are boxes, by outcome; missed: boxes that "
-    "no detection covers. Means over seeds.",
+    "none of these finds with the right class. Means over seeds.",
 )
 
 

@@ -10,7 +10,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
 from alexnet_pl.files import JsonObject, list_paths
-from alexnet_pl.retrieval.code_evaluation import CURVE_QUERIES, FLOAT, method_sort_key
+from alexnet_pl.retrieval.code_evaluation import FLOAT, method_sort_key
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, optimizer_settings, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -20,6 +20,7 @@ from alexnet_pl.table import Table, to_markdown
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
     f"precision_{k}": f"same class among {k}, %" for k in RANKS
 }
+OLDER_CURVE_QUERIES = 500  # the first in the order of the store, in files without `curve_queries`
 HEADER = ["method", "bits", *METRICS.values(), "bytes per image", "queries/s"]
 
 
@@ -62,9 +63,15 @@ def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
     for tests, picture in zip(groups, pictures, strict=True):
         parts.append(to_markdown([code_table(tests)]))
         if picture:
-            queries, images = min(CURVE_QUERIES, tests[0].queries), tests[0].dataset.train_images
+            images, queries = tests[0].dataset.train_images, describe_curve_queries(tests)
             parts.append(CURVES.format(picture=picture, queries=queries, images=images, marked=RANKS[-1]))
     return "\n".join(parts).rstrip() + "\n"
+
+
+def describe_curve_queries(tests: Sequence[CodesResult]) -> str:
+    if counts := {test.curve_queries for test in tests} - {0}:
+        return f"{max(counts):,} queries, drawn at random,"
+    return f"the first {min(OLDER_CURVE_QUERIES, tests[0].queries):,} queries, images of a few classes,"
 
 
 def code_table(tests: list[CodesResult]) -> Table:
@@ -137,8 +144,8 @@ CURVES = """## Precision and recall
 
 {picture}
 
-Mean precision and recall over {queries:,} queries if the 1, 2, … nearest of {images:,} images are retrieved; a dot
-where {marked} are. To be found: above, the {marked} nearest images by fc7's float vectors; below, images of the query's
-class. One seed; equal Hamming distances are in one fixed random order.
+Mean precision and recall over {queries} if the 1, 2, … nearest of {images:,} images are
+retrieved; a dot where {marked} are. To be found: above, the {marked} nearest images by fc7's float vectors; below,
+images of the query's class. One seed; equal Hamming distances are in one fixed random order.
 
 """

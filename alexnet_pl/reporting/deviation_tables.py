@@ -19,8 +19,7 @@ NOTES = (
     "Positive: the error is higher than with the program's settings. Each line changes one setting to the text's "
     "value; all else is equal. One crop for 32 images is the program's; ours has one crop for each image.",
     "Pooled spread: the standard deviation between seeds is taken from all lines together, unless a line's own "
-    "deviation clearly differs. The p value then tests whether the change has any effect: a setting with which some "
-    "runs fail can be significant although the interval of its mean includes 0.",
+    "deviation clearly differs, or its networks did not train.",
     "Intervals are for each line by itself. p is for equal top-1 errors, adjusted for the number of lines (Holm); the "
     "verdict uses p below 0.05.",
 )

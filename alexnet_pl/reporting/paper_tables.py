@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.console import pluralize
+from alexnet_pl.csv_file import to_csv
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.files import list_paths
@@ -20,7 +21,6 @@ from alexnet_pl.paper.overfeat_claims import CLASSIFICATION, SIZES, TEST_ERRORS,
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.results import TestRun, collect_tests
 from alexnet_pl.paper.rows import ReportRow, count_training_images, reproduce_command
-from alexnet_pl.reporting import tables
 from alexnet_pl.reporting.tables import UNVERIFIED, UNVERIFIED_NOTE, describe_basis
 from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -209,7 +209,7 @@ CSV_HEADER = [
 
 def as_csv(rows: Sequence[ReportRow], proxies: Sequence[ProxyResults]) -> str:
     """Text of report.csv: one line per value of the tables, not rounded."""
-    return tables.to_csv(CSV_HEADER, [*paper_csv_rows(rows), *proxy_csv_rows(proxies)])
+    return to_csv(CSV_HEADER, [*paper_csv_rows(rows), *proxy_csv_rows(proxies)])
 
 
 def paper_csv_rows(rows: Sequence[ReportRow]) -> Iterator[list[object]]:

@@ -1,8 +1,11 @@
 """Tables of the paper's comparisons made on a proxy data set."""
 
 import math
+from collections.abc import Mapping
 
-from alexnet_pl.evaluation.intervals import Difference
+from alexnet_pl.config.views import describe_views
+from alexnet_pl.evaluation.intervals import LEVEL, Difference
+from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper.claim import ERRORS
 from alexnet_pl.paper.comparing import Spreads
 from alexnet_pl.paper.deviations import DeviationEffect
@@ -92,19 +95,34 @@ def describe_intervals(spreads: Spreads) -> str:
     """Note on what the intervals of means are over."""
     if not spreads:
         return OVER_RUNS
+    by_views: dict[str, dict[str, Spread]] = {}
+    for (views, metric), spread in spreads.items():
+        by_views.setdefault(views, {})[metric] = spread
+    pooled = "; ".join(describe_spreads(views, same) for views, same in by_views.items())
+    return (
+        f"Intervals of single networks: over runs, by the standard deviation between seeds, pooled over the networks "
+        f"that trained: {pooled}. A network with clearly another deviation, one that did not train, and other views "
+        "have their own (Student's t). Ensembles and other single runs: over images (Wilson). All on the same images."
+    )
+
+
+def describe_spreads(views: str, spreads: Mapping[str, Spread]) -> str:
     shares = [f"{spread.deviation:.2f} points of {SHORT[metric]} error" for metric, spread in spreads.items()]
     degrees = max(spread.degrees for spread in spreads.values())
-    return (
-        f"Intervals of single networks: over runs, by the standard deviation between seeds, {' and '.join(shares)} "
-        f"(pooled over all networks of this table, at most {degrees} degrees of freedom); a network with clearly "
-        "another deviation has its own. Ensembles: over images (Wilson). All on the same images."
-    )
+    return f"{' and '.join(shares)} ({describe_views(views)}, at most {degrees} degrees of freedom)"
 
 
 def verdict_cells(compared: Comparison | DeviationEffect) -> list[str]:
     """Cells of what the interval is over, p value and verdict."""
     top1, p = compared.ours["top1_error"], compared.p
-    return [describe_basis(top1.runs, top1.basis), "" if math.isnan(p) else f"{p:.2g}", compared.verdict]
+    return [describe_basis(top1.runs, top1.basis), format_p_value(p), compared.verdict]
+
+
+def format_p_value(p: float) -> str:
+    """Two digits, or three near the limit of significance, so that the cell shows on which side it is."""
+    if math.isnan(p):
+        return ""
+    return f"{p:.2g}" if abs(p - (1 - LEVEL)) > 0.005 else f"{p:.4f}"
 
 
 def format_points(difference: Difference | None) -> str:

@@ -1,6 +1,7 @@
 """Tables of the specialization of the two GPUs' kernels (§7.1, Figure 3)."""
 
 from alexnet_pl.paper.specialization import Specialization
+from alexnet_pl.reporting.proxy_tables import format_p_value
 from alexnet_pl.reporting.tables import tables_by_dataset
 from alexnet_pl.table import Table
 
@@ -22,4 +23,4 @@ def specialization_tables(measured: list[Specialization]) -> list[Table]:
 def cells(measured: Specialization) -> list[str]:
     low, high = measured.shares
     values = (low, high, high - low, measured.by_chance)
-    return [measured.label, str(len(measured.runs)), *(f"{value:.2f}" for value in values), f"{measured.p:.2g}"]
+    return [measured.label, str(len(measured.runs)), *(f"{value:.2f}" for value in values), format_p_value(measured.p)]

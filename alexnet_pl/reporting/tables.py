@@ -1,16 +1,13 @@
-"""Tables of the report: LaTeX and CSV, and the cells that several have."""
+"""Tables of the report: LaTeX, and the cells that several have."""
 
-import csv
 import math
 from collections.abc import Callable, Iterable
-from io import StringIO
 from itertools import groupby
 from typing import Protocol, TypeVar
 
 from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
-from alexnet_pl.escape import escape_formula
 from alexnet_pl.evaluation.intervals import Estimate
 from alexnet_pl.table import Notes, Table
 
@@ -65,12 +62,3 @@ def to_latex(tables: Iterable[Table]) -> str:
 def escape_latex(text: str) -> str:
     """Escape LaTeX's special characters in the same way as tabulate does in cells."""
     return tabulate([[text]], tablefmt="latex_booktabs", disable_numparse=True).splitlines()[2].strip(" \\")
-
-
-def to_csv(header: list[str], rows: Iterable[list[object]]) -> str:
-    """CSV text with a header line."""
-    file = StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(map(escape_formula, row) for row in rows)
-    return file.getvalue()

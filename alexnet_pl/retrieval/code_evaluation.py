@@ -66,7 +66,10 @@ class CodeComparison:
 
     def __init__(self, train: Features, tested: Features, queries: int | None) -> None:
         self.train, self.tested = train, tested
-        self.numbers = np.sort(epoch_order(len(tested), 0, 0)[:queries])
+        drawn = epoch_order(len(tested), 0, 0)[:queries]
+        self.numbers = np.sort(drawn)
+        # positions in `numbers`; the first of them would be images of a few classes, since stores are sorted by class
+        self.curve_queries = np.sort(np.searchsorted(self.numbers, drawn[:CURVE_QUERIES]))
         self.labels = tested.labels[self.numbers]
         self.max_rank = min(RANKS[-1], len(train))
         if self.max_rank < RANKS[0]:
@@ -84,7 +87,7 @@ class CodeComparison:
         neighbors: Neighbors,
         distances: Iterable[np.ndarray],
     ) -> dict[str, Any]:
-        """Row of the table, with curves. `distances`: of the first `CURVE_QUERIES` queries from all images."""
+        """Row of the table, with curves. `distances`: of each of `curve_queries` from all images."""
         known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
         curves = {
             kind: asdict(curve) for kind, curve in measure_curves(distances, len(self.train), self.relevant).items()
@@ -93,17 +96,19 @@ class CodeComparison:
 
     @property
     def relevant(self) -> dict[str, Relevant]:
-        """Images to retrieve for a query: the nearest by float vectors; those of the query's class, if it is known."""
-        images = np.arange(len(self.train))
+        """Images to retrieve for one of `curve_queries`: the nearest by float vectors; those of its class, if it is
+        known."""
+        images, labels = np.arange(len(self.train)), self.labels[self.curve_queries]
+        nearest = self.truth.numbers[self.curve_queries]
         known = (self.labels >= 0).all() and (self.train.labels >= 0).all()
-        by_class: dict[str, Relevant] = {CLASS: lambda query: self.train.labels == self.labels[query]}
+        by_class: dict[str, Relevant] = {CLASS: lambda query: self.train.labels == labels[query]}
         return {
-            NEAREST: lambda query: np.isin(images, self.truth.numbers[query]),
+            NEAREST: lambda query: np.isin(images, nearest[query]),
             **(by_class if known else {}),
         }
 
     def float_rows(self) -> list[dict[str, Any]]:
-        distances = vector_distances(self.train, self.tested.rows(self.numbers[:CURVE_QUERIES]))
+        distances = vector_distances(self.train, self.tested.rows(self.numbers[self.curve_queries]))
         return [self.row(FLOAT, None, 2 * self.train.width, self.truth, distances)]
 
     def learned_rows(self, book: CodeBook, tested: Features, neighbors: float = 0.0) -> list[dict[str, Any]]:
@@ -120,7 +125,7 @@ class CodeComparison:
         rows = [self.code_row(trained_method(layer, neighbors), book.codes, book.index, book.net.encode(queries))]
         if layer == "pixels":
             exact = search_exactly(book.features, queries, self.max_rank)
-            distances = vector_distances(book.features, queries[:CURVE_QUERIES])
+            distances = vector_distances(book.features, queries[self.curve_queries])
             rows.append(self.row(FLOAT_PIXELS, None, 2 * book.features.width, exact, distances))
         return rows
 
@@ -129,7 +134,7 @@ class CodeComparison:
         `REPETITIONS` searches, since a search takes milliseconds."""
         packed = pack_bits(queries)
         neighbors = min((index.search(packed, self.max_rank) for _ in range(REPETITIONS)), key=attrgetter("seconds"))
-        distances = bit_distances(codes, packed[:CURVE_QUERIES])
+        distances = bit_distances(codes, packed[self.curve_queries])
         return self.row(method, queries.shape[1], codes.shape[1], neighbors, distances)
 
     def untrained_rows(self, bits: int, seed: int) -> list[dict[str, Any]]:

@@ -75,13 +75,15 @@ class CodesRow:
 @dataclass(frozen=True, kw_only=True)
 class CodesResult:
     """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images;
-    `training`: settings of the optimizer and the fit; older files lack it."""
+    `curve_queries`: number of those, drawn at random, that curves are means over; 0 in older files, whose curves are of
+    the first 500 in the order of the store; `training`: settings of the optimizer and the fit; older files lack it."""
 
     dataset: DatasetInfo
     network: FeatureNetwork
     codes: CodesInfo
     training: Settings | None = None
     queries: Count
+    curve_queries: Count = 0
     seed: Count
     machine: SearchMachine
     rows: list[JsonObject]

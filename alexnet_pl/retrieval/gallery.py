@@ -13,7 +13,7 @@ from alexnet_pl import runtime
 from alexnet_pl.config.options import make_feature_options
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation import predictions
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trained_run import open_network, open_trained_run
 from alexnet_pl.retrieval import extraction, search
@@ -49,7 +49,7 @@ def extract_features(
     share = share or Share()
     store = build.make_data(cfg).store
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
-    source = FeatureSource(dataset=predictions.describe_dataset(store, split), checkpoint=checkpoint)
+    source = FeatureSource(dataset=describe_dataset(store, split), checkpoint=checkpoint)
     directory = features_dir(folder, split, extractor.layer)
     is_new = share.broadcast(share.rank == 0 and not has_features(directory, source))
     if is_new:

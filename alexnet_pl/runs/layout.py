@@ -1,4 +1,4 @@
-"""Layout of a run folder: names of its files, its config, the `latest` link."""
+"""Layout of a run folder: names of its files and folders, its config, the `latest` link."""
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -109,6 +109,12 @@ def find_checkpoint(source: str, key: str, wanted: str) -> Path:
 def run_of_checkpoint(path: Path) -> Path | None:
     """Run folder of a checkpoint; None for a file that is in none."""
     return path.parent.parent if path.parent.name == CHECKPOINTS else None
+
+
+def results_dir(run: Path, split: str, views: str) -> Path:
+    """Folder of a test's results. Older runs have those of the center view under `centre`."""
+    path, older = (run / "results" / f"{split}-{name}" for name in (views, "centre"))
+    return older if views == "center" and older.is_dir() and not path.is_dir() else path
 
 
 def is_within_run(folder: Path, root: Path) -> bool:

@@ -19,7 +19,11 @@ class StoreIdentity:
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo(StoreIdentity):
     """Identity of a set of images. `images`: number in the split; `train_images`: number in the store's training split;
-    `classes`: number of classes; `class_list`: SHA-256 of their sorted ids; `missing`: files missing from the copy."""
+    `classes`: number of classes; `class_list`: SHA-256 of their sorted ids; `missing`: files missing from the copy.
+
+    `size`: side of the stored squares, or shorter side, in pixels; `encoding`: raw, jpeg or whole. Older records lack
+    both, so equality leaves them to the fingerprint.
+    """
 
     split: str = ""
     images: Count = 0
@@ -27,6 +31,8 @@ class DatasetInfo(StoreIdentity):
     classes: Count = 0
     class_list: str = ""
     missing: list[str] = field(default_factory=list)
+    size: Count = field(default=0, compare=False)
+    encoding: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from alexnet_pl.data.loading.datamodule import ImageStore, image_share
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.loading.whole_images import WholeBatch
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.evaluation.predictions import describe_dataset
 from alexnet_pl.files import to_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet

@@ -12,6 +12,7 @@ from alexnet_pl.data.images import check_aspect_ratio, decode
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
 
@@ -24,6 +25,7 @@ class BoxService:
 
     def __init__(self, run: Path, root: str | None = None) -> None:
         self.run = BoxRun(run, root)
+        self.filter_name = resizing_filter("", self.run.cfg)
 
     @property
     def title(self) -> str:
@@ -43,7 +45,8 @@ class BoxService:
     def answer(self, image: Tensor) -> Answer:
         """Boxes in an image, (3, H, W) uint8, with a confidence of at least `detect.confidence`."""
         start, finder = time.perf_counter(), self.run.finder
-        found = finder.select_confident(finder.find(image))
+        finder.left_out = 0
+        found = finder.select_confident(finder.find_in_photograph(image, self.filter_name))
         seconds = time.perf_counter() - start
         shown = reduce_size(image)
         scale = shown.shape[2] / image.shape[2]
@@ -51,9 +54,10 @@ class BoxService:
             FoundBox(self.run.names[label], float(score), *map(float, scale * np.asarray(box)))
             for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:MOST_BOXES]
         ]
-        left_out = f"; {len(found.labels) - MOST_BOXES} more are not shown" if len(found.labels) > MOST_BOXES else ""
+        not_shown = f"; {len(found.labels) - MOST_BOXES} more are not shown" if len(found.labels) > MOST_BOXES else ""
         least, took = f"{finder.options.confidence:g}", format_milliseconds(seconds)
-        note = f"Boxes with a confidence of at least {least}{left_out}; {took}."
+        not_merged = f"; {text}" if (text := finder.describe_left_out()) else ""
+        note = f"Boxes with a confidence of at least {least}{not_shown}{not_merged}; {took}."
         return Answer(shown.numpy(), note, boxes=boxes)
 
     @property

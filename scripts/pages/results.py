@@ -56,7 +56,8 @@ def measured_elsewhere(label: str, docs: str) -> str:
     if not found:
         return "not yet measured"
     mean, low, high = found.groups()
-    verdict = ", inconclusive" if float(low) < 0 < float(high) else ""
+    includes_zero = low.startswith("-") and not high.startswith("-")  # -0.004 is written as -0.00
+    verdict = ", inconclusive" if includes_zero else ""
     return SHORTENED_CELL.format(docs=docs, mean=mean, low=low, high=high, verdict=verdict)
 
 

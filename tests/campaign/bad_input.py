@@ -48,7 +48,7 @@ RECIPES = {
 
 def wrong_values(fit: list[str], draw: random.Random, values: int) -> Iterator[list[str]]:
     """argv for each key of `fit`, with `values` of the wrong values each."""
-    from alexnet_pl.config.recipes import known_keys
+    from alexnet_pl.config.known_keys import known_keys
 
     for key in sorted(known_keys()):
         if not key.startswith(SKIPPED):
@@ -56,7 +56,7 @@ def wrong_values(fit: list[str], draw: random.Random, values: int) -> Iterator[l
 
 
 def prepare_values(place: Workplace, folder: Path, draw: random.Random, values: int) -> Iterator[list[str]]:
-    from alexnet_pl.config.recipes import known_keys
+    from alexnet_pl.config.known_keys import known_keys
 
     for key in sorted(known_keys()):
         if key.startswith("prepare."):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.folder_names import folder_name, job_folder
 from alexnet_pl.config.migration import HARDWARE
-from alexnet_pl.config.recipes import allow_new_key
+from alexnet_pl.config.overrides import allow_new_key
 
 
 def folder_of(words: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,29 @@ def test_tests_without_curves_have_a_table_and_no_picture(cfg: DictConfig, tmp_p
     page = codes_page(groups, picture_codes(groups))
     assert "auto-encoder on fc7" in page
     assert "Precision and recall" not in page
+
+
+def test_page_says_which_queries_the_curves_are_of(cfg: DictConfig, tmp_path: Path) -> None:
+    run(cfg, "reproduce", tmp_path / "codes")
+    path = tmp_path / "codes/results/val-codes/codes.json"
+    queries = json.loads(path.read_text())["queries"]
+    assert f"over {queries} queries, drawn at random, if" in codes_page(collect_codes([tmp_path]), ["picture"])
+    older = json.loads(path.read_text())
+    del older["curve_queries"]
+    path.write_text(json.dumps(older))
+    said = codes_page(collect_codes([tmp_path]), ["picture"])
+    assert f"over the first {queries} queries, images of a few classes, if" in said
+
+
+def test_curves_of_random_queries_alone_are_drawn(cfg: DictConfig, tmp_path: Path) -> None:
+    """Those of older tests are of other images."""
+    run(cfg, "reproduce", tmp_path / "codes")
+    ((test,),) = collect_codes([tmp_path])
+    older, new = (
+        replace(test, seed=seed, curve_queries=queries, rows=[{**row, "curves": {"class": seed}} for row in test.rows])
+        for seed, queries in ((0, 0), (1, test.curve_queries))
+    )
+    assert collect_curves([older, new]) == collect_curves([new]) != collect_curves([older])
 
 
 def test_weight_of_the_neighbor_loss_is_that_of_training(cfg: DictConfig, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from running import run
 
 from alexnet_pl import load
 from alexnet_pl.commands.prepare import prepare
-from alexnet_pl.config.recipes import compose, quote_value
+from alexnet_pl.config.overrides import quote_value
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.loading.augment import Draws
 from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store

@@ -17,7 +17,7 @@ from alexnet_pl.commands.prepare import prepare
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, PredictionFile, PredictionFileWriter
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.experiment.class_subset import class_rows
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo

@@ -22,7 +22,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
+from alexnet_pl.evaluation.prediction_file import PredictionFile, concat_blocks
 from alexnet_pl.paper.results import collect_tests
 
 pytestmark = pytest.mark.slow

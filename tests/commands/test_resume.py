@@ -17,7 +17,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.fit_status import read_fit_status
-from alexnet_pl.training.loggers import ResumableMetricsWriter
+from alexnet_pl.training.metrics_file import ResumableMetricsWriter
 
 
 @pytest.mark.parametrize(("step", "precision"), [(2, "32-true"), (6, "32-true"), (9, "bf16-mixed")])

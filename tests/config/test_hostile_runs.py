@@ -20,10 +20,12 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.features import write_neighbors
 from alexnet_pl.commands.subruns import check_named_recipe
-from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe, quote_literal
+from alexnet_pl.config.overrides import quote_literal
+from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe
 from alexnet_pl.config.run_config import check_links, read_own_keys
 from alexnet_pl.config.schema import check_config
 from alexnet_pl.console import print_message, progress, suggest
+from alexnet_pl.csv_file import to_csv
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.detection_files import write_boxes
@@ -36,7 +38,6 @@ from alexnet_pl.experiment.trainer_options import check_trainer_options
 from alexnet_pl.files import LARGEST_RECORD
 from alexnet_pl.inference.weights import METADATA_KEY, read_weights
 from alexnet_pl.paper.results import collect_tests
-from alexnet_pl.reporting.tables import to_csv
 from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.runs.layout import read_config, read_each
 from alexnet_pl.table import Table, print_list, print_tables

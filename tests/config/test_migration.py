@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.known_keys import dotted, suggest_key
 from alexnet_pl.config.migration import (
     ADDED,
     RENAMED,
@@ -22,16 +23,16 @@ from alexnet_pl.config.migration import (
     new_key,
     refuse_renamed_overrides,
 )
-from alexnet_pl.config.recipes import SHIPPED, compose, dotted, suggest_key
+from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, read_own_keys
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation import ensemble, predictions
+from alexnet_pl.evaluation.ensemble_members import find_predictions
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.layout import read_config
+from alexnet_pl.runs.layout import read_config, results_dir
 from alexnet_pl.training.schedules import PlateauSchedule
 
 OLD = {
@@ -306,10 +307,10 @@ def test_old_checkpoint_has_current_settings(tmp_path: Path) -> None:
 
 
 def test_center_view_results_are_found_under_their_old_name(tmp_path: Path) -> None:
-    assert predictions.results_dir(tmp_path, "val", "center").name == "val-center"
+    assert results_dir(tmp_path, "val", "center").name == "val-center"
     older = tmp_path / "results/val-centre"
     older.mkdir(parents=True)
-    assert predictions.results_dir(tmp_path, "val", "center") == older
+    assert results_dir(tmp_path, "val", "center") == older
     (older / "probabilities.parquet").touch()
-    assert ensemble.find_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
-    assert predictions.results_dir(tmp_path, "val", "ten").name == "val-ten"
+    assert find_predictions(tmp_path, None, "center") == older / "probabilities.parquet"
+    assert results_dir(tmp_path, "val", "ten").name == "val-ten"

@@ -6,7 +6,8 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import schema
 from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.options import make_test_section
-from alexnet_pl.config.recipes import allow_new_key, compose
+from alexnet_pl.config.overrides import allow_new_key
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.config.views import DenseViews, describe_views, view_overrides
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.image_scales import TABLE5

@@ -11,6 +11,7 @@ from alexnet_pl.detection.blacklist import read_image_blacklist, read_object_bla
 from alexnet_pl.errors import UserError
 
 WNIDS = ["n01", "n02"]
+COMPLETE = SimpleNamespace(missing=[])
 
 
 def listed(tmp_path: Path, text: str) -> str:
@@ -23,11 +24,12 @@ def split(name: str = "val", records: int = 9, unreadable: tuple[int, ...] = ())
     """Split of `records` images, of which those with the numbers `unreadable`, from 0, are left out."""
     slots = np.array([number for number in range(records) if number not in unreadable])
     names = [f"val/ILSVRC2012_val_{number + 1:08d}.JPEG" for number in slots]
-    return SimpleNamespace(name=name, records=records, slots=slots, names=names)
+    return SimpleNamespace(name=name, records=records, slots=slots, names=names, manifest=COMPLETE)
 
 
 def named(*names: str) -> Any:
-    return SimpleNamespace(name="val", records=len(names), slots=np.arange(len(names)), names=list(names))
+    slots = np.arange(len(names))
+    return SimpleNamespace(name="val", records=len(names), slots=slots, names=list(names), manifest=COMPLETE)
 
 
 def test_numbers_start_at_one(tmp_path: Path) -> None:
@@ -74,6 +76,16 @@ def test_image_list_of_other_images_is_refused(tmp_path: Path, tested: Any, erro
 def test_object_list_of_other_images_is_refused(tmp_path: Path, tested: Any, error: str) -> None:
     with pytest.raises(UserError, match=error):
         read_object_blacklist(listed(tmp_path, "3 n01"), tested, WNIDS)
+
+
+def test_list_for_detection_needs_all_images(tmp_path: Path) -> None:
+    """Without the first image, every number would name the image after it."""
+    path, incomplete = listed(tmp_path, "2 n01"), split(records=2)
+    incomplete.manifest = SimpleNamespace(missing=["test: 1 images, but there should be 2"])
+    assert read_object_blacklist(path, incomplete, WNIDS) == {(1, 0)}
+    incomplete.manifest.missing.append("val: 2 images, but there should be 3")
+    with pytest.raises(UserError, match=r"the store lacks some \(val: 2 images, but there should be 3\)"):
+        read_object_blacklist(path, incomplete, WNIDS)
 
 
 @pytest.mark.parametrize("line", ["0", "00", "-1", "x", "1 n01", "9" * 5000])

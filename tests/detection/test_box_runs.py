@@ -1,6 +1,7 @@
 """Box recipes through their commands: fit, test, detect; bit-identical resuming; files and figures."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import partialmethod
@@ -21,7 +22,9 @@ from alexnet_pl.commands.detect import name_pictures
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
+from alexnet_pl.detection import box_run, finder
 from alexnet_pl.detection.box_network import BoxNetwork, load_box_network, make_box_network
+from alexnet_pl.detection.box_run import FOLDER, RUN_VARIABLE, example_box_run
 from alexnet_pl.detection.boxes import match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
@@ -184,6 +187,7 @@ def test_detector_learns_background_and_is_tested(
     run(detect, "fit", tmp_path / "run")
     network, classes, options = load_box_network(str(last(tmp_path / "run")))
     assert network.background
+    assert network.size == scene_store.size
     assert (network.net.num_classes, len(classes)) == (11, 10)
     assert options.task == "detect"
     before = torch.load(classifier_run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -266,8 +270,13 @@ def test_training_the_classifier_only_leaves_the_convolutions(
 
 
 def test_detect_writes_boxes_in_three_formats(
-    detect: DictConfig, tmp_path: Path, scene_store: Store, capsys: pytest.CaptureFixture[str]
+    detect: DictConfig,
+    tmp_path: Path,
+    scene_store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(finder, "MAX_CANDIDATES", 3)
     detect.trainer.max_epochs, detect.detect.least_score, detect.detect.confidence = 1, 0.0, 0.0
     run(detect, "fit", tmp_path / "run")
     image = scene_store.whole("val").image(0).permute(1, 2, 0).numpy()
@@ -291,6 +300,7 @@ def test_detect_writes_boxes_in_three_formats(
     assert (folder / "holiday.png").is_file()
     said = capsys.readouterr().out
     assert "broken.jpg (not an image)" in said
+    assert re.search(r"^[1-9]\d* windows not merged: more than 3 of a class in an image$", said, re.MULTILINE)
     assert "banner.png (1,000 × 2 pixels, one side more than 16 times the other)" in said
 
 
@@ -306,11 +316,32 @@ def test_wrong_stores_and_runs_are_named(
 ) -> None:
     with pytest.raises(UserError, match=r"prepare\.encoding=whole"):
         run(localise, "fit", tmp_path / "one", **{"data.root": str(tiny_store)})
+    for key, other in (("name", "voc2007"), ("size", 256)):
+        with pytest.raises(
+            UserError, match=rf"data\.{key}: the store at .* has {localise.data[key]}, the recipe {other}"
+        ):
+            run(localise, "fit", tmp_path / "one", **{f"data.{key}": other})
     localise.transfer.weights = None
     with pytest.raises(UserError, match=r"transfer\.weights is required"):
         run(localise, "fit", tmp_path / "two")
     with pytest.raises(UserError, match="is a classifier"):
         run(localise, "test", tmp_path / "three", classifier_run / "checkpoints/last.ckpt")
+
+
+def test_notebook_continues_an_interrupted_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint of a killed fit is no finished detector."""
+    commands: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(RUN_VARIABLE, raising=False)
+    monkeypatch.setattr(box_run, "run_command", lambda words: commands.append(words[0]))
+    detector = FOLDER / "detector"
+    (detector / "checkpoints").mkdir(parents=True)
+    (detector / "checkpoints/last.ckpt").touch()
+    for finished, expected in ((False, ["prepare", "fit", "prepare", "fit"]), (True, [])):
+        commands.clear()
+        (detector / "fit.json").write_text(json.dumps({"finished": finished, "training": {}, "store": {}}))
+        assert example_box_run() == detector
+        assert commands == expected
 
 
 def test_localiser_starts_from_the_regressor_of_another(

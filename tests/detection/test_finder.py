@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torchvision.transforms.functional import center_crop
+from torchvision.transforms.functional import center_crop, resize
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
+from alexnet_pl.detection import finder as finder_module
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
 from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
-from alexnet_pl.detection.merging import merge_boxes
+from alexnet_pl.detection.merging import Merged, MergeOptions, merge_boxes, merge_classes
 from alexnet_pl.detection.pyramid import window_boxes, window_grid
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
@@ -57,6 +58,35 @@ def test_scores_of_windows_of_all_scales_add_up() -> None:
     suppressed = finder(classes=1, combine="nms").find(IMAGE)
     assert suppressed.scores[0] == pytest.approx(0.6)
     assert suppressed.boxes[0] == pytest.approx(TRUE_BOX, abs=1e-4)
+
+
+def test_classes_of_a_shared_regressor_are_merged_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, counts = finder(classes=3), []
+    some = made.candidates(IMAGE)
+
+    def count_classes(boxes: np.ndarray, scores: np.ndarray, options: MergeOptions) -> list[Merged]:
+        counts.append(len(scores))
+        return merge_classes(boxes, scores, options)
+
+    monkeypatch.setattr(finder_module, "merge_classes", count_classes)
+    found = made.combine(some)
+    assert counts == [3]
+    for label in range(3):
+        own, mine = some.select(some.labels == label), found.select(found.labels == label)
+        alone = merge_boxes(own.boxes, own.scores)
+        assert np.array_equal(mine.boxes, alone.boxes)
+        assert np.array_equal(mine.scores, alone.scores)
+
+
+def test_photograph_is_resized_as_the_stored_images_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Larger scales enlarge stored images, so a network has never seen the details of a photograph."""
+    made, seen = finder(classes=1), []
+    made.network.size, find = 160, made.find
+    monkeypatch.setattr(made, "find", lambda image: seen.append(image) or find(image))
+    photograph = torch.randint(0, 256, (3, 480, 600), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = made.find_in_photograph(photograph, "bilinear")
+    torch.testing.assert_close(seen[0], resize(photograph, [160], antialias=True), atol=1, rtol=0)
+    assert found.boxes[0] == pytest.approx(3 * TRUE_BOX, abs=1e-3)
 
 
 def test_windows_below_the_minimum_score_are_ignored() -> None:

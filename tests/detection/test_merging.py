@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_pl.detection.boxes import ious
-from alexnet_pl.detection.merging import MergeOptions, match_scores, merge_boxes
+from alexnet_pl.detection.boxes import as_boxes, ious
+from alexnet_pl.detection.merging import MergeOptions, match_scores, merge_boxes, merge_classes
 from alexnet_pl.detection.suppression import suppress_overlapping
 
 
@@ -55,6 +55,19 @@ def test_scores_are_sums_and_boxes_are_means_of_members(some: tuple[np.ndarray, 
         assert found.scores[number] == pytest.approx(scores[members].sum())
         np.testing.assert_allclose(found.boxes[number], boxes[members].mean(0), rtol=1e-12)
     assert found.members.sum() == len(boxes)
+
+
+@settings(deadline=None, max_examples=40)
+@given(scored_boxes(), WEIGHTS, st.integers(0, 99))
+def test_classes_with_the_same_boxes_are_merged_as_one_by_one(
+    some: tuple[np.ndarray, np.ndarray], weight: str, seed: int
+) -> None:
+    boxes, scores = some
+    rows = np.stack([scores, *np.random.default_rng(seed).random((2, len(boxes)))])
+    options = MergeOptions(weight=weight)
+    for together, values in zip(merge_classes(as_boxes(boxes), rows, options), rows, strict=True):
+        alone = merge_boxes(boxes, values, options)
+        assert all(np.array_equal(one, other) for one, other in zip(together, alone, strict=True))
 
 
 def merge_by_search(boxes: np.ndarray, scores: np.ndarray, options: MergeOptions) -> tuple[list, list]:

@@ -26,7 +26,7 @@ MOMENTS = {  # under torchrun: where the second process meets its signal, and wh
     "killed in a training step": ("alexnet_pl.training.classifier:Classifier.training_step", signal.SIGKILL),
     "killed at the end of the fit": ("alexnet_pl.commands.fit:save_last", signal.SIGKILL),
     "killed in the test that follows": (
-        "alexnet_pl.evaluation.predictions:PredictionWriter.on_test_batch_end",
+        "alexnet_pl.evaluation.prediction_writer:PredictionWriter.on_test_batch_end",
         signal.SIGKILL,
     ),
     "killed when its work is done": ("alexnet_pl.training.strategies.peers:leave", signal.SIGKILL),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from command_line import ONE_THREAD, alexnet_pl
 
-from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
+from alexnet_pl.evaluation.prediction_file import PredictionFile, concat_blocks
 
 ROOT = Path(__file__).parents[2]
 

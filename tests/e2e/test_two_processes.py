@@ -11,7 +11,7 @@ from running import TRAIN, VAL
 from two_processes import BEGUN, run_two_processes
 
 from alexnet_pl.data.loading.loaders import epoch_order
-from alexnet_pl.evaluation.predictions import PredictionFile, concat_blocks
+from alexnet_pl.evaluation.prediction_file import PredictionFile, concat_blocks
 from alexnet_pl.retrieval.features import Features
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from running import VAL
 from world_sizes import BATCH, COMMANDS, STEPS, run_world
 
 from alexnet_pl.data.loading.loaders import epoch_order
-from alexnet_pl.evaluation.predictions import Block, PredictionFile, concat_blocks
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, concat_blocks
 from alexnet_pl.retrieval.features import Features
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.confusions import errors_by_class, find_confusions, read_top_classes, write_confusions
-from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter, describe_dataset, should_save_predictions
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -86,29 +86,3 @@ def test_readable_files_list_and_show_the_confusions(tmp_path: Path) -> None:
     write_confusions(tmp_path, store, "val")
     assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
     assert (read_top_classes(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
-
-
-def test_data_set_is_identified_by_its_content(tmp_path: Path) -> None:
-    prepare(
-        synthetic.list_synthetic(20, 10),
-        tmp_path / "store",
-        StoreSettings("drawn", 32, {}),
-        partial(synthetic.read_drawn, size=32),
-    )
-    found = describe_dataset(Store(tmp_path / "store"), "val")
-    assert (found.name, found.images, found.train_images, found.classes) == ("drawn", 10, 20, 10)
-    prepare(
-        synthetic.list_synthetic(20, 10),
-        tmp_path / "other",
-        StoreSettings("other", 32, {}),
-        partial(synthetic.read_drawn, size=32),
-    )
-    assert describe_dataset(Store(tmp_path / "other"), "val").class_list == found.class_list
-
-
-def test_probabilities_are_saved_if_small_enough() -> None:
-    """Those of the 2010 test set take 0.3 GB; half of Fall 2009 would take 90."""
-    assert should_save_predictions("auto", 150_000, 1000)
-    assert not should_save_predictions("auto", 4_450_000, 10_184)
-    assert should_save_predictions(True, 4_450_000, 10_184)
-    assert not should_save_predictions(False, 10, 10)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
 from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo

@@ -14,7 +14,7 @@ from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.devkit import read_devkit
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import Block, PredictionFileWriter
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.evaluation.submission import is_submittable, server_labels, write_submission
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo

@@ -91,7 +91,9 @@ def test_effect_of_every_supported_option_is_tested() -> None:
 def test_supported_option_takes_effect(name: str, config: Compose, tiny: list[str], tmp_path: Path) -> None:
     value, effect, expected = EFFECTS[name]
     words = [word for word in tiny if not word.startswith(f"trainer.{name}=")]
-    assert effect(build.make_trainer(config("imagenette", *words, f"++trainer.{name}={value}"), tmp_path)) == expected
+    cfg = config("imagenette", *words, f"++trainer.{name}={value}")
+    trainer = build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+    assert effect(trainer) == expected
 
 
 def test_mpirun_starts_no_nodes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from running import Compose
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config import options, schema
-from alexnet_pl.config.recipes import allow_new_key, compose, is_override, recipe_names
+from alexnet_pl.config.overrides import allow_new_key, is_override
+from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.experiment import build
 from alexnet_pl.paper.claim import ALEXNET, DATASETS, ERRORS, Claim
 from alexnet_pl.paper.claims import ABLATIONS, BY_KEY, CLAIMS, TABLE1, TABLE2

@@ -20,10 +20,10 @@ ONE, OTHER = [60.0, 61.5, 60.4], [63.0, 64.0, 63.5]
 COUNT = 200
 
 
-def made_tests(root: Path, names: list[str], errors: list[float]) -> list[results.TestRun]:
-    """Tests whose seeds are the numbers at the end of their names."""
+def made_tests(root: Path, names: list[str], errors: list[float], claim: str = "table2.cnn") -> list[results.TestRun]:
+    """Tests of a claim's network whose seeds are the numbers at the end of their names."""
     for name, error in zip(names, errors, strict=True):
-        write_test(root, name, proxy_test("table2.cnn", images=COUNT), error)
+        write_test(root, name, proxy_test(claim, images=COUNT), error)
     return results.collect_tests([root])
 
 
@@ -36,6 +36,15 @@ def test_runs_of_other_seeds_are_compared_by_welch(tmp_path: Path) -> None:
     interval = wanted.confidence_interval(0.95)
     assert found[:4] == pytest.approx((np.mean(OTHER) - np.mean(ONE), interval.low, interval.high, 3))
     assert (found.p, found.basis) == (pytest.approx(wanted.pvalue), "runs")
+
+
+def test_runs_without_a_partner_are_not_dropped(tmp_path: Path) -> None:
+    """Two of three seeds are shared, so that pairs would leave out a run on each side."""
+    a = made_tests(tmp_path / "a", ["run1", "run2", "run3"], OTHER, "norm")
+    b = made_tests(tmp_path / "b", ["run2", "run3", "run4"], ONE)
+    found = compare_errors(a, b, "top1_error")
+    assert found
+    assert found[3:] == (3, pytest.approx(stats.ttest_ind(OTHER, ONE, equal_var=False).pvalue), "runs")
 
 
 def test_one_shared_seed_is_no_pair(tmp_path: Path) -> None:
@@ -85,28 +94,34 @@ def test_pairs_need_a_value_on_both_sides(tmp_path: Path) -> None:
     assert (found.mean, found.runs, found.basis) == (pytest.approx(1.75), 2, "runs, paired by seed")
 
 
-def test_spread_is_that_of_single_networks_each_counted_once(tmp_path: Path) -> None:
-    """Not of ensembles, nor of other views of the same networks."""
+def test_spread_is_that_of_single_networks_that_trained(tmp_path: Path) -> None:
+    """Of each kind of views by itself, if it has enough runs; not of ensembles, nor of guesses."""
     values = [40.0, 41.0, 39.5, 40.5, 42.0]
     groups = [made_tests(tmp_path / str(k), [f"run{k + i}" for i in range(5)], values) for k in (0, 5)]
     for number, error in enumerate([41.0, 43.0, 42.5]):
         write_test(tmp_path / "views", f"run{number}", proxy_test("footnote_e.center", images=COUNT), error)
         write_test(tmp_path / "ensembles", f"five{number}", proxy_test("table2.5cnns", images=COUNT), error)
-    others = [results.collect_tests([tmp_path / name]) for name in ("views", "ensembles")]
+        write_test(tmp_path / "guesses", f"run{number}", proxy_test("norm", images=COUNT), 89.5 + number / 100)
+    others = [results.collect_tests([tmp_path / name]) for name in ("views", "ensembles", "guesses")]
     spreads = measure_spreads([*groups, *others])
-    assert spreads["top1_error"] == pytest.approx((np.var(values, ddof=1), 8))
-    assert "top5_error" not in spreads, "equal in all runs"
+    assert spreads == {("ten", "top1_error"): pytest.approx((np.var(values, ddof=1), 8))}, "top-5 is equal in all runs"
 
 
 def test_pooled_spread_does_not_compare_views_of_one_network(tmp_path: Path) -> None:
-    spreads = {"top1_error": Spread(4.0, 20)}
-    ten = made_tests(tmp_path / "ten", ["run1", "run2"], [40.0, 50.0])
-    other = made_tests(tmp_path / "other", ["run3", "run4"], [40.0, 50.0])
+    spreads = {(views, "top1_error"): Spread(4.0, 20) for views in ("ten", "center")}
+    ten = made_tests(tmp_path / "ten", ["run1", "run2"], [40.0, 48.0])
+    other = made_tests(tmp_path / "other", ["run3", "run4"], [40.0, 48.0])
     for number, error in ((1, 41.5), (2, 51.6)):
         write_test(tmp_path / "one", f"run{number}", proxy_test("footnote_e.center", images=COUNT), error)
-    one = results.collect_tests([tmp_path / "one"])
-    bases = [compare_errors(one, side, "top1_error", spreads) for side in (ten, other)]
-    assert [base and base.basis for base in bases] == ["runs, paired by seed", "runs, pooled spread"]
+    center = results.collect_tests([tmp_path / "one"])
+    for sides, basis in (
+        ((center, ten), "runs, paired by seed"),
+        ((center, other), "runs"),  # the spread of ten views is not that of the center
+        ((ten, other), "runs, pooled spread"),
+    ):
+        found = compare_errors(*sides, "top1_error", spreads)
+        assert found
+        assert found.basis == basis
 
 
 @pytest.mark.parametrize(

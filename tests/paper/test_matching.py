@@ -9,7 +9,8 @@ import pytest
 from made_results import claim_test
 
 from alexnet_pl.config.identity import training_signature
-from alexnet_pl.config.recipes import allow_new_key, compose
+from alexnet_pl.config.overrides import allow_new_key
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record
 from alexnet_pl.paper.claim import MIN_PRETRAINING_SIZES
@@ -37,6 +38,17 @@ def test_pre_training_chain_and_five_variants_match_their_rows() -> None:
     assert claim_of(claim_test("table2.5cnns", setup=1)) == "table2.5cnns"
     for setup in (1, 2):
         assert claim_of(claim_test("table2.7cnns*", setup=setup)) == "table2.7cnns*"
+
+
+@pytest.mark.parametrize("key", ["overfeat.fast.fine", "overfeat.7accurate", "table2.cnn"])
+def test_whole_images_and_squares_fill_the_rows_of_their_paper_alone(key: str) -> None:
+    """AlexNet's store of 256 × 256 pixels lacks the sides that OverFeat's windows see."""
+    found = claim_test(key)
+    assert claim_of(found) == key
+    found["dataset"]["encoding"] = {"whole": "raw", "raw": "whole"}[found["dataset"]["encoding"]]
+    assert claim_of(found) is None
+    del found["dataset"]["encoding"]  # an older record
+    assert claim_of(found) == (key if key == "table2.cnn" else None)
 
 
 def documented_replays() -> list[list[str]]:

@@ -66,6 +66,10 @@ def test_only_counts_that_are_too_small_or_wrong_are_named(tmp_path: Path) -> No
             lambda f: f["training"]["optim"].pop("momentum"),
             "compared with “1 CNN” (Table 2): without optim.momentum=0.9",
         ),
+        (
+            lambda f: f["dataset"].update(encoding="whole"),
+            "compared with “1 CNN” (Table 2): trained on whole images, not squares",
+        ),
         (lambda f: f.update(lineage=claim_test("table2.cnn*")["lineage"]), "another pre-training"),
     ],
 )

@@ -68,6 +68,30 @@ def test_damaged_record_is_named_and_left_out(tmp_path: Path, capsys: pytest.Cap
     assert "1 and 1 kernels, towers=2" in error
 
 
+def test_runs_at_several_rates_and_repetitions_are_not_pooled(tmp_path: Path) -> None:
+    """The repetition has the settings and seed of another run, and other weights, as on another machine."""
+    make_run(tmp_path, "cnn1", "table2.cnn", (GRAY, COLORED))
+    make_run(tmp_path, "cnn2", "table2.cnn", (GRAY, COLORED))
+    make_run(tmp_path / "repetition", "cnn1", "table2.cnn", (COLORED, GRAY), error=21.0)
+    faster = proxy_test("table2.cnn")
+    faster["training"]["optim"] = {**faster["training"]["optim"], "lr": 0.02}
+    run = write_test(tmp_path, "faster3", faster, 20.0).parents[2]
+    (run / "kernels.json").write_bytes((tmp_path / "cnn1/kernels.json").read_bytes())
+    found = by_label(tmp_path)
+    assert {label: len(one.runs) for label, one in found.items()} == {"CNN": 2, "CNN, rate 0.02": 1}
+
+
+def test_test_on_other_images_is_no_second_measurement(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "cnn0", "table2.cnn", (GRAY, COLORED))
+    elsewhere = proxy_test("table2.cnn", name="imagenet_a", fingerprint="a")
+    elsewhere["trained"] = {**elsewhere["trained"], "store": proxy_test("table2.cnn")["dataset"]}
+    path = write_test(tmp_path / "again", "cnn0", elsewhere, 20.0)
+    (run / "results/imagenet_a-val-ten").mkdir()
+    path.rename(run / "results/imagenet_a-val-ten/result.json")
+    (one,) = measure_specialization(collect_tests([tmp_path / "cnn0"]))
+    assert one.dataset == "imagenette"
+
+
 def test_table_names_shares_and_chance(tmp_path: Path) -> None:
     make_run(tmp_path, "cnn0", "table2.cnn", (COLORED, GRAY))
     (table,) = specialization_tables(measure_specialization(collect_tests([tmp_path])))
@@ -79,7 +103,7 @@ def test_table_names_shares_and_chance(tmp_path: Path) -> None:
 
 
 def test_fits_of_another_length_have_a_table_of_their_own(tmp_path: Path) -> None:
-    """Tuned rates of variants do not separate them."""
+    """Tuned rates of variants do not; they are named."""
     make_run(tmp_path, "cnn0", "table2.cnn", (COLORED, GRAY))
     for name, key, section, value in (
         ("longer1", "table2.cnn", "trainer", {"max_epochs": 50}),
@@ -92,6 +116,6 @@ def test_fits_of_another_length_have_a_table_of_their_own(tmp_path: Path) -> Non
     found = measure_specialization(collect_tests([tmp_path]))
     assert [(one.label, one.dataset) for one in found] == [
         ("CNN", "imagenette, 5 epochs"),
-        ("no dropout", "imagenette, 5 epochs"),
+        ("no dropout, rate 0.005", "imagenette, 5 epochs"),
         ("CNN", "imagenette, 50 epochs"),
     ]

@@ -23,7 +23,8 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
-from alexnet_pl.config.recipes import SHIPPED, is_override
+from alexnet_pl.config.overrides import is_override
+from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.experiment.build import NETS
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.results import collect_tests

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from alexnet_pl.commands.box_test import summarize_box_test
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.config.identity import box_signature, training_signature
 from alexnet_pl.config.recipes import compose
@@ -48,10 +49,10 @@ def content(seed: int = 0, error: float = 30.5, **changed: Any) -> dict[str, Any
     """Content of boxes.json for the paper's own test. `changed`: values by path, such as training__optim__lr."""
     about = {"name": "x", "fingerprint": "f" * 64, "split": "val", "images": 50_000, "train_images": 1_281_167}
     training, features = copy.deepcopy(signatures())
-    store = {"name": "ilsvrc2012", "classes": 1000, "images": 1_281_167}
+    store = {"name": "ilsvrc2012", "classes": 1000, "images": 1_281_167, "encoding": "whole"}
     found: dict[str, Any] = {
         "task": "localise",
-        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012_CLASSES},
+        "dataset": {**about, "classes": 1000, "class_list": ILSVRC2012_CLASSES, "size": 256, "encoding": "whole"},
         "model": {"net": "accurate", "width": 1.0},
         "window": 221,
         "seed": seed,
@@ -83,6 +84,17 @@ def test_top_5_error_of_five_classes_is_left_out() -> None:
         assert shown["localisation error, %"].startswith("30.5")
 
 
+def test_summary_has_the_rule_and_the_result_without_the_blacklist() -> None:
+    interval = {"loc_error_interval": [30.0, 31.0]}
+    assert "blacklist" not in summarize_box_test(make_test(**interval).result)
+    listed = make_test(**interval, loc_error_without_blacklist=29.0).result
+    assert "localisation error 30.50 % (95 %: 30.00 to 31.00), 29.00 % without the blacklist" in summarize_box_test(
+        listed
+    )
+    detected = make_test(task="detect", map_without_blacklist=0.0, detect__rule="voc2007").result
+    assert "mAP 12.00 % (rule voc2007), 0.00 % without the blacklist" in summarize_box_test(detected)
+
+
 def matching_labels(test: BoxTestRun) -> list[str]:
     return [claim.label for claim in BOX_CLAIMS if matches_box_claim(claim, test.result)]
 
@@ -102,6 +114,9 @@ def test_test_matches_the_rows_of_its_settings() -> None:
         {"dataset__images": 200},
         {"dataset__class_list": "other"},
         {"dataset__split": "train"},
+        {"dataset__size": 461},
+        {"dataset__size": None},
+        {"lineage__0__store__encoding": "raw"},
         {"lineage__0__training__model__width": 0.25},
         {"lineage__0__training__augment__crop": 113},
         {"finished": False},

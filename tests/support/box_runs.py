@@ -22,6 +22,7 @@ from alexnet_pl.models.overfeat import OverFeat
 SIZE, OBJECTS, CROP = 120, (1, 3), 113  # a 2 × 2 kernel in the classifier
 MODEL = {"name": "overfeat", "net": "accurate", "width": 0.02, "init": "he", "dropout": 0.2}
 KEYS = (
+    *("data.name=scenes", f"data.size={SIZE}"),
     *("boxes.units=[16,8]", "boxes.scales=[1,4]", "boxes.windows=4", "detect.scales=null"),
     *("trainer.max_epochs=2", "logger=csv"),
 )

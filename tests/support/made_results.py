@@ -50,7 +50,8 @@ def claim_test(key: str, setup: int = 0) -> dict[str, Any]:
     claim = BY_KEY[key]
     name, overrides = claim.recipes[setup]
     wanted = matching.recipe_networks(name, overrides)
-    common = {"dataset": images(str(claim.data)), "views": claim.views}
+    encoding = "whole" if wanted[0].whole else "raw"
+    common = {"dataset": images(str(claim.data)) | {"encoding": encoding}, "views": claim.views}
     made = [network(number, one) for number, one in enumerate(wanted)]
     ensemble = {"members": made, "weights_tuned_on": None, "checkpoint": {"sha256": "ensemble"}}
     return copy.deepcopy(common | (made[0] if len(made) == 1 else ensemble))

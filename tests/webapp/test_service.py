@@ -189,10 +189,11 @@ def test_boxes_are_scaled_with_a_large_image(monkeypatch: pytest.MonkeyPatch) ->
     finder = SimpleNamespace(
         scales=(1,),
         options=SimpleNamespace(confidence=0.5),
-        find=lambda image: image,
+        find_in_photograph=lambda image, filter_name: image,
         select_confident=lambda _: confident,
+        describe_left_out=lambda: "",
     )
-    monkeypatch.setattr(box_service, "BoxRun", lambda *_: SimpleNamespace(finder=finder, names=["cat", "dog"]))
+    monkeypatch.setattr(box_service, "BoxRun", lambda *_: SimpleNamespace(finder=finder, names=["cat", "dog"], cfg={}))
     service = BoxService(Path("run"))
     answer = service.answer(torch.zeros(3, 1000, 2048, dtype=torch.uint8))
     assert answer.image.shape == (3, 500, 1024)
@@ -206,9 +207,17 @@ def test_only_the_most_confident_boxes_are_shown(monkeypatch: pytest.MonkeyPatch
     scores = np.linspace(1, 0.6, 25)
     many = PredictedBoxes(np.zeros(25, int), scores, np.tile([0.0, 0.0, 5.0, 5.0], (25, 1)))
     options = SimpleNamespace(confidence=0.5)
-    finder = SimpleNamespace(scales=(1,), options=options, find=lambda image: image, select_confident=lambda _: many)
-    monkeypatch.setattr(box_service, "BoxRun", lambda *_: SimpleNamespace(finder=finder, names=["cat"]))
+    finder = SimpleNamespace(
+        scales=(1,),
+        options=options,
+        find_in_photograph=lambda image, filter_name: image,
+        select_confident=lambda _: many,
+        describe_left_out=lambda: "7 windows not merged",
+    )
+    monkeypatch.setattr(box_service, "BoxRun", lambda *_: SimpleNamespace(finder=finder, names=["cat"], cfg={}))
     answer = BoxService(Path("run")).answer(torch.zeros(3, 9, 9, dtype=torch.uint8))
     assert answer.boxes
     assert [box.confidence for box in answer.boxes] == scores[:20].tolist()
-    assert answer.note.startswith("Boxes with a confidence of at least 0.5; 5 more are not shown; ")
+    assert answer.note.startswith(
+        "Boxes with a confidence of at least 0.5; 5 more are not shown; 7 windows not merged; "
+    )

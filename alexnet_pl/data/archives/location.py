@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from alexnet_pl.data.archives.gzip import open_content, read_range
 from alexnet_pl.data.archives.parquet import read_row
+from alexnet_pl.data.archives.remote import client_errors
 from alexnet_pl.data.archives.zip import ZipMember, read_member
 
 LARGEST_FILE = 2**30  # maximum bytes per image; a raw photograph of 89 million pixels has 270 million
@@ -37,17 +38,20 @@ class ByteLocation(NamedTuple):
             raise ValueError(f"{self.size:,} bytes, more than any photograph: a decompression bomb?")
         if self.compression == "parquet":
             return read_row(self.path, self.start)
-        if self.compression == "zip":
-            data = read_member(self.path, self.start, self.size or 0, self.checksum)
-        elif self.compression:
-            with open_content(self.path, self.compression) as file:
-                file.seek(self.start)
-                data = file.read(-1 if self.size is None else self.size)
-        else:
-            data = read_range(self.path, self.start, self.size)
+        with client_errors(self.path):
+            data = self.read_archive()
         if self.size is not None and len(data) < self.size:
             raise OSError(f"{self.path}: shorter than when it was listed")
         return data
+
+    def read_archive(self) -> bytes:
+        if self.compression == "zip":
+            return read_member(self.path, self.start, self.size or 0, self.checksum)
+        if not self.compression:
+            return read_range(self.path, self.start, self.size)
+        with open_content(self.path, self.compression) as file:
+            file.seek(self.start)
+            return file.read(-1 if self.size is None else self.size)
 
 
 def zip_location(path: Path, member: ZipMember) -> ByteLocation:

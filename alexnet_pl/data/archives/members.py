@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from alexnet_pl.data.archives.location import zip_location
+from alexnet_pl.data.archives.location import ByteLocation, zip_location
 from alexnet_pl.data.archives.remote import is_remote, walk_files
 from alexnet_pl.data.archives.tar import TAR_SUFFIXES, Member, is_desktop_file, list_members, whole_archive
 from alexnet_pl.data.archives.tar_stream import LARGEST, stream_files
-from alexnet_pl.data.archives.zip import list_zip_members, read_member
+from alexnet_pl.data.archives.zip import list_zip_members
 from alexnet_pl.errors import UserError
 
 SUFFIXES = (*TAR_SUFFIXES, ".zip")
@@ -40,9 +40,17 @@ def read_files(source: Path, accept: Callable[[str], bool], key: str) -> Iterato
     elif source.suffix == ".zip":
         for member in list_zip_members(source, accept):
             check_small(member.size, f"{key}: {source}: {member.name}")
-            yield member.name, read_member(source, *member[1:])
+            yield member.name, read_intact(zip_location(source, member), f"{key}: {source}: {member.name}")
     elif source.name.endswith(TAR_SUFFIXES):
         yield from stream_files(source, accept, key)
+
+
+def read_intact(location: ByteLocation, where: str) -> bytes:
+    """Read a table or annotation. Raises UserError, which begins with `where`, if it is corrupt."""
+    try:
+        return location.read()
+    except (ValueError, OSError) as error:
+        raise UserError(f"{where}: corrupt ({error}); get it again") from error
 
 
 def check_small(size: int, where: str) -> None:

@@ -6,7 +6,7 @@ folder. The functions below read its bytes in few requests.
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -54,6 +54,19 @@ def parse_path(text: str) -> Path:
     except ImportError as error:
         raise not_installed("universal_pathlib", "remote", f"prepare.source={text}") from error
     return cast(Path, UPath(text))
+
+
+@contextmanager
+def client_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a remote file system's client, such as aiohttp's, into OSError."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, UserError):
+        raise
+    except Exception as error:  # each protocol raises its own errors
+        if not is_remote(path):
+            raise
+        raise OSError(reason(error)) from error
 
 
 def open_binary(path: Path) -> IO[bytes]:

@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.archives.remote import is_remote
+from alexnet_pl.data.archives.remote import client_errors, is_remote
 from alexnet_pl.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
@@ -113,6 +113,7 @@ def read_headers(location: ByteLocation) -> Iterator[Header]:
     size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
         with (
+            client_errors(location.path),
             open_content(location.path, location.compression) as file,
             tarfile.open(fileobj=FileRange(file, location.start, size), mode="r:") as tar,  # type: ignore[arg-type]
         ):

@@ -37,7 +37,7 @@ class ZipMember(NamedTuple):
 
 
 class CorruptZipError(ValueError):
-    """The file does not follow the zip format."""
+    """The archive does not follow the zip format, or a file in it is corrupt."""
 
 
 def list_zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ZipMember]:
@@ -118,7 +118,7 @@ def read_64bit_sizes(extra: bytes, size: int, packed: int, start: int) -> tuple[
 
 
 def read_member(path: Path, start: int, size: int, checksum: int) -> bytes:
-    """Read the file whose local header is at `start`. Raises ValueError for a wrong checksum, OSError if truncated."""
+    """Read the file whose local header is at `start`. Raises CorruptZipError if it is corrupt, OSError if truncated."""
     with open_for_members(path) as file:
         file.seek(start)
         head = file.read(LOCAL_HEADER.size)
@@ -128,12 +128,15 @@ def read_member(path: Path, start: int, size: int, checksum: int) -> bytes:
         file.seek(name + extra, 1)
         data = file.read(size) if method == STORED else inflate(file, size)
     if len(data) == size and zlib.crc32(data) != checksum:
-        raise ValueError("checksum mismatch in the archive")
+        raise CorruptZipError("checksum mismatch in the archive")
     return data
 
 
 def inflate(file: IO[bytes], size: int) -> bytes:
     stream, data = zlib.decompressobj(-15), bytearray()
-    while len(data) < size and (chunk := file.read(CHUNK)):
-        data += stream.decompress(chunk, size - len(data))
+    try:
+        while len(data) < size and (chunk := file.read(CHUNK)):
+            data += stream.decompress(chunk, size - len(data))
+    except zlib.error as error:
+        raise CorruptZipError(str(error)) from error
     return bytes(data)

@@ -55,18 +55,20 @@ class ImageBoxes(NamedTuple):
     """Boxes of one image as stored.
 
     `edges`: (n, 4) float32 left, top, right, bottom as fractions of the image's width and height; `labels`: (n,) int32;
-    `difficult`: (n,) bool.
+    `difficult`: (n,) bool. `note`: (what is wrong with the annotation's size, what was done), () if nothing is.
     """
 
     edges: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
     coverage: int
+    note: tuple[str, ...] = ()
 
 
 UNANNOTATED = Annotation([], Coverage.NONE)
 
 
+EXCESS = 1.1  # of a box over a size that must be wrong; boxes of ILSVRC exceed theirs by a few pixels
 MAX_PIXEL = 2**31  # pixels; sizes of images are stored as int32
 
 
@@ -86,11 +88,22 @@ def from_inclusive(corners: tuple[float, float, float, float], first: int) -> tu
 
 
 def relative_boxes(annotation: Annotation, width: int, height: int) -> ImageBoxes:
-    """Convert boxes to fractions of an image of this size, clipped to it; boxes without area are dropped."""
+    """Convert boxes to fractions of an image of this size, clipped to it; boxes without area are dropped.
+
+    Edges refer to the annotation's size, which can be that of another resolution. If a box exceeds it by far and none
+    the image, they refer to the image; if it is the image's transposed, as of a rotated copy, the boxes are left out.
+    """
     found = np.array([box[:4] for box in annotation.boxes], np.float64).reshape(-1, 4)
-    across, down = annotation.width or width, annotation.height or height
-    edges = (found / [across, down, across, down]).clip(0, 1).astype(np.float32)
+    size, own = (annotation.width or width, annotation.height or height), (width, height)
+    farthest, note = found[:, 2:].max(0, initial=0), ()
+    if (farthest > EXCESS * np.array(size)).any() and (farthest <= own).all():
+        note = (f"size in the annotation {size[0]} × {size[1]}, which boxes exceed", "boxes read in the image's pixels")
+        size = own
+    elif len(found) and size != own and size == own[::-1]:
+        note = (f"size in the annotation {size[0]} × {size[1]}, the image's transposed", "boxes left out")
+        annotation, found = UNANNOTATED, found[:0]
+    edges = (found / [*size, *size]).clip(0, 1).astype(np.float32)
     kept = (edges[:, 2:] > edges[:, :2]).all(1)
     labels = np.array([box.label for box in annotation.boxes], np.int32)
     difficult = np.array([box.difficult for box in annotation.boxes], bool)
-    return ImageBoxes(edges[kept], labels[kept], difficult[kept], int(annotation.coverage))
+    return ImageBoxes(edges[kept], labels[kept], difficult[kept], int(annotation.coverage), note)

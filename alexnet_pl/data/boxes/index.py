@@ -2,7 +2,8 @@
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -13,6 +14,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import name_digest
 
 IMAGENET = re.compile(r"(n\d{8}_\d+|ILSVRC\d{4}_(?:train|val|test)_\d+)(?:_n\d{8})?")
+SHOWN = 5  # unknown class names in a message
 
 
 def image_key(name: str) -> str:
@@ -25,8 +27,8 @@ def image_key(name: str) -> str:
 
 
 class BoxIndex:
-    """Annotations by image. `images`, `boxes`: number of annotated images and of boxes; `unknown`: number of boxes left
-    out, by class name."""
+    """Annotations by image. `images`, `boxes`: number of annotated images and of boxes; `unknown`: number of boxes
+    whose class the store lacks, by class name."""
 
     def __init__(self, found: Iterable[FoundBoxes]) -> None:
         keys, counts, names = array("Q"), array("q"), array("i")
@@ -47,7 +49,7 @@ class BoxIndex:
         self.difficult, self.ids = np.frombuffer(difficult, np.int8), np.frombuffer(names, np.int32)
         self.about = np.frombuffer(about, np.int32).reshape(-1, 3)
         self.used = np.zeros(len(self.keys), bool)
-        self.unknown: dict[str, int] = {}
+        self.unknown: Counter[str] = Counter()
         self.known = list(numbers)
         self.images, self.boxes = len(self.keys), len(self.edges)
 
@@ -60,33 +62,50 @@ class BoxIndex:
         """Annotation of an image, given its name and class index; None if it has none. `classes`: class index by name.
 
         A box whose name is not in `classes` gets the image's own class if the image is one of ImageNet's, where some
-        dogs have a readable name; otherwise it is left out and counted in `unknown`. Raises UserError if an image has
-        two annotations or two images have the same one.
+        dogs have a readable name; otherwise it has no class, −1, so that training does not take it for background.
+        Raises UserError if an image has two different annotations or two images have the same one.
         """
         if (found := self.find(image)) is None:
             return None
-        trusted = IMAGENET.fullmatch(PurePosixPath(image).stem) is not None
+        other = label if IMAGENET.fullmatch(PurePosixPath(image).stem) else -1
         coverage, width, height = self.about[found].tolist()
         boxes = []
         for row in range(*self.offsets[found : found + 2].tolist()):
             name = self.known[self.ids[row]]
-            if name not in classes and not trusted:
-                self.unknown[name] = self.unknown.get(name, 0) + 1
-                continue
+            if (label_of_box := classes.get(name, other)) < 0:
+                self.unknown[name] += 1
             left, top, right, bottom = self.edges[row].tolist()
-            boxes.append(Box(left, top, right, bottom, classes.get(name, label), bool(self.difficult[row])))
+            boxes.append(Box(left, top, right, bottom, label_of_box, bool(self.difficult[row])))
         return Annotation(boxes, coverage, width, height)
 
     def find(self, image: str) -> int | None:
-        """Index of the annotation whose key is the image's path or the longest end of it; None if there is none."""
+        """Index of the annotation whose key is the image's path or the longest end of it; None if there is none. Equal
+        annotations count as one."""
         parts = image_key(image).split("/")
         for start in range(len(parts)):
             wanted = name_digest("/".join(parts[start:]))
             begin, end = np.searchsorted(self.keys, wanted), np.searchsorted(self.keys, wanted, "right")
             if begin == end:
                 continue
-            if end - begin > 1 or self.used[begin]:
-                raise UserError(f"prepare.boxes: {'/'.join(parts[start:])} has two annotations or is two images' name")
-            self.used[begin] = True
-            return int(self.order[begin])
+            name, found = "/".join(parts[start:]), self.order[begin:end].tolist()
+            if self.used[begin]:
+                raise UserError(f"prepare.boxes: {name} is the name of two images")
+            if any(self.content(each) != self.content(found[0]) for each in found):
+                raise UserError(f"prepare.boxes: {name} has two annotations with different boxes; remove one")
+            self.used[begin:end] = True
+            return found[0]
         return None
+
+    def content(self, number: int) -> list[list[object]]:
+        """Annotation `number`, to compare with another of the same image, as in an archive and its unpacked folder."""
+        rows = slice(*self.offsets[number : number + 2].tolist())
+        return [part.tolist() for part in (self.about[number], self.edges[rows], self.difficult[rows], self.ids[rows])]
+
+    def describe_unused(self) -> Iterator[str]:
+        """After all images: sentences on boxes without a class of the store, and on annotations without an image."""
+        if self.unknown:
+            names = ", ".join(f"{name!r} {count:,}" for name, count in self.unknown.most_common(SHOWN))
+            more = f" and {len(self.unknown) - SHOWN} more classes" if len(self.unknown) > SHOWN else ""
+            yield f"boxes of classes that the store lacks, kept without a class: {names}{more}"
+        if unmatched := int((~self.used).sum()):
+            yield f"{unmatched:,} of {self.images:,} annotations match no image"

@@ -126,12 +126,7 @@ class ImageStore(ResumableData):
     @cached_property
     def store(self) -> Store:
         store = Store(self.root)
-        for key, wanted in {"name": self.dataset, "size": self.size}.items():
-            if wanted is not None and (found := getattr(store, key)) != wanted:
-                raise UserError(
-                    f"data.{key}: the store at {self.root} has {found}, the recipe {wanted}; set data.{key}={found} or "
-                    "give another data.root"
-                )
+        store.check_identity(self.dataset, self.size)
         return store
 
     def setup(self, stage: str) -> None:

@@ -123,13 +123,13 @@ class TrainLoader(EpochPosition):
         remaining = range(self.batches_done, self.batches)
         shares = (order[i * self.batch_size : (i + 1) * self.batch_size][self.share] for i in remaining)
         size = self.share.stop - self.share.start
-        split = self.split_of_epoch()
+        split, is_cuda = self.split_of_epoch(), self.device.type == "cuda"
         for i, (images, labels) in zip(remaining, self.pipeline(split, shares, size, self.device), strict=True):
             draws = self.draw(self.seed, self.epoch, i, self.batch_size)
             if split is not self.split:
                 draws = draws._replace(offsets=torch.zeros_like(draws.offsets))  # already cropped
             self.batches_done = i + 1
-            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=True) for d in draws)))
+            yield Batch(images, labels, Draws(*(d[self.share].to(self.device, non_blocking=is_cuda) for d in draws)))
 
     def split_of_epoch(self) -> Split:
         """Images of this epoch; for whole images, a random window of each."""

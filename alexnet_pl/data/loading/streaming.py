@@ -97,7 +97,8 @@ class CpuBuffer(BatchBuffer):
     def load(self, split: Split, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         split.read(indices, self.buffer.numpy()[: len(indices)])
         labels = torch.from_numpy(split.labels[indices])
-        return self.buffer.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        is_cuda = self.device.type == "cuda"  # MPS would copy what the CPU has overwritten by then
+        return self.buffer.to(self.device, non_blocking=is_cuda), labels.to(self.device, non_blocking=is_cuda)
 
 
 class GpuDecodeBuffer(BatchBuffer):
@@ -132,7 +133,7 @@ def stream_batches(
 
     def gather() -> None:
         try:
-            if device.index is not None:
+            if device.type == "cuda":
                 torch.cuda.set_device(device)
             for indices in with_readahead(split, batches) if readahead else batches:
                 buffer = free.get()

@@ -20,12 +20,17 @@ class BoxCollector:
         self.shapes: list[tuple[int, ...]] = []
         self.found: list[ImageBoxes] = []
 
-    def add(self, item: ImageRecord, image: np.ndarray | None, original: tuple[int, int]) -> None:
-        """Add an image, (3, height, width) as stored, or None; `original`: (height, width) of its file."""
+    def add(self, item: ImageRecord, image: np.ndarray | None, original: tuple[int, int]) -> dict[str, str] | None:
+        """Add an image, (3, height, width) as stored, or None; `original`: (height, width) of its file.
+
+        Returns the entry for odd.json if its annotation has a wrong size, else None.
+        """
         stored = (0, 0) if image is None else image.shape[1:]
         annotation = UNANNOTATED if image is None or item.annotation is None else item.annotation
         self.shapes.append((*original, *stored))
-        self.found.append(relative_boxes(annotation, original[1], original[0]))
+        found = relative_boxes(annotation, original[1], original[0])
+        self.found.append(found)
+        return {"name": item.name, "what": found.note[0], "done": found.note[1]} if found.note else None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays for the metadata file, by the names in `NAMES`."""

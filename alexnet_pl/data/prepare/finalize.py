@@ -51,7 +51,7 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
         save_no_statistics(root, settings.size)
     write_json(root / "odd.json", irregular)
     manifest["unreadable"] = sum(entry["done"] == "left out" for entry in irregular)
-    manifest["odd"] = len(irregular) - manifest["unreadable"]
+    manifest["odd"] = sum(entry["done"] == "converted to RGB" for entry in irregular)
     manifest["fingerprint"] = compute_fingerprint(manifest, root)
     manifest["files"] = {name: checksum(root / name) for name in list_small_files(manifest)}
     write_json(root / "store.json", manifest)

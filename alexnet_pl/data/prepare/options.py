@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from alexnet_pl.data.images import FILTERS
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.sources.base import CopyOptions
+from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.manifest import check_name
@@ -96,7 +97,8 @@ class PrepareOptions:
     @property
     def copy_options(self) -> CopyOptions:
         synsets = Path(self.synsets) if self.synsets else None
-        return CopyOptions(self.names, synsets, self.val_share, self.allow_incomplete, self.first_pixel)
+        classified = self.name in KNOWN_COUNTS or not self.store_encoding.is_whole  # squares have no boxes
+        return CopyOptions(self.names, synsets, self.val_share, self.allow_incomplete, self.first_pixel, classified)
 
     @property
     def work_part(self) -> Part:

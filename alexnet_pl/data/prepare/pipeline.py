@@ -13,7 +13,8 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
-from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, FOLDERS, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.image_folder import split_roots
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.synset_archives import read_synsets
@@ -47,6 +48,12 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     form, source = read_source(path, options.copy_options)
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
+    if (
+        form == FOLDERS
+        and not split_roots(path)["train"].is_dir()
+        and Path(options.root).parent.resolve() == path.resolve()
+    ):
+        raise UserError(f"data.root: {options.root} would be a class folder of {options.source}; give another place")
     if source.held_out is not None and options.name in KNOWN_COUNTS:
         raise UserError(
             f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
@@ -58,10 +65,10 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
             f"prepare.source: {options.source} holds {form}, not CIFAR-10; give cifar-10-python.tar.gz, or the "
             "folder unpacked from it, or choose another data.name"
         )
-    if form == ARCHIVES and options.val_share is None:
+    if source.held_out is not None and options.val_share is None:
         raise UserError(
-            f"prepare.source: {options.source} holds {form}, which have no validation split; prepare.val_share=0.5 "
-            "holds out half of each synset, by the images' names"
+            f"prepare.source: {options.source} holds {form}, without a validation split; prepare.val_share=0.5 holds "
+            "out half of the images, by their names"
         )
     return form, source
 

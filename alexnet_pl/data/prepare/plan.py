@@ -180,14 +180,20 @@ def annotation_of(boxes: list[list[Any]], *rest: int) -> Annotation:
 
 
 def record_size(location: Any) -> int | None:
-    """Size in bytes, to detect another image of the same name; None for synthetic images and table rows."""
+    """Size in bytes, to detect another image of the same name; None for synthetic images and table rows.
+
+    Raises UserError for a link to nothing.
+    """
     if not isinstance(location, ByteLocation) or location.compression == "parquet":
         return None
     if location.size is not None:
         return location.size
     try:
         status = location.path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if location.path.is_symlink():
+            problem = f"is a link to {location.path.readlink()}, which does not exist"
+            raise UserError(f"prepare.source: {location.path} {problem}; get it, or remove the link") from error
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
@@ -205,12 +211,16 @@ ALLOW = "get the copy again, or prepare what is there with prepare.allow_incompl
 def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
     """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
 
-    Raises UserError instead unless `allow_incomplete`. Prints the counts if no expected counts are known, and the
-    counts of files that are not images.
+    Raises UserError instead unless `allow_incomplete`. Prints the counts if no expected counts are known, those of
+    files that are not images, and classes without training images.
     """
     if others := sum(source.skipped_files.values(), Counter[str]()):
         text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())
         print(mask_control(f"  skipped files that are not images: {text}"), flush=True)
+    empty = [name for label, (name, _) in enumerate(source.classes) if not plan.class_counts[label]]
+    if empty and plan.class_counts:  # such as class 0 of labels that count from 1
+        few = mask_control(", ".join(empty[:3]))
+        print(f"  no training images of {len(empty):,} of {len(source.classes):,} classes: {few}", flush=True)
     expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
     wrong = [
         f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"

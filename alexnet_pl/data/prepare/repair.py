@@ -83,7 +83,7 @@ def repair_metadata(
     store: Store, plan: Plan, names: list[str], settings: StoreSettings, read: ImageReader
 ) -> list[Path]:
     """Rebuild the files `names`, which takes all images: write one shard at a time, and delete it."""
-    with tempfile.TemporaryDirectory(prefix="listing-", dir=store.root) as folder:
+    with tempfile.TemporaryDirectory(dir=plan.folder) as folder:
         for shard in plan.shards:
             own = Path(folder) / shard_name(shard.split, shard.number, settings.encoding)
             training = shard.split == "train"

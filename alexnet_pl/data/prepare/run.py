@@ -7,7 +7,9 @@ Several machines that share ROOT.partial each write a part of the shards; the la
 import errno
 import fcntl
 import json
+import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +30,7 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
-from alexnet_pl.locks import exclusive_lock, lock
+from alexnet_pl.locks import exclusive_lock, is_running, lock
 from alexnet_pl.progress import TimeColumn
 
 ALL_SHARDS = Part()
@@ -112,11 +114,20 @@ def add_missing(settings: StoreSettings, wrong: list[str]) -> StoreSettings:
 @contextmanager
 def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -> Iterator[Plan]:
     """Build the plan in a temporary folder of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="listing-", dir=partial))
+    remove_listings(partial)
+    folder = Path(tempfile.mkdtemp(f".{socket.gethostname()}-{os.getpid()}", "listing-", partial))
     try:
         yield Plan(source, folder, settings.shard)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_listings(partial: Path) -> None:
+    """Delete the listings of killed processes of this machine; those of others may be in use for days."""
+    for path in partial.glob(f"listing-*.{socket.gethostname()}-*"):
+        process = path.name.rpartition("-")[2]
+        if process.isdigit() and not is_running(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def describe_preparation(plan: Plan, source: DatasetListing, settings: StoreSettings) -> JsonObject:

@@ -74,14 +74,12 @@ def write_shard(
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
         for number, item in enumerate(items, start):
             image, original, entry = read_image(item, read)
-            if entry:
-                irregular.append(entry)
             if image is not None:
                 image = np.ascontiguousarray(image)  # contiguous planes: the stored format, and the fastest to sum
                 if count:
                     statistics.add(image)
-            if encoding.is_whole:
-                boxes.add(item, image, original)
+            annotated = boxes.add(item, image, original) if encoding.is_whole else None
+            irregular += [each for each in (entry, annotated) if each]
             labels.append(EMPTY if image is None else item.label)
             sizes.append(writer.add(number, item.label, image))
             report()
@@ -164,8 +162,6 @@ def decode_record(item: ImageRecord) -> tuple[torch.Tensor, str]:
     """Decode the bytes of a record: (3, height, width) uint8, and a note on a non-standard file."""
     try:
         data = item.location.read()
-    except zlib.error as error:
-        raise ValueError(reason(error)) from error
     except OSError as error:
         raise UserError(f"prepare.source: {item.name} can no longer be read ({reason(error)})") from error
     return (raw_rgb(data), "") if item.location.is_planes else decode(data)

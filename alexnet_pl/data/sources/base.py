@@ -35,6 +35,7 @@ class CopyOptions(NamedTuple):
     val_share: fraction of the images that becomes `val`, for forms without such a split.
     allow_incomplete: accept a copy with missing files.
     first_pixel: number of an image's first pixel in annotations of VOC's layout, 1 if None.
+    classified: of a copy with images for classification and for detection, take the former.
     """
 
     names: Mapping[str, str] = {}
@@ -42,6 +43,7 @@ class CopyOptions(NamedTuple):
     val_share: float | None = None
     allow_incomplete: bool = False
     first_pixel: int | None = None
+    classified: bool = False
 
 
 class LazyRecords:

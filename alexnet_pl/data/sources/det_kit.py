@@ -3,6 +3,7 @@
     ILSVRC201?_devkit/data/meta_det.mat                          numbers, WordNet ids and names of the classes
     ILSVRC201?_devkit/data/det_lists/train_{pos,part,neg}_N.txt  2013 and 2014: one image and a number per line
     ILSVRC/devkit/data/, ILSVRC/ImageSets/DET/train_N.txt        2015 and later: one image and 1, 0 or −1 per line
+    {val,test}.txt beside these lists                            all images of the split, one per line
 
 An image is listed for class number N as positive (it shows N, every instance has a box), partial (it shows N, instances
 may lack a box) or negative (people checked that it does not show N).
@@ -24,6 +25,7 @@ from alexnet_pl.errors import UserError, reason
 CLASSES = 200  # of the task; some kits also number synsets above and below them, from 201
 META = "meta_det.mat"
 LIST = re.compile(r"train_(?:(pos|part|neg)_)?\d+\.txt")
+SPLIT_LIST = re.compile(r"(?:val|test)\.txt")
 SIGNS = {"pos": "1", "part": "0", "neg": "-1"}
 
 
@@ -31,6 +33,10 @@ class KitFile(NamedTuple):
     where: str
     name: str
     content: bytes
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
 
 
 class ImageLists(NamedTuple):
@@ -69,6 +75,14 @@ class DetKit:
         for file in self.files(LIST):
             add_list(lists, file)
         return lists
+
+    def count_images(self) -> dict[str, int]:
+        """Number of images that the kit lists for `val` and `test`; blacklists and submissions number these."""
+        listed: dict[str, set[str]] = {}
+        for file in self.files(SPLIT_LIST):
+            names = (line.split()[0].rpartition("/")[2] for line in file.text.splitlines() if line.strip())
+            listed.setdefault(file.name.removesuffix(".txt"), set()).update(names)
+        return {split: len(names) for split, names in listed.items()}
 
     def files(self, wanted: re.Pattern[str]) -> Iterator[KitFile]:
         def accept(name: str) -> bool:
@@ -109,7 +123,7 @@ def add_list(lists: ImageLists, file: KitFile) -> None:
     """Add the partial and negative images of a list. A list of 2013 or 2014 has its images' sign in its name."""
     found = LIST.fullmatch(file.name)
     sign = SIGNS.get(found[1] or "") if found else None
-    for line in file.content.decode("utf-8", "replace").splitlines():
+    for line in file.text.splitlines():
         words = line.split()
         if not words:
             continue

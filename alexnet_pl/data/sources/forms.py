@@ -35,7 +35,7 @@ from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_
 from alexnet_pl.data.sources.voc import find_voc, read_voc
 from alexnet_pl.errors import UserError
 
-ARCHIVES, CIFAR10 = "archives of synsets", "CIFAR-10"
+ARCHIVES, CIFAR10, FOLDERS = "archives of synsets", "CIFAR-10", "class folders"
 DETECTION, VOC, TABLED = "ILSVRC's detection images", "PASCAL VOC's layout", "validation images with Kaggle's table"
 UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of their largest box
 NO_OPTIONS = CopyOptions()
@@ -62,21 +62,19 @@ def read_source(source: Path, options: CopyOptions = NO_OPTIONS) -> tuple[str, D
         near = difflib.get_close_matches(str(source), [SCENES])
         advice = f"did you mean {SCENES}?" if near else "give the folder that holds the images"
         raise UserError(f"prepare.source: {source} does not exist; {advice}")
-    form, listing = read_boxed(source, options) or read_published(source, options) or read_other(source, options)
+    first, second = (read_published, read_boxed) if options.classified else (read_boxed, read_published)
+    form, listing = first(source, options) or second(source, options) or read_other(source, options)
     return form, add_class_names(source, listing)
 
 
 def read_boxed(source: Path, options: CopyOptions) -> tuple[str, DatasetListing] | None:
-    """Detect and list a copy whose form includes boxes; None for any other."""
-    share = HELD_OUT if options.val_share is None else options.val_share
+    """Detect and list a copy for detection, whose images have boxes and no classes; None for any other."""
     if not source.is_dir():
         return None
     if find_det(source):
         return DETECTION, read_det(source)
     if years := find_voc(source):
-        return VOC, read_voc(years, options.first_pixel, share)
-    if (table := find_table(source)) and find_kaggle(source) is None:
-        return TABLED, read_tabled(table, share)
+        return VOC, read_voc(years, options.first_pixel, HELD_OUT if options.val_share is None else options.val_share)
     return None
 
 
@@ -114,9 +112,11 @@ def read_other(source: Path, options: CopyOptions) -> tuple[str, DatasetListing]
         return "WebDataset shards", read_shards(shards, options)
     if is_packed and (archives := find_folder_archives(source)):
         return "class folders in archives", read_archived_folders(source, archives, share)
+    if table := find_table(source):
+        return TABLED, read_tabled(table, HELD_OUT if share is None else share)
     if not has_class_folders(source) and (lists := find_lists(source)):
         return "images with split lists", read_lists(source, lists, options.names, share)
-    return "class folders", read_folders(source, options.names, share)
+    return FOLDERS, read_folders(source, options.names, share)
 
 
 def check_devkit_present(source: Path) -> None:

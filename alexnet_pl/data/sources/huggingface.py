@@ -5,8 +5,8 @@ makes of them, timm's WebDataset shards.
     data/train_images_0.tar.gz … 4, val_images.tar.gz, test_images.tar.gz    n01440764_10026_n01440764.JPEG
     imagenet-1k-train-00000-of-00292.arrow …         the cache of `load_dataset`: columns as in the Parquet files
     train/data-00000-of-00300.arrow …, validation/…  a dataset written by `save_to_disk`
-    imagenet22k-train-0000.tar …, imagenet22k-validation-…                   key.jpg, key.cls, key.json
-    train/000000.tar …, val/000000.tar …                                     likewise
+    imagenet1k-train-0000.tar …, imagenet1k-validation-00.tar …              key.jpg, key.cls, key.json
+    train/0.tar …, val/0.tar …                                               likewise
     _info.json beside these shards                                           number of samples of each split
 
 The class of an image is given by the wnid in its name, or by a label, which is an index into the sorted wnids. If an
@@ -18,9 +18,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
+from alexnet_pl.data.archives.tar import list_members, whole_archive
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, SkippedFiles
+from alexnet_pl.data.sources.image_folder import is_image
 from alexnet_pl.data.sources.packed_rows import read_archive_rows, read_shard_rows
 from alexnet_pl.data.sources.row_listing import list_rows, read_files
 from alexnet_pl.data.sources.split_files import (
@@ -33,7 +36,8 @@ from alexnet_pl.data.sources.split_files import (
 )
 from alexnet_pl.errors import UserError
 
-SHARD = re.compile(r"(?!n\d{8}\.).*\d{3,}\.tar$")  # n01440764.tar is an archive of a synset
+SHARD = re.compile(r"(?!n\d{8}\.).*\d\.tar$")  # n01440764.tar is an archive of a synset
+FIRST = 8  # members that show whether an archive is a shard
 
 
 def find_tables(source: Path) -> dict[str, list[Path]]:
@@ -53,9 +57,15 @@ def find_packed(source: Path) -> dict[str, list[Path]]:
 def find_shards(source: Path) -> dict[str, list[Path]]:
     for groups in (group_by_split(source, "*.tar"), group_by_folder(source, "*.tar")):
         shards = {split: [path for path in paths if SHARD.match(path.name)] for split, paths in groups.items()}
-        if found := {split: paths for split, paths in shards.items() if paths}:
+        if found := {split: paths for split, paths in shards.items() if paths and holds_samples(paths[0])}:
             return found
     return {}
+
+
+def holds_samples(path: Path) -> bool:
+    """Whether the first images of an archive have labels beside them or are in no folder, unlike class folders."""
+    first = [Path(member.path) for member in islice(list_members(whole_archive(path)), FIRST)]
+    return any(each.suffix in (".cls", ".json") or (is_image(each) and len(each.parts) == 1) for each in first)
 
 
 def read_packed(files: Mapping[str, list[Path]], options: CopyOptions) -> DatasetListing:

@@ -28,6 +28,7 @@ from alexnet_pl.data.archives.tar import (
     is_desktop_file,
     list_class_archives,
     list_members,
+    whole_archive,
 )
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
@@ -45,14 +46,15 @@ NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.")
 def find_devkit(source: Path) -> Path | None:
     """Find the devkit in a folder: its archive, its own folder, or the folder itself; None if there is none."""
     kits = (*sorted(source.glob("*devkit*")), *sorted(source.glob("*/*devkit*")))
-    archives = [path for path in kits if path.name.endswith(TAR_SUFFIXES)]
-    candidates = [path for path in kits if path.name[0] != "." and (path in archives or holds_meta(path))]
+    candidates = [path for path in kits if path.name[0] != "." and holds_meta(path)]
     return candidates[0] if candidates else (source if (source / "data/meta.mat").is_file() else None)
 
 
-def holds_meta(folder: Path) -> bool:
-    """Whether this is the folder of a kit of the classification task; other tasks have other tables."""
-    return folder.is_dir() and next(folder.glob("**/data/meta.mat"), None) is not None
+def holds_meta(path: Path) -> bool:
+    """Whether this is the folder or archive of a kit of the classification task; other tasks have other tables."""
+    if path.name.endswith(TAR_SUFFIXES) and path.is_file():
+        return any(member.name == "meta.mat" for member in list_members(whole_archive(path)))
+    return path.is_dir() and next(path.glob("**/data/meta.mat"), None) is not None
 
 
 def read_ilsvrc(source: Path) -> DatasetListing:

@@ -77,6 +77,7 @@ def read_det(source: Path) -> DatasetListing:
         classes,
         splits,
         numbers=kit.numbers or None,
+        expected=kit.count_images(),
         boxes=partial(BoxIndex.read, *train, *val),
         unannotated=partial(unannotated_coverage, kit),
     )

@@ -184,7 +184,7 @@ def explain_no_classes(folder: Path, split: str) -> str:
     if folder.is_dir() and any(path.name.startswith("ILSVRC20") for path in find_image_files(folder)):
         return (
             "holds images without their classes; put their labels beside the folder: the development kit "
-            "(ILSVRC…_devkit….tar.gz), or give Kaggle's tree as a whole, with LOC_val_solution.csv"
+            "(ILSVRC…_devkit….tar.gz) or Kaggle's LOC_val_solution.csv"
         )
     exists = "has no class folders" if folder.exists() else "does not exist"
     return f"{exists} (expected: {split}/<class>/<image>)"

@@ -1,18 +1,19 @@
 """Kaggle's imagenet-object-localization-challenge: ILSVRC-2012 with the labels in a table.
 
-ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG
+ILSVRC/Data/CLS-LOC/train/n########/*.JPEG, …/val/*.JPEG, …/test/*.JPEG, or these folders beside the tables
 LOC_synset_mapping.txt    "n01440764 tench, Tinca tinca" per line
 LOC_val_solution.csv      ImageId (without .JPEG), PredictionString: "wnid x1 y1 x2 y2" once or more
 Boxes, used for a store of whole images only: see kaggle_boxes.py
 ILSVRC/ImageSets/CLS-LOC/train_cls.txt …    list of the images, one per line; optional
 
 Without LOC_val_solution.csv, a folder's validation classes are those of ILSVRC/Annotations/CLS-LOC/val/*.xml.
-Either a folder, or the downloaded .zip or .tar.gz, with the two tables inside or beside it. Without
-LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
+Either a folder, or the downloaded .zip or .tar.gz, or ILSVRC2017_CLS-LOC.tar.gz, with the two tables inside or beside
+it. Without LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
 """
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,20 +22,22 @@ from typing import NamedTuple
 from alexnet_pl.console import print_warning
 from alexnet_pl.data.archives import tar
 from alexnet_pl.data.archives.location import ByteLocation, zip_location
+from alexnet_pl.data.archives.members import read_intact
 from alexnet_pl.data.archives.remote import parse_path, walk_files
-from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, whole_archive
+from alexnet_pl.data.archives.tar import GZIP_SUFFIXES, WNID, is_desktop_file, whole_archive
 from alexnet_pl.data.archives.zip import ZipMember, list_zip_members
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, is_image
+from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, has_images, is_image
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError
 
 MAPPING, IMAGES = "LOC_synset_mapping.txt", "ILSVRC/Data/CLS-LOC"
+ARCHIVE = re.compile(r"imagenet.*object|ILSVRC20\d\d_CLS-LOC")
 LISTS = {"train": "train_cls.txt", "test": "test.txt"}  # in ILSVRC/ImageSets/CLS-LOC; val is checked by its table
 
 
@@ -59,16 +62,25 @@ class KaggleCopy(NamedTuple):
 
 def find_kaggle(source: Path) -> Path | None:
     """Find the folder with the tables, or Kaggle's archive (`source` itself or in it); None if there is none."""
-    if (source / IMAGES).is_dir() or ((source / MAPPING).is_file() and (source / "ILSVRC").is_dir()):
+    is_tree = (source / IMAGES).is_dir() or ((source / MAPPING).is_file() and (source / "ILSVRC").is_dir())
+    if is_tree or has_images_beside_table(source):
         return source
     inside = sorted(source.iterdir()) if source.is_dir() else [source]
-    return next((path for path in inside if path.name.startswith("imagenet") and is_kaggle(path)), None)
+    any_name = not (source / "train").is_dir()  # else zips are probably of other images
+    return next((path for path in inside if (any_name or path.name.startswith("imagenet")) and is_kaggle(path)), None)
+
+
+def has_images_beside_table(source: Path) -> bool:
+    """Whether train/ and a flat val/, whose images only the table labels, lie beside it."""
+    is_moved = (source / SOLUTION).is_file() and not (source / "ILSVRC").exists()
+    return is_moved and (source / "train").is_dir() and has_images(source / "val")
 
 
 def is_kaggle(path: Path) -> bool:
-    if path.suffix == ".zip":
-        return next(list_zip_members(path, is_needed), None) is not None
-    return path.name.endswith(GZIP_SUFFIXES) and "object" in path.name
+    """Whether this is Kaggle's archive, or ILSVRC's of the same tree, without a solution."""
+    if path.suffix == ".zip" and not is_desktop_file(path.name):
+        return next(list_zip_members(path, lambda name: split_of(name) is not None), None) is not None
+    return path.name.endswith(GZIP_SUFFIXES) and bool(ARCHIVE.match(path.name))
 
 
 def read_kaggle(path: Path) -> DatasetListing:
@@ -146,13 +158,14 @@ def first_difference(a: set[str], b: set[str]) -> str:
 
 
 def open_kaggle_folder(root: Path) -> KaggleCopy:
-    for name in (f"{IMAGES}/train", f"{IMAGES}/val"):
-        if not (root / name).is_dir():
-            raise UserError(f"prepare.source: {root}/{name} is missing")
+    images = root if has_images_beside_table(root) else root / IMAGES
+    for folder in (images / "train", images / "val"):
+        if not folder.is_dir():
+            raise UserError(f"prepare.source: {folder} is missing")
 
     def list_tree() -> Iterator[KaggleImage]:
         for split in ("train", "val", "test"):
-            folder = root / IMAGES / split
+            folder = images / split
             if split == "train":
                 paths = (
                     path for each in sorted(find_class_folders(folder).values()) for path in find_image_files(each)
@@ -210,7 +223,7 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
                 yield KaggleImage(*known, ByteLocation(parse_path(archive), *where))
 
     tables = {
-        Path(at).name: ByteLocation(parse_path(archive), *where).read()
+        Path(at).name: read_intact(ByteLocation(parse_path(archive), *where), f"prepare.source: {path}: {at}")
         for at, (archive, *where) in listing
         if is_table(at)
     }

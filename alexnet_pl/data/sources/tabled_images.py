@@ -16,7 +16,7 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import parse_table
-from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.data.sources.image_folder import is_image, split_roots
 from alexnet_pl.data.sources.kaggle import MAPPING, parse_mapping
 from alexnet_pl.data.sources.kaggle_boxes import SOLUTION as TABLE
 from alexnet_pl.data.sources.name_split import is_held_out
@@ -25,8 +25,10 @@ from alexnet_pl.errors import UserError
 
 
 def find_table(source: Path) -> Path | None:
-    """Find the table in a folder that is not Kaggle's whole tree; None if there is none."""
-    return source / TABLE if (source / TABLE).is_file() and not (source / "ILSVRC").exists() else None
+    """Find the table in a folder without training images that is not Kaggle's whole tree; None if there is none."""
+    if not (source / TABLE).is_file() or (source / "ILSVRC").exists() or split_roots(source)["train"].is_dir():
+        return None
+    return source / TABLE
 
 
 def read_tabled(table: Path, val_share: float) -> DatasetListing:

@@ -105,7 +105,7 @@ def table(where: Path, files: Files, name: str, columns: int) -> list[list[str]]
         raise UserError(f"prepare.source: {where} has no {name}; get it again")
     try:
         lines = [line.split("\t") for line in files[name].read().decode().splitlines() if line.strip()]
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise UserError(f"prepare.source: {where}: {name}: corrupt ({error}); get it again") from error
     if short := next((line for line in lines if len(line) < columns), None):
         raise UserError(f"prepare.source: {where}: {name}: {short[0]!r}: fewer than {columns} columns; get it again")

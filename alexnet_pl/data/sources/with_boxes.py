@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
+from alexnet_pl.console import mask_control
 from alexnet_pl.data.boxes.annotation import Annotation
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -23,6 +24,8 @@ class BoxedListing(DatasetListing):
                 found = Annotation([], self.unannotated(split, item.name))
             label = largest_label(found) if item.label < 0 and found else item.label
             yield split, item._replace(label=label, annotation=found)
+        for text in self.index.describe_unused():
+            print(mask_control(f"  {text}"), flush=True)
 
 
 def largest_label(annotation: Annotation) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ class ConcatSplit(Split):
         self.labels = np.concatenate([split.labels for split in splits])
         self.shape, self.channels_last = splits[0].shape, splits[0].channels_last
         self.on_device, self.constant = None, all(split.constant for split in splits)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.splits,)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,9 +10,7 @@ three times as long to decode.
 import io
 import mmap
 import tarfile
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +22,7 @@ from torch import Tensor
 from alexnet_pl.data.images import decode_batch, decode_into
 from alexnet_pl.data.store.file_limit import allow_late_opening
 from alexnet_pl.data.store.raw import REPAIR, advise_willneed, check_size
+from alexnet_pl.data.store.threads import shared_threads
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime import cores
 
@@ -100,17 +99,9 @@ class JpegReader:
     def unopened(self) -> int:
         return len(self.paths) - len(self.shards)
 
-    @cached_property
-    def threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(cores(), "decode")
-
     def read(self, slots: np.ndarray, out: np.ndarray) -> None:
         """Decode the images `slots` into `out`, (len(slots), 3, size, size) uint8 in channels-last memory."""
-        rows = out.transpose(0, 2, 3, 1)
-        parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
-        if len(parts) < 2:  # without threads, which do not exist in a forked worker
-            return self.decode(slots, rows)
-        list(self.threads.map(self.decode, (slots[part] for part in parts), (rows[part] for part in parts)))
+        decode_in_threads(self.decode, slots, out.transpose(0, 2, 3, 1))
 
     def decode(self, slots: np.ndarray, rows: np.ndarray) -> None:
         for slot, row in zip(slots.tolist(), rows, strict=True):
@@ -125,13 +116,7 @@ class JpegReader:
 
         `sizes`: (n, 2) height and width of the images; `corners`: (n, 2) top and left edge of the windows.
         """
-        rows = out.transpose(0, 2, 3, 1)
-        parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(slots), IMAGES_PER_TASK)]
-        list(
-            self.threads.map(
-                self.decode_windows, *([each[part] for part in parts] for each in (slots, sizes, corners, rows))
-            )
-        )
+        decode_in_threads(self.decode_windows, slots, sizes, corners, out.transpose(0, 2, 3, 1))
 
     def decode_windows(self, slots: np.ndarray, sizes: np.ndarray, corners: np.ndarray, rows: np.ndarray) -> None:
         crop = rows.shape[1]
@@ -141,7 +126,7 @@ class JpegReader:
             row[:] = image[top : top + crop, left : left + crop]
 
     def decode_whole(self, slot: int, height: int, width: int, buffer: np.ndarray | None = None) -> np.ndarray:
-        """Decode an image of any size: (height, width, 3) uint8, in `room` of exactly that size or in new memory."""
+        """Decode an image of any size: (height, width, 3) uint8, in `buffer` of exactly that size or in new memory."""
         pixels = np.empty(3 * height * width, np.uint8) if buffer is None else buffer
         image = pixels.reshape(height, width, 3)
         self.decode(np.array([slot]), image[None])
@@ -170,3 +155,11 @@ class JpegReader:
             with self.paths[shard].open("rb") as file:
                 self.shards[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return self.shards[shard]
+
+
+def decode_in_threads(decode: Callable[..., None], *arrays: np.ndarray) -> None:
+    """Call `decode` on parts of the arrays, of `IMAGES_PER_TASK` images each; without threads if there is one part."""
+    parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(arrays[0]), IMAGES_PER_TASK)]
+    if len(parts) == 1:
+        return decode(*arrays)
+    list(shared_threads(cores(), "decode").map(decode, *([each[part] for part in parts] for each in arrays)))

@@ -5,14 +5,13 @@ A record of 256 × 256 pixels is exactly 48 memory pages. Reading a batch is one
 
 import mmap
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from alexnet_pl.data.store.file_limit import allow_open_files
+from alexnet_pl.data.store.threads import shared_threads
 from alexnet_pl.errors import UserError
 
 NAME, SUFFIX = "raw", "u8"
@@ -58,7 +57,7 @@ class RawReader:
         if out.nbytes < TWO_THREADS_FROM:
             return self.copy(slots, out)
         half = len(slots) // 2  # one core does not saturate the memory bandwidth
-        rest = self.helper.submit(self.copy, slots[half:], out[half:])
+        rest = shared_threads(1, "reader").submit(self.copy, slots[half:], out[half:])
         self.copy(slots[:half], out[:half])
         rest.result()
 
@@ -68,10 +67,6 @@ class RawReader:
             return
         for row, (shard, record) in enumerate(zip(*np.divmod(slots, self.per_shard), strict=True)):
             out[row] = self.shards[shard][record]
-
-    @cached_property
-    def helper(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1, "reader")
 
     def prefetch(self, slots: np.ndarray) -> None:
         """Ask the kernel to read the records `slots` ahead."""

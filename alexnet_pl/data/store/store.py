@@ -9,7 +9,8 @@
     train.sizes.npy …  whole images only: their sizes and bounding boxes (see whole.py)
     mean.npy           (3, size, size), or (3, 1, 1) for whole images, float64 mean of the training split, 0 … 255
     covariance.npy     (3, 3) float64 covariance of RGB over all pixels of the training split
-    odd.json           images that could not be read or were not RGB JPEGs, and what was done with each
+    odd.json           images that could not be read, were not RGB JPEGs, or whose annotation has a wrong size, and
+                       what was done with each
 
 A store is always complete: it is built in another folder, which is renamed when everything is on disk.
 """
@@ -84,6 +85,15 @@ class Store:
             self.fetch(name)
             self.opened_whole[name] = WholeSplit(self.root, name, self.manifest)
         return self.opened_whole[name]
+
+    def check_identity(self, name: str | None, size: int) -> None:
+        """Raise UserError, naming the key, if the store has another name or size; a name of None is not compared."""
+        for key, wanted, found in (("name", name, self.name), ("size", size, self.size)):
+            if wanted is not None and wanted != found:
+                raise UserError(
+                    f"data.{key}: the store at {self.root} has {found}, the recipe {wanted}; set data.{key}={found} or "
+                    "give another data.root"
+                )
 
     def check_split(self, name: str) -> None:
         if name not in self.manifest.splits:

@@ -10,9 +10,8 @@
 Read like any other split, it gives the central squares, so code that reads a store of squares reads this one too.
 """
 
-import copy
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -42,6 +41,9 @@ class WholeSplit(Split):
         self.all_boxes, self.offsets = load_boxes(root, name, manifest.splits[name].records)
         self.coverage = load_array(root / f"{name}.coverage.npy")[self.slots]
         self.crop = manifest.size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_subset, (type(self), self.root, self.name, self.manifest, self.slots)
 
     @property
     def is_jpeg(self) -> bool:
@@ -83,8 +85,8 @@ class WholeSplit(Split):
 
     def subset(self, kept: np.ndarray) -> Self:
         """Split of the images `kept`, a mask or indices."""
-        found = copy.copy(self)
-        found.__dict__.pop("names", None)
+        found = object.__new__(type(self))  # not copy.copy, which would open the files again
+        found.__dict__ = {name: value for name, value in vars(self).items() if name != "names"}
         found.slots, found.labels, found.on_device = self.slots[kept], self.labels[kept], None
         found.sizes, found.original_sizes = self.sizes[kept], self.original_sizes[kept]
         found.coverage = self.coverage[kept]
@@ -121,12 +123,23 @@ class Crops(Split):
         self.root, self.name = whole.root, whole.name
         self.shape, self.channels_last, self.on_device = (3, crop, crop), whole.channels_last, None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.whole, self.crop, self.corners)
+
     @property
     def is_jpeg(self) -> bool:
         return False
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> None:
         self.whole.read_windows(indices, self.corners[indices], out)
+
+
+def open_subset(
+    kind: type[WholeSplit], root: Path, name: str, manifest: StoreManifest, slots: np.ndarray
+) -> WholeSplit:
+    """Open a split with the images of these record numbers only, in a worker process of a DataLoader."""
+    found = kind(root, name, manifest)
+    return found.subset(np.searchsorted(found.slots, slots))
 
 
 def center_corners(sizes: np.ndarray, crop: int) -> np.ndarray:

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.config.recipes import compose, quote_value
+from alexnet_pl.config.overrides import quote_value
+from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_module

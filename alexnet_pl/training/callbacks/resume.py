@@ -14,12 +14,12 @@ import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from alexnet_pl.config.run_config import read_yaml
+from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.console import is_first_process, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.errors import StoppedTogether, UserError, reason
 from alexnet_pl.runs.layout import CONFIG
-from alexnet_pl.training.loggers import MetricsFile
+from alexnet_pl.training.metrics_file import MetricsFile
 
 
 class RandomState(L.Callback):

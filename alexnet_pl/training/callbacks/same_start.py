@@ -1,9 +1,12 @@
 """Callback that refuses processes that start differently."""
 
 import lightning as L
+from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config import identity
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.training.callbacks.resume import gather
 
 
@@ -26,3 +29,15 @@ class SameStart(L.Callback):
                     f"{key}: {first.get(key)} in rank 0, {other.get(key)} in rank {rank}; start all processes with one "
                     "command line, on equal stores and in a run folder that all machines share"
                 )
+
+
+def describe_start(cfg: DictConfig) -> Settings:
+    """Settings with which all processes of a command must start, and the step of their checkpoint, by key."""
+    sections = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("model", "augment") if name in cfg}
+    keys = {
+        f"{section}.{key}": value
+        for section, values in {**identity.optimization(cfg), **sections}.items()
+        for key, value in values.items()  # type: ignore[union-attr]
+    }
+    checkpoint = f"step {read_checkpoint(cfg.ckpt_path).get('global_step', 0):,}" if cfg.ckpt_path else None
+    return {"command": cfg.command, "ckpt_path": checkpoint, **dict(identity.resume_signature(cfg).values()), **keys}

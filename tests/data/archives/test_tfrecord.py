@@ -8,6 +8,8 @@ from tf_examples import write_records
 
 from alexnet_pl.data.archives.protobuf import Span
 from alexnet_pl.data.archives.tfrecord import masked_checksum, read_examples
+from alexnet_pl.data.prepare.options import PrepareOptions
+from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
@@ -55,6 +57,15 @@ def test_missing_file_and_record_without_an_image(tmp_path: Path) -> None:
     (copy / "train/train-00001-of-00002").unlink()
     with pytest.raises(UserError, match=r"train-00001-of-00002 missing; download it again"):
         read_source(copy)
+
+
+def test_class_without_training_images_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels that count from 1, as those of TensorFlow's scripts, and no synset to show it."""
+    for split in ("train", "validation"):
+        examples = [{"image/encoded": photo(40 * label), "image/class/label": label} for label in (1, 2)]
+        write_records(tmp_path / f"copy/x-{split}.tfrecord", examples)
+    make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(tmp_path / "copy"), workers=1))
+    assert "  no training images of 1 of 3 classes: 00000\n" in capsys.readouterr().out
 
 
 def test_labels_of_images_without_wnids(tmp_path: Path) -> None:

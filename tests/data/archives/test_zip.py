@@ -3,12 +3,15 @@
 import io
 import stat
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from alexnet_pl.data.archives import zip
 from alexnet_pl.data.archives.location import zip_location
+from alexnet_pl.data.sources.box_files import index_boxes
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
 CONTENT = {"a/one.JPEG": b"\xff\xd8 one", "a/two.JPEG": bytes(70_000), "tables/ä.csv": b"x,y\n" * 9, "empty": b""}
@@ -76,6 +79,28 @@ def test_truncated_archive_is_reported(tmp_path: Path, kept: int) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match=r"^prepare.source: .*x.zip: corrupt or incomplete archive"):
         list(zip.list_zip_members(path, lambda name: True))
+
+
+TABLES = {
+    "imagenet.zip": ("LOC_val_solution.csv", read_source),
+    "tiny-imagenet-200.zip": ("tiny-imagenet-200/wnids.txt", read_source),
+    "boxes.zip": ("1.xml", partial(index_boxes, first=0)),
+}
+
+
+@pytest.mark.parametrize("position", [1, 9, 60])
+@pytest.mark.parametrize("name", TABLES)
+def test_corrupt_table_is_named(name: str, position: int, tmp_path: Path) -> None:
+    """A changed byte ends in an error of zlib, in other content, or in fewer bytes."""
+    (table, read), text = TABLES[name], bytes(range(32, 127)) * 9
+    with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(table, text)
+        archive.writestr("ILSVRC/Data/CLS-LOC/val/1.JPEG" if name == "imagenet.zip" else "other", b"")
+    data = bytearray((tmp_path / name).read_bytes())
+    data[zip.LOCAL_HEADER.size + len(table) + position] ^= 0x55
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=rf"^prepare\.(source|boxes): .*{name}: .*{Path(table).name}: corrupt \("):
+        read(tmp_path / name)
 
 
 @pytest.mark.parametrize("room", [io.BytesIO(), Unseekable()], ids=["plain", "piped"])

@@ -344,6 +344,20 @@ def test_error_in_the_reading_thread_is_raised_in_the_loop(split_of, monkeypatch
     assert threads() <= before
 
 
+def test_copies_to_mps_wait_for_the_memory_that_is_reused(split_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch copies asynchronously from any memory there, and the loaders have events for CUDA alone."""
+    split, asked, device = split_of(8), [], torch.device("mps", 0)
+
+    def copied(tensor: torch.Tensor, to: torch.device, non_blocking: bool = False) -> torch.Tensor:
+        asked.append((to, non_blocking))
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, "to", copied)
+    batches = list(TrainLoader(split, 4, 0, AUGMENT.draw, device))
+    assert [len(batch.images) for batch in batches] == [4, 4]
+    assert set(asked) == {(device, False)}
+
+
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_images_cached_on_a_device_are_gathered_unchanged(size: int, layout: torch.memory_format) -> None:

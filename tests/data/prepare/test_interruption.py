@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from photographs import PLAIN, READ, beside, fail, make
 from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.plan import Part
+from alexnet_pl.data.prepare.repair import repair
 from alexnet_pl.data.prepare.run import prepare, shared_lock
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -95,6 +97,22 @@ def test_interrupted_run_leaves_no_store_and_can_be_repeated(
     assert set(beside(tmp_path / "store")) <= {"store.partial"}
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
     assert sorted(beside(tmp_path / "store")) == ["store", "undisturbed"]
+
+
+def test_listings_of_killed_runs_are_deleted(source: DatasetListing, tmp_path: Path) -> None:
+    """Also from a finished store, where a killed repair left one; not those of running processes or other machines."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here, root = socket.gethostname(), tmp_path / "store"
+    listings = {f"listing-a.{here}-{ended.pid}", f"listing-b.{here}-{os.getppid()}", f"listing-c.x{here}-{ended.pid}"}
+    for name in listings:
+        (tmp_path / "store.partial" / name).mkdir(parents=True)
+    prepare(source, root, PLAIN, READ, Part(1, 2))
+    assert {path.name for path in root.with_name("store.partial").glob("listing-*")} == listings - {min(listings)}
+    make(source, root)
+    (root / min(listings)).mkdir()
+    assert repair(Store(root), source, PLAIN, READ) == []
+    assert not list(root.glob("listing-*"))
 
 
 def test_finished_shards_are_not_repeated(

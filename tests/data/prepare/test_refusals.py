@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from photographs import PLAIN, READ, SIZE, beside, make
+from photographs import PLAIN, READ, SIZE, beside, draw, make
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.prepare import pipeline
@@ -20,6 +20,7 @@ from alexnet_pl.data.prepare.plan import Part, with_sizes
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.disk_list import DiskList
+from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -151,6 +152,21 @@ def test_iterators_of_a_disk_list_do_not_disturb_each_other() -> None:
     listing = DiskList(rows)
     assert list(zip(listing, listing, strict=True)) == [(row, row) for row in rows]
     assert list(listing) == rows
+
+
+def test_link_to_nothing_is_named_before_anything_is_prepared(tmp_path: Path) -> None:
+    """An image of git-annex or DVC that was not fetched; once it is there, the store is made."""
+    for number, split in enumerate(("train", "val")):
+        draw(tmp_path / f"copy/{split}/a/0.jpg", number)
+    link, target = tmp_path / "copy/train/a/1.jpg", tmp_path / "copy/annex/1.jpg"
+    link.symlink_to("../../annex/1.jpg")
+    says = rf"^prepare\.source: {link} is a link to \.\./\.\./annex/1\.jpg, which does not exist; get it, or remove"
+    with pytest.raises(UserError, match=says):
+        make(read_folders(tmp_path / "copy", {}), tmp_path / "store")
+    assert beside(tmp_path / "store") == ["copy"]
+    draw(target, 3)
+    make(read_folders(tmp_path / "copy", {}), tmp_path / "store")
+    assert len(Store(tmp_path / "store").split("train")) == 2
 
 
 def test_sizes_of_images_are_part_of_the_plan(tmp_path: Path) -> None:

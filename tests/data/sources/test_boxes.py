@@ -15,12 +15,14 @@ from copies import (
     kaggle,
     kaggle_zip,
     packed,
+    photo,
     tar,
     tiny_imagenet,
     tiny_imagenet_zip,
     write,
 )
 
+from alexnet_pl.commands.prepare import describe_store, report_nonstandard
 from alexnet_pl.data.archives import members
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.prepare.options import PrepareOptions
@@ -108,6 +110,33 @@ def test_official_box_archives_are_read_with_all_irregularities(tmp_path: Path) 
     assert store.whole("test").box_counts().sum() == 0
 
 
+def test_annotations_with_a_wrong_size_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy, (tench, *_) = archives(tmp_path / "copy"), WNIDS
+    boxes = {
+        f"{tench}/{tench}_0.xml": xml(tench, (2, 4, 11, 9), HEIGHT, WIDTH),
+        f"{tench}/{tench}_1.xml": xml(tench, (2, 4, 11, 9), 1, 1),
+    }
+    write(copy, {"ILSVRC2012_bbox_train_v2.tar.gz": zipped_tar(boxes)})
+    store = prepared(copy, tmp_path / "store")
+    found = inclusive(store, "train")
+    assert (found[f"{tench}_0"], found[f"{tench}_1"]) == ([], [[2, 4, 11, 9]])
+    assert store.whole("train").coverage[:2].tolist() == [Coverage.NONE, Coverage.PARTIAL]
+    assert (store.manifest.odd, store.manifest.unreadable) == (0, 0)
+    report_nonstandard({"odd": 0, "unreadable": 0}, store.root)
+    printed = capsys.readouterr().out
+    assert f"boxes left out, size in the annotation 20 × 24, the image's transposed: train/{tench}" in printed
+    assert (
+        f"boxes read in the image's pixels, size in the annotation 1 × 1, which boxes exceed: train/{tench}" in printed
+    )
+
+
+def test_archive_beside_its_unpacked_folder_has_the_same_boxes_again(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    write(copy, {"ILSVRC2012_bbox_train_v2.tar.gz": zipped_tar(quirks())})
+    write(copy / "bbox", quirks())
+    assert inclusive(prepared(copy, tmp_path / "store"), "train") == expected_train()
+
+
 @pytest.mark.parametrize("form", [kaggle, kaggle_zip])
 def test_kaggles_table_has_all_boxes_of_an_image(form: Callable[[Path], Path], tmp_path: Path) -> None:
     store = prepared(form(tmp_path / "copy"), tmp_path / "store")
@@ -142,7 +171,11 @@ def test_subset_of_validation_images_with_the_table_is_split_by_name(tmp_path: P
     (folder / "ILSVRC2012_val_00000005.JPEG").unlink()
     folder.rename(tmp_path / "image")
     (copy / "LOC_val_solution.csv").rename(tmp_path / "LOC_val_solution.csv")
-    store = prepared(tmp_path, tmp_path / "store")
+    with pytest.raises(
+        UserError, match=r"table, without a validation split; prepare\.val_share=0\.5 holds out half of"
+    ):
+        prepared(tmp_path, tmp_path / "store")
+    store = prepared(tmp_path, tmp_path / "store", val_share=0.5)
     images = {**inclusive(store, "train"), **inclusive(store, "val")}
     assert images == {f"ILSVRC2012_val_{i:08d}": [[1, 2, 3, 4], [5, 6, 7, 8]] for i in range(1, 5)}
 
@@ -166,6 +199,26 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
     assert [val.box_labels(i).tolist() for i in range(5)] == [[label] for label in val.labels]
 
 
+def test_boxes_of_a_class_that_the_store_lacks_are_kept_without_a_class_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its box, an object would be background in training."""
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            write(tmp_path / "copy" / split / name, {f"{split}_{name}.jpg": photo(90)})
+    write(tmp_path / "boxes", {f"train_{name}.xml": xml(name.title(), (2, 4, 11, 9)) for name in ("cat", "dog")})
+    write(tmp_path / "boxes", {"val_dog.xml": xml("dog", (2, 4, 11, 9)), "other.xml": xml("dog", (2, 4, 11, 9))})
+    store = prepared(tmp_path / "copy", tmp_path / "store", boxes=str(tmp_path / "boxes"))
+    train, val = store.whole("train"), store.whole("val")
+    assert [train.box_labels(i).tolist() for i in range(2)] == [[-1], [-1]]
+    assert inclusive(store, "train") == {f"train_{name}": [[2, 4, 11, 9]] for name in ("cat", "dog")}
+    assert [val.box_labels(i).tolist() for i in range(2)] == [[], [1]]
+    printed = capsys.readouterr().out
+    assert "boxes of classes that the store lacks, kept without a class: 'Cat' 1, 'Dog' 1" in printed
+    assert "1 of 4 annotations match no image" in printed
+    assert "with 3 boxes" in describe_store(store)
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
@@ -182,7 +235,10 @@ def test_tiny_imagenets_box_files_are_read(form: Callable[[Path], Path], tmp_pat
             for edge in ("inf", "nan", "1e20")
         ),
         ({"n01000001_0.xml": xml("a", (1, 2, 3, 4)).replace(b">3<", b">?<")}, "not an annotation"),
-        ({"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 4))}, "two annotations"),
+        (
+            {"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 5))},
+            "n01000001_0 has two annotations with different boxes",
+        ),
         ({"boxes.tar.gz": b"no archive"}, "corrupt or incomplete archive"),
         ({"LOC_val_solution.csv": b"image,boxes\n"}, "does not begin with ImageId"),
         ({"LOC_val_solution.csv": b"ImageId,PredictionStrings\n"}, "does not begin with ImageId"),

@@ -35,7 +35,7 @@ from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import describe_dataset
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 
 LACKS_ONE = "train: 5 images, but there should be 6"
 ONE_OF_CLASS = rf"{LACKS_ONE} \({WNIDS[0]} has 1 of 2\)"

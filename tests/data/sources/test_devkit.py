@@ -1,15 +1,17 @@
 """ILSVRC-2010 and ILSVRC-2012 development kits, against the real kits and torchvision."""
 
+import gzip
 import struct
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from copies import archives, tree, write
+from copies import WNIDS, archives, photo, tar, tree, write
 from scipy.io import loadmat
 
 from alexnet_pl.data.sources.devkit import read_devkit, read_synsets
+from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.ilsvrc import find_devkit
 from alexnet_pl.errors import UserError
 
@@ -75,6 +77,19 @@ MAT = b"MATLAB 5.0 MAT-file".ljust(124)
 def test_corrupt_meta_mat_is_named(meta: bytes, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^prepare\.source: {tmp_path}: meta\.mat is not that of ILSVRC-2012 \("):
         read_synsets(tmp_path, meta, 2012)
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("car_devkit.tgz", "cars_meta.mat"), ("ILSVRC2014_devkit.tgz", "meta_clsloc.mat")]
+)
+def test_kit_of_another_data_set_is_no_kit(name: str, table: str, tmp_path: Path) -> None:
+    """Stanford's cars, and ILSVRC's detection task, beside class folders and beside the right kit."""
+    files = {f"{split}/{wnid}/{split}.JPEG": photo(1) for split in ("train", "val") for wnid in WNIDS}
+    other = {name: gzip.compress(tar({f"devkit/data/{table}": b""}))}
+    assert read_source(write(tmp_path / "folders", files | other))[0] == "class folders"
+    copy = write(archives(tmp_path / "copy"), other)
+    assert find_devkit(copy) == copy / "ILSVRC2012_devkit_t12.tar.gz"
+    assert read_source(copy)[0] == "ILSVRC with its development kit"
 
 
 def test_folder_without_meta_mat_is_no_kit(tmp_path: Path) -> None:

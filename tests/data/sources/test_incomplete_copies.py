@@ -38,7 +38,7 @@ from alexnet_pl.data.sources.base import CopyOptions, ImageRecord
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import describe_dataset
+from alexnet_pl.evaluation.dataset_info import describe_dataset
 
 
 @pytest.mark.parametrize(
@@ -297,6 +297,6 @@ def test_synset_archives_cannot_have_an_official_name(tmp_path: Path, name: str)
     with pytest.raises(UserError, match=rf"a store named {name} also needs the validation images and the"):
         make_store(options)
     options = PrepareOptions(str(tmp_path / "store"), "fall2009", 16, source=str(copy))
-    with pytest.raises(UserError, match=r"no validation split; prepare\.val_share=0\.5 holds out half"):
+    with pytest.raises(UserError, match=r"without a validation split; prepare\.val_share=0\.5 holds out half"):
         make_store(options)
     assert make_store(replace(options, val_share=0.5))

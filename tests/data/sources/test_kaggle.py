@@ -1,10 +1,26 @@
 """Kaggle's tree and archives: optional files and messages for faulty ones."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copies import SYNSETS, TRUTH, WNIDS, kaggle, kaggle_tar, kaggle_zip, shades, store, write, zipped
+from copies import (
+    SYNSETS,
+    TRUTH,
+    WNIDS,
+    archives,
+    folder_archives,
+    kaggle,
+    kaggle_tar,
+    kaggle_zip,
+    shades,
+    sorted_tree,
+    store,
+    tree,
+    write,
+    zipped,
+)
 
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
@@ -94,3 +110,44 @@ def test_kits_of_other_tasks_in_the_tree_are_passed_over(tmp_path: Path) -> None
     copy = kaggle(tmp_path / "copy")
     write(copy / "ILSVRC/devkit/data", {"meta_det.mat": b"", "map_det.txt": b""})
     assert read_source(copy)[0].startswith("Kaggle")
+
+
+def table(root: Path) -> bytes:
+    return (kaggle(root) / "LOC_val_solution.csv").read_bytes()
+
+
+@pytest.mark.parametrize("form", [archives, sorted_tree, tree, folder_archives])
+def test_table_beside_a_complete_copy_changes_nothing(form: Callable[[Path], Path], tmp_path: Path) -> None:
+    copy = form(tmp_path / "copy")
+    before, source = read_source(copy)
+    wanted = [(record.name, record.label) for record in source.splits["val"]]
+    write(copy, {"LOC_val_solution.csv": table(tmp_path / "kaggle")})
+    after, source = read_source(copy)
+    assert after == before
+    assert [(record.name, record.label) for record in source.splits["val"]] == wanted
+    assert source.held_out is None
+
+
+@pytest.mark.parametrize("is_flat", [True, False])
+def test_table_beside_train_and_val_without_a_kit(is_flat: bool, tmp_path: Path) -> None:
+    """A flat val/ gets its classes from the table; sorted, it has its own."""
+    whole = store(kaggle(tmp_path / "whole"), tmp_path / "whole-store")
+    copy = (tree if is_flat else sorted_tree)(tmp_path / "copy")
+    shutil.rmtree(copy / "ILSVRC2012_devkit_t12")
+    write(copy, {"LOC_val_solution.csv": table(tmp_path / "kaggle")})
+    found = store(copy, tmp_path / "store")
+    for split in ("train", "val"):
+        assert shades(found, split) == shades(whole, split)
+    assert "held_out" not in found.description["settings"]
+
+
+def test_archives_of_the_tree_by_other_names(tmp_path: Path) -> None:
+    copy = kaggle_zip(tmp_path / "copy")
+    next(copy.glob("*.zip")).rename(copy / "ImageNet 2012.zip")
+    assert read_source(copy)[0] == "Kaggle's ILSVRC-2012 (ImageNet 2012.zip)"
+    copy = kaggle_tar(tmp_path / "other")
+    next(copy.glob("*.tar.gz")).rename(copy / "ILSVRC2017_CLS-LOC.tar.gz")
+    assert read_source(copy)[0] == "Kaggle's ILSVRC-2012 (ILSVRC2017_CLS-LOC.tar.gz)"
+    (copy / "LOC_val_solution.csv").unlink()
+    with pytest.raises(UserError, match=r"ILSVRC2017_CLS-LOC\.tar\.gz has no LOC_val_solution\.csv, which labels"):
+        read_source(copy)

@@ -41,6 +41,31 @@ def test_samples_of_one_path_in_two_shards_are_two(tmp_path: Path) -> None:
     assert sorted(listed(tmp_path).values()) == [(0, photo(0)), (1, photo(40))]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("imagenet1k-train-0000.tar", "imagenet1k-validation-00.tar"),  # of timm/imagenet-1k-wds
+        ("imagenet12k-train-0000.tar", "imagenet12k-validation-0000.tar"),
+        ("train/0.tar", "val/0.tar"),  # as clip-benchmark numbers them
+    ],
+)
+def test_shards_have_any_number_of_digits(names: tuple[str, str], tmp_path: Path) -> None:
+    for label, name in enumerate(names):
+        shard(tmp_path / name, {"0": sample(0), "1": sample(1)} | {f"more{label}": sample(label)})
+    form, source = read_source(tmp_path)
+    assert form == "WebDataset shards"
+    found = {split: [record.label for record in records] for split, records in source.splits.items()}
+    assert found == {"train": [0, 1, 0], "val": [0, 1, 1]}
+    assert source.held_out is None
+
+
+def test_numbered_archives_of_class_folders_are_no_shards(tmp_path: Path) -> None:
+    for name in ("photos-train-2.tar", "photos-val-2.tar"):
+        write(tmp_path, {name: tar({f"{c}/{name}.jpg": photo(1) for c in ("ant", "bee")})})
+    form, source = read_source(tmp_path)
+    assert (form, len(source.classes)) == ("class folders in archives", 2)
+
+
 def table(path: Path, names: list[str], labels: list[Any]) -> None:
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not here: pip install 'alexnet_pl[parquet]'")
     from pyarrow.parquet import write_table

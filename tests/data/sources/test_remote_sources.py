@@ -7,11 +7,15 @@ from typing import Any
 import fsspec
 import pytest
 from copies import FORMS, archives, store, tree
+from fsspec.implementations.memory import MemoryFile
 
+from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.open_files import THREAD_STATE
 from alexnet_pl.data.archives.remote import open_source
+from alexnet_pl.data.archives.tar import list_members
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import list_source, make_store
+from alexnet_pl.data.prepare.shard import decode_record
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -77,6 +81,23 @@ def test_archive_that_changes_while_read_is_refused(bucket: Any, tmp_path: Path,
         UserError, match=r"^prepare\.source: memory://bucket/copy/ILSVRC2012_img_val\.tar changed while"
     ):
         make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source="memory://bucket/copy"))
+
+
+def test_error_of_the_client_names_the_file(bucket: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """aiohttp's ClientPayloadError and botocore's errors are no OSErrors."""
+    bucket.put(f"{archives(tmp_path / 'copy')}/", "/bucket/copy/", recursive=True)
+    record = next(iter(list_source(PrepareOptions("x", "x", source="memory://bucket/copy"))[1].splits["train"]))
+
+    def disconnect(*_: Any) -> bytes:
+        raise RuntimeError("Response payload is not completed")
+
+    monkeypatch.setattr(MemoryFile, "read", disconnect)
+    with pytest.raises(UserError, match=rf"^prepare\.source: {record.name} can no longer be read \(Response payload"):
+        decode_record(record)
+    with pytest.raises(
+        UserError, match=r"^prepare\.source: memory://.*train\.tar: corrupt or incomplete .*\(Response pay"
+    ):
+        list(list_members(ByteLocation(record.location.path)))
 
 
 @pytest.mark.parametrize(

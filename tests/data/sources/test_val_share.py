@@ -58,6 +58,14 @@ def test_store_and_log_record_the_share(caltech: Path, tmp_path: Path, capsys: p
     assert Store(tmp_path / "store").description["settings"]["held_out"] == 0.1
 
 
+def test_store_among_the_class_folders_is_refused(caltech: Path) -> None:
+    """Its unfinished folder would be a class when `prepare` resumes."""
+    options = PrepareOptions(str(caltech / "store"), "x", 16, source=str(caltech), val_share=0.1)
+    with pytest.raises(UserError, match=r"^data\.root: .*/store would be a class folder of"):
+        make_store(options)
+    assert not list(caltech.glob("store*"))
+
+
 def test_train_folder_without_val_is_split_and_test_is_unchanged(caltech: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()

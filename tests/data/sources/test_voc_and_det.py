@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from copies import photo, write
+from copies import kaggle, photo, write
 from torchvision.datasets import VOCDetection
 
 from alexnet_pl.data.boxes.annotation import Coverage, has_background
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
+from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
+from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -50,8 +52,8 @@ def voc(root: Path) -> Path:
 
 
 def prepared(source: Path, root: Path, **more: object) -> Store:
-    options = {"size": SIDE, "source": str(source), "encoding": "whole", "workers": 1}
-    make_store(PrepareOptions(str(root), "copy", **(options | more)))  # type: ignore[arg-type]
+    options = {"name": "copy", "size": SIDE, "source": str(source), "encoding": "whole", "workers": 1}
+    make_store(PrepareOptions(str(root), **(options | more)))  # type: ignore[arg-type]
     return Store(root)
 
 
@@ -89,9 +91,56 @@ def test_without_lists_names_decide_the_split(tmp_path: Path) -> None:
     copy = voc(tmp_path / "copy") / "VOCdevkit/VOC2007"
     for path in (copy / "ImageSets/Main").iterdir():
         path.unlink()
-    store = prepared(copy, tmp_path / "store")
+    with pytest.raises(
+        UserError, match=r"PASCAL VOC's layout, without a validation split; prepare\.val_share=0\.5 holds"
+    ):
+        prepared(copy, tmp_path / "store")
+    store = prepared(copy, tmp_path / "store", val_share=0.5)
     names = [name.partition("/")[2] for split in ("train", "val") for name in store.whole(split).names]
     assert sorted(names) == [f"{name}.jpg" for name in OBJECTS]
+
+
+def split_folders(root: Path, *folders: str) -> Path:
+    """ImageAI's layout: annotations/ and images/ of each split."""
+    for number, folder in enumerate(folders):
+        write(
+            root / folder / "annotations", {f"{number}.{i}.xml": annotation(("dog", 0, 1, 1, 9, 9)) for i in range(8)}
+        )
+        write(root / folder / "images", {f"{number}.{i}.jpg": photo(9 * i) for i in range(8)})
+    return root
+
+
+def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
+    source = read_source(split_folders(tmp_path, "train", "validation", "test"))[1]
+    names = {split: {record.name.partition(".")[0] for record in records} for split, records in source.splits.items()}
+    assert names == {"train": {"train/0"}, "val": {"val/1"}, "test": {"test/2"}}
+    assert source.held_out is None
+
+
+@pytest.mark.parametrize("folders", [("train",), ("train", "test"), ("VOC2007", "VOC2012")])
+def test_other_folders_are_split_by_name(folders: tuple[str, ...], tmp_path: Path) -> None:
+    source = read_source(split_folders(tmp_path, *folders), CopyOptions(val_share=0.5))[1]
+    assert source.held_out == 0.5
+    found = {split: {record.name.split("/")[1] for record in records} for split, records in source.splits.items()}
+    assert found["val"] == {name for name in found["train"] | found["val"] if is_held_out(name, 0.5)}
+    assert len(found.get("test", ())) == 8 * ("test" in folders)
+
+
+def test_listed_names_may_contain_spaces(tmp_path: Path) -> None:
+    year = voc(tmp_path) / "VOCdevkit/VOC2007"
+    for folder, suffix in (("Annotations", "xml"), ("JPEGImages", "jpg")):
+        (year / folder / f"000001.{suffix}").rename(year / folder / f"my dog 1.{suffix}")
+    (year / "ImageSets/Main/train.txt").write_text("my dog 1 \r\n\n000002\n")
+    assert [record.name for record in read_source(tmp_path)[1].splits["train"]] == [
+        "train/my dog 1.jpg",
+        "train/000002.jpg",
+    ]
+
+
+def test_two_images_of_one_annotation_are_named(tmp_path: Path) -> None:
+    write(voc(tmp_path) / "VOCdevkit/VOC2007/JPEGImages", {"000001.png": photo(1)})
+    with pytest.raises(UserError, match=r"JPEGImages/000001\.jpg and 000001\.png have one annotation"):
+        read_source(tmp_path)
 
 
 def test_missing_listed_image_is_named_and_squares_are_refused(tmp_path: Path) -> None:
@@ -127,6 +176,17 @@ def test_only_validation_images_of_detection_are_fully_annotated(tmp_path: Path)
     assert val.labels.tolist() == [-1, 0]
     assert np.allclose(train.boxes(0).numpy(), [[0, 0, 12, 10]], atol=1e-4)
     assert len(store.split("train")) == 2
+
+
+def test_task_of_a_tree_with_both_is_that_of_the_store(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "copy")
+    for split in ("train", "val"):
+        write(copy / f"ILSVRC/Data/DET/{split}", {f"{split}.JPEG": photo(1)})
+        write(copy / f"ILSVRC/Annotations/DET/{split}", {f"{split}.xml": annotation(("n02084071", 0, 2, 2, 23, 19))})
+    with pytest.raises(UserError, match="val: 5 images, but there should be 50,000"):
+        prepared(copy, tmp_path / "store", name="ilsvrc2012")
+    assert len(prepared(copy, tmp_path / "squares", encoding="raw").classes) == 3
+    assert [wnid for wnid, _ in prepared(copy, tmp_path / "whole").classes] == ["n02084071"]
 
 
 def test_detection_images_without_boxes_are_refused(tmp_path: Path) -> None:
@@ -173,7 +233,21 @@ def archived_kit(root: Path) -> None:
 def lists_of_2015(root: Path) -> None:
     lists = {"2": f"{DOG} 1\n{NEGATIVE} -1\n", "1": f"{CAT} 0\nILSVRC2013_DET_train_extra0/{NEGATIVE} -1\n"}
     files = {f"train_{number}.txt": text.encode() for number, text in lists.items()}
-    write(root / "ILSVRC/ImageSets/DET", {**files, "val.txt": b"ILSVRC2012_val_00000001 1\n"})
+    write(
+        root / "ILSVRC/ImageSets/DET", {**files, "val.txt": b"ILSVRC2012_val_00000001 1\nILSVRC2012_val_00000002 2\n"}
+    )
+
+
+@pytest.mark.parametrize("folder", ["ILSVRC/ImageSets/DET", "ILSVRC2014_devkit/data/det_lists"])
+def test_images_that_the_kit_lists_but_the_copy_lacks_are_reported(tmp_path: Path, folder: str) -> None:
+    """Submissions and blacklists number all images, so a store without some of them has other numbers."""
+    copy = det(tmp_path / "copy")
+    names = [f"ILSVRC2012_val_0000000{i}" for i in (1, 2, 3)]
+    write(copy / folder, {"val.txt": "".join(f"{name} {i}\n" for i, name in enumerate(names, 1)).encode()})
+    with pytest.raises(UserError, match=r"val: 2 images, but there should be 3; .*allow_incomplete=true"):
+        prepared(copy, tmp_path / "store")
+    store = prepared(copy, tmp_path / "store", allow_incomplete=True)
+    assert store.manifest.missing == ["val: 2 images, but there should be 3"]
 
 
 @pytest.mark.parametrize("add_lists", [lists_of_2013, archived_kit, lists_of_2015])

@@ -1,6 +1,7 @@
 """Whole images with boxes: aspect, sizes and boxes of hand-made images; crops against slices."""
 
 import io
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,18 @@ def test_reading_as_a_classification_split_gives_center_squares(store: Store) ->
     (images, labels, _), *_ = EvalLoader(split, 5, torch.device("cpu"))
     assert torch.equal(images[0], found[1])
     assert labels.tolist() == [1, 0, 1, 1, 1]
+
+
+def test_copy_in_a_worker_process_has_the_same_images(store: Store) -> None:
+    """A DataLoader pickles its split for a spawned worker; one image of six has no class, and is in none of these."""
+    split = store.split("train")
+    both = ConcatSplit([split, store.split("val")])
+    for each in (split, split.subset(np.array([3, 1])), split.random_crops(32, 0, 0), both):  # type: ignore[attr-defined]
+        copy = pickle.loads(pickle.dumps(each))
+        assert type(copy) is type(each)
+        assert copy.labels.tolist() == each.labels.tolist()
+        indices = np.arange(len(each))
+        assert torch.equal(copy.images(indices), each.images(indices))
 
 
 def test_random_crops_are_slices_of_their_images(store: Store) -> None:

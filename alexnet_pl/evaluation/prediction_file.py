@@ -11,29 +11,22 @@ The footer's key `alexnet_pl` holds the test's description as JSON: `dataset`, `
 footer is written last and the file is renamed after it, so a truncated file is never taken for a complete one.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning as L
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from torch import Tensor
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
-from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.files import parse_record, temporary_path, to_json
-from alexnet_pl.runs.records import DatasetInfo
 
 ROWS_PER_BLOCK = 1024  # images in memory at a time
-AUTO_LIMIT = 2 * 10**9  # bytes of probabilities that `test.save_predictions=auto` writes at most
 
 
 class Block(NamedTuple):
@@ -104,6 +97,17 @@ def concat_blocks(blocks: list[Block]) -> Block:
         np.concatenate([block.best for block in blocks]),
         np.concatenate(probabilities) if probabilities else None,
     )
+
+
+def select_images(block: Block, mask: np.ndarray) -> Block:
+    images = [name for name, wanted in zip(block.images, mask, strict=True) if wanted]
+    kept = None if block.probabilities is None else block.probabilities[mask]
+    return Block(images, block.labels[mask], block.best[mask], kept)
+
+
+def probabilities_float64(block: Block) -> np.ndarray:
+    assert block.probabilities is not None
+    return block.probabilities.astype(np.float64)
 
 
 def to_list_array(rows: np.ndarray) -> pa.FixedSizeListArray:
@@ -179,82 +183,3 @@ def interleave_ranks(blocks: list[Block]) -> Block:
     images, labels, best, probabilities = concat_blocks(blocks)
     rows = None if probabilities is None else probabilities[order]
     return Block([images[i] for i in order], labels[order], best[order], rows)
-
-
-def describe_dataset(store: Store, split: str) -> DatasetInfo:
-    """Identity of a store's split, as stored in records."""
-    identities = "\n".join(identity for identity, _ in store.classes)
-    return DatasetInfo(
-        name=store.name,
-        fingerprint=store.fingerprint,
-        split=split,
-        images=len(store.split(split)),
-        train_images=store.manifest.num_images("train"),
-        classes=len(store.classes),
-        class_list=hashlib.sha256(identities.encode()).hexdigest(),
-        missing=store.manifest.missing,
-    )
-
-
-def results_dir(run: Path, split: str, views: str) -> Path:
-    """Folder of a test's results. Older runs have those of the center view under `centre`."""
-    path, older = (run / "results" / f"{split}-{name}" for name in (views, "centre"))
-    return older if views == "center" and older.is_dir() and not path.is_dir() else path
-
-
-def should_save_predictions(setting: bool | str, images: int, classes: int) -> bool:
-    """Whether to write probabilities: `setting`, or if it is "auto", whether they take at most `AUTO_LIMIT` bytes."""
-    return images * classes * 2 <= AUTO_LIMIT if setting == "auto" else bool(setting)
-
-
-class PredictionWriter(L.Callback):
-    """Callback that saves predictions batch by batch; each process writes its images, merged at the end.
-
-    Holds one batch and up to `ROWS_PER_BLOCK` images in memory.
-    """
-
-    def __init__(self, path: Path, store: Store, test: TestDescription, with_probabilities: bool) -> None:
-        self.path, self.test, self.has_probabilities = path, test, with_probabilities
-        self.classes, self.split = len(store.classes), store.split(test.dataset.split)
-        self.writer: PredictionFileWriter | None = None
-
-    def part_path(self, share: int, shares: int) -> Path:
-        return self.path if shares == 1 else self.path.with_name(f"{self.path.name}.{share}")
-
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Open the file. Of processes with the same images (towers of one network), only the first writes."""
-        self.share, self.shares = image_share(trainer)
-        if trainer.global_rank == self.share * (trainer.world_size // self.shares):
-            self.writer = PredictionFileWriter(
-                self.part_path(self.share, self.shares), self.classes, self.has_probabilities
-            )
-
-    def on_test_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
-    ) -> None:
-        """`outputs`: (N, classes) log-probabilities."""
-        assert isinstance(outputs, Tensor)
-        if self.writer is None:
-            return
-        first = self.share + self.writer.rows * self.shares
-        numbers = range(first, first + len(outputs) * self.shares, self.shares)
-        self.writer.add(
-            Block(
-                [self.split.names[i] for i in numbers],
-                batch.labels.cpu().numpy(),
-                outputs.topk(min(5, self.classes)).indices.cpu().numpy(),
-                outputs.exp().half().cpu().numpy() if self.has_probabilities else None,
-            )
-        )
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        if self.writer is not None:
-            self.writer.discard()
-
-    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.writer is not None:
-            self.writer.close(self.test)
-        trainer.strategy.barrier()
-        if self.shares > 1 and trainer.is_global_zero:
-            parts = [self.part_path(share, self.shares) for share in range(self.shares)]
-            merge_parts(parts, self.path, self.classes, self.has_probabilities, self.test)

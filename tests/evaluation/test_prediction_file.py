@@ -1,10 +1,9 @@
-"""predictions.parquet: round trip, incomplete files, bounded memory."""
+"""probabilities.parquet: round trip, incomplete files, bounded memory."""
 
 import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.predictions import (
+from alexnet_pl.evaluation.prediction_file import (
     Block,
     PredictionFile,
     PredictionFileWriter,
-    PredictionWriter,
     concat_blocks,
     merge_parts,
 )
@@ -89,15 +87,6 @@ def test_file_appears_only_when_complete(tmp_path: Path) -> None:
     assert not (tmp_path / "p.parquet").exists()
     writer.close(TEST)
     assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
-
-
-def test_file_of_a_failed_test_is_removed(tmp_path: Path) -> None:
-    store = SimpleNamespace(classes=[["a", "a"]] * 7, split=lambda _: None)
-    callback = PredictionWriter(tmp_path / "p.parquet", store, TEST, with_probabilities=True)  # type: ignore[arg-type]
-    callback.writer = PredictionFileWriter(tmp_path / "p.parquet", 7)
-    callback.writer.add(block(2000))
-    callback.on_exception(None, None, RuntimeError())  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("left", [0, 1, 1000, -1])

@@ -1,0 +1,100 @@
+"""A user's recipe cannot make Hydra write files or call code, by itself or by files beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config.run_config import check_recipe
+from alexnet_pl.errors import UserError
+
+LOGGING = {
+    "version": 1,
+    "handlers": {"file": {"class": "logging.FileHandler", "filename": "precious.txt", "mode": "w"}},
+    "root": {"handlers": ["file"]},
+}
+CALL = {"x": {"_target_": "os.system", "command": "echo"}}
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"mine": {"hydra": {"job_logging": LOGGING}}}, "job_logging"),
+        ({"mine": {"hydra": {"callbacks": CALL}}}, "callbacks"),
+        ({"mine": {"hydra": {"job": {"env_set": {"A": "b"}}}}}, "job.env_set"),
+        ({"mine": {"defaults": ["beside"]}, "beside": {"hydra": {"hydra_logging": LOGGING}}}, "hydra_logging"),
+        ({"mine": {"defaults": [{"x@hydra.job_logging": "y"}]}, "x/y": LOGGING}, "job_logging"),
+        ({"mine": {"defaults": ["beside"]}, "beside": LOGGING}, "job_logging"),
+        ({"mine": {"defaults": [{"x": "y"}]}, "x/y": {"defaults": ["/beside"]}, "beside": LOGGING}, "job_logging"),
+        ({"mine": {"defaults": [{"hydra/job": "y"}]}, "hydra/job/y": {"env_set": {"A": "b"}}}, "job.env_set"),
+        ({"mine": {"defaults": [{"override hydra/job_logging": "y"}]}, "hydra/job_logging/y": LOGGING}, "job_logging"),
+        ({"mine": {"hydra": {"searchpath": ["file:///x"]}}}, "searchpath"),
+        ({"mine": {"hydra": {"mode": "MULTIRUN"}}}, "mode"),
+        ({"mine": {"hydra": {"sweeper": {"params": {"+x": CALL}}}}}, "sweeper.params.+x.x._target_"),
+        ({"mine": {"defaults": [{"override hydra/sweeper": "y"}]}, "hydra/sweeper/y": CALL}, "x._target_"),
+        (
+            {
+                "mine": {"defaults": [{"a": "y"}, {"override hydra/sweeper": "${a}"}]},
+                "hydra/sweeper/y": CALL,
+                "a/y": {},
+            },
+            "sweeper.x._target_",
+        ),
+        ({"mine": {"hydra": {"sweeper": {"params": "${oc.create:{a: 1}}"}}}}, "sweeper.params"),
+    ],
+)
+def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, files: dict[str, Any], named: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        header = "#@package  hydra.job_logging\n" if name == "beside" and content is LOGGING else ""
+        above = {"defaults": ["_base", *content.get("defaults", []), "_self_"]} if name == "mine" else {}
+        (tmp_path / f"{name}.yaml").write_text(header + yaml.safe_dump(content | above))
+    words = ["-m", "seed=1,2"] if named == "callbacks" else ["seed=1"]
+    with pytest.raises(UserError, match=rf"mine\.yaml: .*hydra\.{named}|y\.yaml: {named}|/hydra: not allowed"):
+        to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), *words])
+
+
+def test_launcher_beside_a_recipe_is_not_found_by_a_typed_name(tmp_path: Path) -> None:
+    """Hydra would prefer it to the launcher that is installed, and call what it names."""
+    (tmp_path / "hydra/launcher").mkdir(parents=True)
+    (tmp_path / "hydra/launcher/basic.yaml").write_text(yaml.safe_dump(CALL))
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\n")
+    with pytest.raises(UserError, match="/hydra: not allowed beside a recipe"):
+        to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml"), "seed=1,2", "hydra/launcher=basic"])
+
+
+@pytest.mark.parametrize(
+    ("group", "named"),
+    [("variant=as_run,mine", "job_logging"), ("+x=as_run,mine", "job_logging"), ("+x=glob(*)", "names")],
+)
+def test_files_that_a_sweep_chooses_beside_a_recipe_are_checked(tmp_path: Path, group: str, named: str) -> None:
+    folder = tmp_path / group.strip("+").partition("=")[0]
+    folder.mkdir()
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\n")
+    (folder / "as_run.yaml").write_text("# @package _global_\nseed: 3\n")
+    (folder / "mine.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"hydra": {"job_logging": LOGGING}}))
+    words = ["fit", "-m", "-c", str(tmp_path / "mine.yaml"), "optim.lr=0.1,0.2"]
+    with pytest.raises(UserError, match=named):
+        to_hydra([*words, group])
+    params = dict([group.split("=")])
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump({"defaults": ["demo", "_self_"], "hydra": {"sweeper": {"params": params}}})
+    )
+    with pytest.raises(UserError, match=named):
+        to_hydra(words)
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\n")
+    if "glob" not in group:
+        assert to_hydra([*words, group.replace("mine", "as_run")])
+
+
+def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> None:
+    mine, beside = tmp_path / "mine.yaml", tmp_path / "beside.yaml"
+    mine.write_text("defaults: [_base, beside, _self_]\n")
+    beside.write_text("optim: {_target_: os.system}\n")
+    with pytest.raises(UserError, match=r"beside\.yaml: optim\._target_"):
+        check_recipe(mine)
+    beside.write_text("optim: {lr: 0.1}\n")
+    for words in (["hydra/job_logging=disabled"], ["-m", "optim.lr=0.1,0.2"], ["optim.nothing=3"]):
+        assert words[-1] in to_hydra(["fit", "-c", str(mine), *words])

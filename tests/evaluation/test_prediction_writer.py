@@ -1,0 +1,32 @@
+"""Saving predictions during a test: whether probabilities are saved, and that a failed test leaves no file."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
+from alexnet_pl.evaluation.prediction_writer import PredictionWriter, should_save_predictions
+from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
+
+TEST = TestDescription(dataset=DatasetInfo(name="tiny"), views="ten", checkpoint=CheckpointInfo(sha256="a" * 64))
+
+
+def test_probabilities_are_saved_if_small_enough() -> None:
+    """Those of the 2010 test set take 0.3 GB; half of Fall 2009 would take 90."""
+    assert should_save_predictions("auto", 150_000, 1000)
+    assert not should_save_predictions("auto", 4_450_000, 10_184)
+    assert should_save_predictions(True, 4_450_000, 10_184)
+    assert not should_save_predictions(False, 10, 10)
+
+
+def test_file_of_a_failed_test_is_removed(tmp_path: Path) -> None:
+    store = SimpleNamespace(classes=[["a", "a"]] * 7, split=lambda _: None)
+    callback = PredictionWriter(tmp_path / "p.parquet", store, TEST, with_probabilities=True)  # type: ignore[arg-type]
+    callback.writer = PredictionFileWriter(tmp_path / "p.parquet", 7)
+    callback.writer.add(Block(["a.jpg"], np.zeros(1), np.zeros((1, 5)), np.zeros((1, 7))))
+    callback.writer.flush()
+    assert list(tmp_path.iterdir())
+    callback.on_exception(None, None, RuntimeError())  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
