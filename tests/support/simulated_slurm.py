@@ -83,9 +83,11 @@ class SimulatedSlurm:
 def end_step(tasks: Sequence[BaseProcess], seconds: float = 300) -> list[int]:
     """Wait for the tasks of a step and return their exit codes. As soon as one has failed, end the others with SIGTERM,
     then SIGKILL, as `srun --kill-on-bad-exit` does."""
-    wait_for(lambda: any(task.exitcode for task in tasks) or all(task.exitcode == 0 for task in tasks), seconds)
-    for task in tasks:
-        task.terminate()
+    try:
+        wait_for(lambda: any(task.exitcode for task in tasks) or all(task.exitcode == 0 for task in tasks), seconds)
+    finally:
+        for task in tasks:
+            task.terminate()
     return [code if code is not None else -signal.SIGKILL for code in end_all(tasks, 10)]
 
 
