@@ -245,10 +245,9 @@ def test_boxes_that_an_earlier_version_kept_are_named(tmp_path: Path) -> None:
     images = listing(tmp_path / "images")
     prepare(images, tmp_path / "store", SETTINGS, read_one)
     store = Store(tmp_path / "store")
-    (annotations,) = (name for name in store.manifest.files if "train" in name and "box" in name)
-    (store.root / annotations).unlink()
+    (store.root / "train.boxes.npy").unlink()
     first = images.splits["train"][0]  # type: ignore[index]
-    wrong = Annotation(BOXES[0], Coverage.ALL, 60, 80)  # the image's size transposed
+    wrong = Annotation(BOXES[0][:1], Coverage.ALL, 60, 80)  # the image's size transposed
     images.splits["train"][0] = first._replace(annotation=wrong)  # type: ignore[index]
     with pytest.raises(UserError, match="earlier versions kept boxes of annotations with a wrong size"):
         repair(store, images, SETTINGS, read_one)
