@@ -6,6 +6,7 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 import inspect
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def make_trainer(cfg: DictConfig, run: Path, own: list[Callback]) -> L.Trainer:
     options = make_trainer_options(cfg, run, follows_schedule=any(isinstance(one, Schedule) for one in own))
     fits = cfg.command == "fit"
     bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
-    always = [*bar, SameStart(describe_start(cfg)), Provenance(run, cfg.command)]
+    always = [*bar, SameStart(partial(describe_start, cfg)), Provenance(run, cfg.command)]
     try:
         return L.Trainer(
             **options,

@@ -136,7 +136,7 @@ def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
         by_variant.setdefault(test.variant, []).append(test)
     order = list(listed_labels())
     spreads = measure_spreads(by_variant.values())
-    usual = Counter(test.learning_rates for test in tests).most_common(1)[0][0]
+    usual = usual_rates(tests)
     errors = [
         VariantErrors(label_variant(group[0]) + rate_label(group, usual), mean_errors(group, spreads))
         for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
@@ -159,6 +159,11 @@ def listed_labels() -> dict[Variant, str]:
 
 def label_variant(test: TestRun) -> str:
     return listed_labels().get(test.variant) or describe_unlisted_variant(test)
+
+
+def usual_rates(tests: Sequence[TestRun]) -> tuple[float | None, ...]:
+    """Learning rates of most of the tests that are compared."""
+    return Counter(test.learning_rates for test in tests).most_common(1)[0][0]
 
 
 def rate_label(tests: Sequence[TestRun], usual: tuple[float | None, ...]) -> str:

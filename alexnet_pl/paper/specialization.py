@@ -3,7 +3,6 @@
 Networks on proxies are grouped by variant, so that one can see which parts of the network the effect needs.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from alexnet_pl.models.color_selectivity import KernelColors, p_value_of_splits, split_runs
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.proxies import has_trained, label_variant, rate_label
+from alexnet_pl.paper.proxies import has_trained, label_variant, rate_label, usual_rates
 from alexnet_pl.paper.results import TestRun, drop_repetitions
 
 
@@ -40,9 +39,7 @@ def measure_specialization(tests: Sequence[TestRun]) -> list[Specialization]:
     for group in groups:
         compared.setdefault(group[0].comparison_group, []).extend(group)
     names = dict(zip(compared, distinguish_groups(list(compared.values())), strict=True))
-    usual = {
-        key: Counter(test.learning_rates for test in group).most_common(1)[0][0] for key, group in compared.items()
-    }
+    usual = {key: usual_rates(group) for key, group in compared.items()}
     measured = [
         measure_variant(label_variant(group[0]) + rate_label(group, usual[key]), group, names[key])
         for group in groups

@@ -1,5 +1,7 @@
 """Callback that refuses processes that start differently."""
 
+from collections.abc import Callable
+
 import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,15 +20,18 @@ class SameStart(L.Callback):
     """Compares settings, images and checkpoints of all processes, since each has its own command line and disk. Raises
     UserError if they differ: training would make nothing but the initial weights equal.
 
-    `start`: settings of this process, by key.
+    `describe`: returns the settings of this process, by key. A single process, which has nothing to compare, does not
+    call it: it reads the checkpoint.
     """
 
-    def __init__(self, start: Settings) -> None:
-        self.start = start
+    def __init__(self, describe: Callable[[], Settings]) -> None:
+        self.describe = describe
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if trainer.world_size == 1:
+            return
         store = trainer.datamodule.store  # type: ignore[attr-defined]
-        first, *others = gather({"data.root": f"a store of fingerprint {store.fingerprint[:12]}", **self.start})
+        first, *others = gather({"data.root": f"a store of fingerprint {store.fingerprint[:12]}", **self.describe()})
         for rank, other in enumerate(others, 1):
             if key := next((key for key in {**first, **other} if first.get(key) != other.get(key)), None):
                 raise UserError(

@@ -115,8 +115,9 @@ def start_differently(folder: Path) -> None:
 
 
 def set_up(start: Settings, fingerprint: str) -> None:
-    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(store=SimpleNamespace(fingerprint=fingerprint)))
-    SameStart(start).setup(trainer, trainer, "fit")
+    data = SimpleNamespace(store=SimpleNamespace(fingerprint=fingerprint))
+    trainer: Any = SimpleNamespace(world_size=2, datamodule=data)
+    SameStart(lambda: start).setup(trainer, trainer, "fit")
 
 
 def test_processes_that_start_differently_are_refused(tmp_path: Path) -> None:
