@@ -17,12 +17,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from alexnet_pl import runtime
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.energy import EnergyMeter
@@ -186,7 +186,7 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
 def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
     """Time a fit on the store at `root`; on a GPU or with a path for the trace, also profile some batches."""
     fit = time_fit(cfg, root)
-    if trace or runtime.device(cfg).type == "cuda":
+    if trace or choose_device(cfg).type == "cuda":
         fit["idle_share"] = measure_idle_share(cfg, root, trace)
     return fit
 
@@ -201,7 +201,7 @@ def measure_idle_share(cfg: DictConfig, root: Path, trace: Path | None) -> float
 def time_fit(cfg: DictConfig, root: Path) -> JsonObject:
     """Time a fit on the store at `root`. On a GPU, a short fit is run first to compile all kernels, including those of
     validation."""
-    store, device = Store(root), runtime.device(cfg)
+    store, device = Store(root), choose_device(cfg)
     shares = PartTimer() if device.type == "cpu" else None
     timer, fit_cfg = FitTimer(shares), fit_config(cfg, store)
     if device.type == "cuda":

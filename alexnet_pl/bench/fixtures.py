@@ -18,7 +18,7 @@ from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.jpeg import JpegReader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 SQUARES = "squares"
 PARTS = ("raw", "jpeg", SQUARES)

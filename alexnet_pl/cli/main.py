@@ -27,10 +27,12 @@ from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_dd
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.run_config import isolated_config
+from alexnet_pl.config.schema import check_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_job_number
+from alexnet_pl.runtime.memory import ask_for_large_pages
 
 if TYPE_CHECKING:
     from alexnet_pl.experiment.processes import Launched
@@ -174,9 +176,6 @@ def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
-    from alexnet_pl.config.schema import check_config
-    from alexnet_pl.runtime import ask_for_large_pages  # imports torch: not at the top, so that --help stays instant
-
     ask_for_large_pages()
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN

@@ -16,7 +16,6 @@ import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl import runtime
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.store.store import Store
@@ -39,7 +38,7 @@ from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, Localis
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5, describe_weights
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
-from alexnet_pl.files import to_json, write_json
+from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.runs.checkpoint import check_same_classes, read_checkpoint
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
@@ -50,6 +49,7 @@ from alexnet_pl.runs.metric_names import (
 )
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_boxes, log_picture
 
@@ -62,7 +62,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     check_same_classes(classes, store.classes)
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     store.check_shards(split.name)
-    finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
+    finder = BoxFinder(network, trained_with, options, choose_device(cfg))
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     if not split.box_counts().any() and not why_not_submittable(store, split, trained_with.task):
         return write_server_file(results, finder, store, split, trained_with.task)

@@ -11,14 +11,15 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import replacing, to_json, write_json
 from alexnet_pl.inference.export_folder import CARD, CONFIG, ExportInfo, exported_formats, read_graph_views
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
 from alexnet_pl.inference.trained_network import build_network
 from alexnet_pl.inference.weights import HUB, is_graph, read_run_weights
+from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.runs.checkpoint import weights_sha256
 from alexnet_pl.runs.layout import CHECKPOINTS, checkpoint_of_run, read_config
+from alexnet_pl.temporary_files import replacing
 
 CHECKED = 32  # number of images on which the written file is compared with the network
 TORCHVISION = (

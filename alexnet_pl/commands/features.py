@@ -17,7 +17,7 @@ from alexnet_pl.csv_file import write_csv
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
 from alexnet_pl.experiment.trained_run import resizing_filter
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
 from alexnet_pl.retrieval.extraction import Share

@@ -18,7 +18,7 @@ from alexnet_pl.figures.catalog import figures_of
 from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.reporting.learning_curves import shortest_names
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, is_run
 

@@ -13,7 +13,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.figures.report_chart import draw_comparison_chart
 from alexnet_pl.figures.style import save_drawing
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.paper.box_matching import BoxTestRun
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies

@@ -17,7 +17,7 @@ from alexnet_pl.detection.localisation_error import LocalisedImage, best_constan
 from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.image_numbers import validation_number
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
 SomeBoxes = TypeVar("SomeBoxes", DetectedBoxes, TrueBoxes)

@@ -14,7 +14,7 @@ from alexnet_pl.detection.regressor import BoxRegressor
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import slide_classifier
 from alexnet_pl.experiment.build import make_named_net
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.models.sliding_window import WindowGeometry
 from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
 from alexnet_pl.runs.layout import find_checkpoint

@@ -9,7 +9,7 @@ import numpy as np
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.store.store import Store, short_name
 from alexnet_pl.evaluation.prediction_file import PredictionFile
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.files import parse_record, temporary_path, to_json
+from alexnet_pl.json_records import parse_record, to_json
+from alexnet_pl.temporary_files import temporary_path
 
 ROWS_PER_BLOCK = 1024  # images in memory at a time
 

@@ -34,7 +34,8 @@ from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
-from alexnet_pl.runtime import device, precision, set_tf32
+from alexnet_pl.runtime.device import choose_device
+from alexnet_pl.runtime.precision import choose_precision, set_tf32
 from alexnet_pl.training.callbacks.images import FilterImage, PredictionTable
 from alexnet_pl.training.callbacks.monitoring import (
     EpochTrainError,
@@ -225,14 +226,14 @@ def make_trainer_options(cfg: DictConfig, run: Path, follows_schedule: bool) -> 
     """Section `trainer` with devices, strategy and precision as they will be used, after its checks."""
     check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
-    kind = device(cfg).type
+    kind = choose_device(cfg).type
     check_trainer_options({**options, "accelerator": kind})
     set_tf32(cfg)
     set_processes(options, kind)
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
         check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)
-    options["precision"] = precision(cfg.trainer.precision, kind)
+    options["precision"] = choose_precision(cfg.trainer.precision, kind)
     grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
     options["reload_dataloaders_every_n_epochs"] = int(grows)
     return options

@@ -21,7 +21,7 @@ from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
-from alexnet_pl.files import read_record
+from alexnet_pl.json_records import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim

@@ -9,7 +9,8 @@ from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
-from alexnet_pl.files import JsonObject, list_paths
+from alexnet_pl.files import list_paths
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.retrieval.code_evaluation import FLOAT, method_sort_key
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, optimizer_settings, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from alexnet_pl.config.migration import ADDED, SCHEMA, migrate_record
 from alexnet_pl.console import is_first_process
+from alexnet_pl.digests import sha256
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import Count, parse_record, sha256
+from alexnet_pl.json_records import Count, parse_record
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage
 

@@ -22,13 +22,13 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.files import to_json
+from alexnet_pl.json_records import to_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.runs.checkpoint import check_same_classes, check_same_images, read_lineage
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
-from alexnet_pl.runtime import uncached_autocast
+from alexnet_pl.runtime.precision import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD, check_layer_decay, parameter_groups

@@ -21,7 +21,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit

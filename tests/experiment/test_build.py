@@ -12,7 +12,7 @@ from alexnet_pl.config import schema, sections
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.runtime import precision_in_use
+from alexnet_pl.runtime.precision import precision_in_use
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 import alexnet_pl
 from alexnet_pl import UserError, load
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import to_json
 from alexnet_pl.inference import trained_network
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.inference.weights import read_weights, write_safetensors
+from alexnet_pl.json_records import to_json
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
 from alexnet_pl.evaluation.intervals import wilson_interval
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, LOCALISATION
 from alexnet_pl.paper.box_matching import BoxTestRun, explain_box_mismatch, matches_box_claim
 from alexnet_pl.reporting import terminal
