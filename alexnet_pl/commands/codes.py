@@ -24,7 +24,9 @@ from alexnet_pl.retrieval.features import FeaturesInfo
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_seed
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
+from alexnet_pl.runs.checkpoint_metadata import read_seed
 from alexnet_pl.runs.layout import METRICS, run_of_checkpoint
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity

@@ -14,8 +14,8 @@ from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.experiment.predict import find_images, read_batches
-from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.figures.boxes import save_box_picture
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.table import Table, note_rest, print_tables
 

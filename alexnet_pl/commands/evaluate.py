@@ -19,7 +19,8 @@ from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
 from alexnet_pl.json_records import to_json, write_json
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_import
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION, results_dir
 from alexnet_pl.runs.metric_names import CONFUSIONS
 from alexnet_pl.training.loggers import reopen_loggers

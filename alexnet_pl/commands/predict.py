@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.experiment import predict as predict_module
 from alexnet_pl.experiment.predict import find_images, print_predictions, write_predictions
-from alexnet_pl.experiment.trained_run import open_network, resizing_filter
+from alexnet_pl.experiment.trained_run import open_network
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.runtime.device import choose_device
 
 

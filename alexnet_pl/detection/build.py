@@ -29,10 +29,11 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_trainer
 from alexnet_pl.experiment.trainer_options import count_epochs
 from alexnet_pl.json_records import JsonObject
-from alexnet_pl.runs.checkpoint import check_compatible, check_same_images, describe_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import describe_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible, check_same_images
+from alexnet_pl.runs.checkpoint_metadata import lineage_with_own, read_lineage
 from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.runtime.device import choose_device
-from alexnet_pl.training.transfer import lineage_with_own
 
 
 def open_box_store(cfg: DictConfig) -> Store:

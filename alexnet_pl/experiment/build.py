@@ -4,14 +4,11 @@ Every key is a constructor's argument, so an unread key or a wrong type is an er
 """
 
 import inspect
-import os
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -28,11 +25,9 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
 from alexnet_pl.experiment.trainer_options import check_fit_options, check_trainer_options
-from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.cifar import ConvNet, LocalNet
-from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
-from alexnet_pl.models.overfeat import OverFeat
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.models.networks import Net, make_named_net
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.runtime.precision import choose_precision, set_tf32
@@ -49,21 +44,13 @@ from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
-from alexnet_pl.training.classifier import Classifier, Net
+from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import Performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule
 from alexnet_pl.training.transfer import check_layers
 
-NETS = {
-    "alexnet": AlexNet,
-    "conv": ConvNet,
-    "local": LocalNet,
-    "overfeat": OverFeat,
-    "caffe": CaffeAlexNet,
-    "torchvision": TorchvisionAlexNet,
-}
 SCHEDULES: dict[str, type[Schedule]] = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -121,47 +108,6 @@ def scaled_optim(cfg: DictConfig) -> Settings:
         factor = f"{cfg.data.batch_size}/{base}"
         print(f"learning rate {section['lr']:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
     return {**section, "lr": rate}
-
-
-def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network of a section `model`. Raises UserError if it needs more memory than this machine has."""
-    check_memory(make_meta_net(model, crop))
-    return build_net(model, crop)
-
-
-def make_meta_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network of a section `model` with the shapes of its weights alone."""
-    with torch.device("meta"):
-        return build_net(model, crop)
-
-
-def build_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network `model.name`, AlexNet by default, from its arguments, the other keys of the section."""
-    section = dict(model)
-    name = section.pop("name", "alexnet")
-    if not isinstance(name, str) or name not in NETS:
-        raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    return instantiate(NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
-
-
-def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
-    """Whether the network of a section `model` can be built for crops of this size, in pixels."""
-    try:
-        make_meta_net(model, crop)
-    except UserError:
-        return False
-    return True
-
-
-def check_memory(net: Net) -> None:
-    """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
-    needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        raise UserError(
-            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; "
-            f"this machine has {available / 1e9:,.0f}"
-        )
 
 
 def make_performance(cfg: DictConfig) -> Performance:

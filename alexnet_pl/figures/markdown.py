@@ -10,7 +10,8 @@ from alexnet_pl.figures.figure1 import describe_run
 from alexnet_pl.figures.image_names import relation_to_paper
 from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_import
 from alexnet_pl.runs.layout import LAST, PROVENANCE, RESULT
 from alexnet_pl.training.energy import describe_cost
 

@@ -28,7 +28,8 @@ from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.neighbor_loss import neighbor_loss
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.adam_module import AdamModule
 

@@ -25,7 +25,7 @@ from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.config import schema
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.experiment.build import NETS
+from alexnet_pl.models.networks import NETS
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.training.classifier import Classifier
