@@ -21,6 +21,7 @@ from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
+from alexnet_pl.experiment.trainer import make_trainer
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.classifier import Classifier
@@ -254,7 +255,7 @@ def fit_config(cfg: DictConfig, store: Store) -> DictConfig:
 
 def run_fit(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
     with tempfile.TemporaryDirectory() as run, hidden_terminal(), warnings.catch_warnings(action="ignore"):
-        trainer = build.make_trainer(cfg, Path(run), build.classifier_callbacks(cfg, Path(run)))
+        trainer = make_trainer(cfg, Path(run), build.classifier_callbacks(cfg, Path(run)))
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit(module or build.make_module(cfg), datamodule=data or build.make_data(cfg))
 

@@ -26,8 +26,8 @@ from alexnet_pl.detection.localisation_training import RegressorModule, WindowDa
 from alexnet_pl.detection.scene_loader import SceneData
 from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_trainer
-from alexnet_pl.experiment.trainer_options import count_epochs
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.experiment.trainer_checks import count_epochs
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runs.checkpoint import describe_checkpoint
 from alexnet_pl.runs.checkpoint_checks import check_compatible, check_same_images

@@ -22,8 +22,8 @@ from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_trainer
-from alexnet_pl.experiment.trainer_options import count_epochs
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.experiment.trainer_checks import count_epochs
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir

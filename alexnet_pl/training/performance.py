@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.utils._triton import has_triton
 
+from alexnet_pl.config.schema import instantiate
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runtime.memory import keep_freed_memory
 
@@ -82,3 +84,7 @@ class Performance:
 
 
 UNOPTIMIZED = Performance(optimized=False, compile=False, cache_on_gpu=False, retain_memory=False, readahead=False)
+
+
+def make_performance(cfg: DictConfig) -> Performance:
+    return instantiate(Performance, cfg.performance, "performance")

@@ -34,7 +34,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import write_table
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.predict import read_batches, write_predictions
-from alexnet_pl.experiment.trainer_options import check_trainer_options
+from alexnet_pl.experiment.trainer_checks import check_trainer_options
 from alexnet_pl.inference.weights import METADATA_KEY, read_weights
 from alexnet_pl.json_records import LARGEST_RECORD
 from alexnet_pl.paper.results import collect_tests
