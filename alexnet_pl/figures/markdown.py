@@ -6,7 +6,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.escape import escape_html, escape_marks
 from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.figures.figure1 import describe_run
+from alexnet_pl.figures.figure1_page import describe_run
 from alexnet_pl.figures.image_names import relation_to_paper
 from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.runs import fit_status
