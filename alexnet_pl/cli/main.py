@@ -24,9 +24,9 @@ from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, fit_to_terminal, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process_state import own_process_state
+from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.overrides import is_override
-from alexnet_pl.config.schema import check_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config

@@ -138,7 +138,12 @@ class PredictionFile:
 
     def labels(self) -> np.ndarray:
         """(images,) int32 class indices; −1 where unknown. Raises UserError if the file is corrupt."""
-        return np.concatenate([block.labels for block in self.blocks(probabilities=False)])
+        return self.top_classes()[0]
+
+    def top_classes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(labels (N,), most probable classes (N, at most 5)) of all images. Raises UserError if the file is corrupt."""
+        blocks = list(self.blocks(probabilities=False))
+        return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
     def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
         """Read blocks of `rows` images in order; `probabilities=False` leaves out that column.

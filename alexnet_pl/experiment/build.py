@@ -9,9 +9,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.checks import schedule_name
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_monitor_options, make_test_section
-from alexnet_pl.config.schema import instantiate, schedule_name, store_root
+from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.datamodule import ImageStore

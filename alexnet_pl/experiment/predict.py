@@ -11,7 +11,7 @@ from rich.progress import track
 from alexnet_pl.console import mask_control
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
-from alexnet_pl.data.sources.image_folder import SUFFIXES
+from alexnet_pl.data.sources.image_files import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import list_paths
 from alexnet_pl.json_records import write_json

@@ -134,11 +134,10 @@ class TestRun:
             reader = PredictionFile(path)
             if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256 or not reader.rows:
                 return None
-            blocks = list(reader.blocks(probabilities=False))
+            return reader.top_classes()
         except UserError as error:
             print_warning(f"skipped: {error}")
             return None
-        return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
     @cached_property
     def kernel_colors(self) -> KernelColors | None:

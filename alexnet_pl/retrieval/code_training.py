@@ -20,7 +20,7 @@ from torchmetrics import MeanMetric
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
+from alexnet_pl.data.loading.items import ItemDataModule, RowLoader
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trainer import make_trainer
 from alexnet_pl.experiment.trainer_checks import count_epochs
@@ -108,19 +108,6 @@ def mean_error(errors: Tensor) -> Tensor:
     return errors.mean() if len(errors) else errors.sum()
 
 
-class VectorLoader(ItemLoader):
-    """Loader of feature vectors, (batch, width) float32."""
-
-    def __init__(
-        self, features: Features, batch_size: int, seed: int, training: bool = True, rank: int = 0, world: int = 1
-    ) -> None:
-        super().__init__(len(features), batch_size, seed, training, rank, world)
-        self.features = features
-
-    def read_batch(self, batch: int, numbers: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.features.rows(np.sort(numbers[self.share])))
-
-
 class FeatureDataModule(ItemDataModule):
     """LightningDataModule of feature vectors for training and validation."""
 
@@ -133,8 +120,13 @@ class FeatureDataModule(ItemDataModule):
         """Store of the images whose features these are."""
         return self.features["train"].info.dataset
 
-    def make_loader(self, split: str, training: bool) -> VectorLoader:
-        return VectorLoader(self.features[split], self.batch_size, self.seed, training, *self.rank_and_world)
+    def make_loader(self, split: str, training: bool) -> RowLoader:
+        features = self.features[split]
+
+        def read_rows(numbers: np.ndarray) -> Tensor:
+            return torch.from_numpy(features.rows(numbers))
+
+        return RowLoader(len(features), read_rows, self.batch_size, self.seed, training, *self.rank_and_world)
 
 
 def open_features(options: CodeOptions, layer: str) -> tuple[Features, Features]:

@@ -20,10 +20,10 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.features import write_neighbors
 from alexnet_pl.commands.subruns import check_named_recipe
+from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.overrides import quote_literal
 from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe
 from alexnet_pl.config.run_config import check_links, read_own_keys
-from alexnet_pl.config.schema import check_config
 from alexnet_pl.console import print_message, progress, suggest
 from alexnet_pl.csv_file import to_csv
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation

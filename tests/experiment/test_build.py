@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from running import Compose
 
 from alexnet_pl.commands import prepare
-from alexnet_pl.config import schema, sections
+from alexnet_pl.config import checks, schema, sections
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
@@ -28,7 +28,7 @@ RECIPES = [name for name in ALL if name not in (*CIFAR, *OVERFEAT, *BOXES, "boxe
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str, variant: str, tmp_path: Path) -> None:
     cfg = config(name, f"variant={variant}", "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     cfg.model.num_classes = cfg.model.num_classes or 21  # null stands for the number of classes in the store
     with torch.device("meta"):
         net = build.make_module(cfg).net
@@ -43,7 +43,7 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
 @pytest.mark.parametrize("name", CIFAR)
 def test_cifar10_recipes_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     net = build.make_module(cfg).net
     assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
     build.make_data(cfg)
@@ -54,7 +54,7 @@ def test_cifar10_recipes_build(config: Compose, name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", OVERFEAT)
 def test_overfeat_recipes_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     with torch.device("meta"):
         module = build.make_module(cfg)
         picture = torch.empty(2, 3, cfg.augment.crop, cfg.augment.crop)
@@ -214,7 +214,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
 def test_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
     cfg = config("demo", "logger=csv", "schedule.name=plateau", override)
     with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
-        schema.check_config(cfg)
+        checks.check_config(cfg)
         build.make_data(cfg)
         build.make_module(cfg)
         make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
