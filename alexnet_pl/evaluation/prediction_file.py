@@ -141,7 +141,7 @@ class PredictionFile:
         return self.top_classes()[0]
 
     def top_classes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(labels (N,), most probable classes (N, at most 5)) of all images. Raises UserError if the file is corrupt."""
+        """(labels (N,), best classes (N, at most 5)) of all images. Raises UserError if the file is corrupt."""
         blocks = list(self.blocks(probabilities=False))
         return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 

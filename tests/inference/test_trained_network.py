@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exports import stored_images
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
@@ -26,10 +27,6 @@ def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     write_safetensors(read_weights(tiny_run), folder / "model.safetensors")
     return folder
-
-
-def stored_images(run: Path, count: int = 6) -> torch.Tensor:
-    return TrainedRun(run).store.split("val").images(np.arange(count))
 
 
 @pytest.mark.parametrize("views", ["ten", "center"])
