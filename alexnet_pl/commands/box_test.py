@@ -81,14 +81,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
-    if shared := result.classification_val_images:
-        print(
-            f"{shared:,} of the {len(split):,} images are also ILSVRC-2012's validation images for classification: mAP "
-            "is too high if the network that the detector starts from was chosen or trained on them"
-        )
-    if finder.left_out:
-        print(finder.describe_left_out())
-    print_message(summarize_box_test(result), results / RESULT)
+    print_box_test(result, finder, results / RESULT)
     return result.map if isinstance(result, DetectionResult) else result.loc_error
 
 
@@ -183,6 +176,18 @@ def log_box_test(
     log_boxes(loggers, FOUND_BOXES, overlays, names, step)
     for logger in loggers:
         logger.finalize("success")
+
+
+def print_box_test(result: BoxResult, finder: BoxFinder, path: Path) -> None:
+    """Print what the numbers need to be read with, then the numbers. `path`: file of the result."""
+    if shared := result.classification_val_images:
+        print(
+            f"{shared:,} of the {result.dataset.images:,} images are also ILSVRC-2012's validation images for "
+            "classification: mAP is too high if the network that the detector starts from was chosen or trained on them"
+        )
+    if finder.left_out:
+        print(finder.describe_left_out())
+    print_message(summarize_box_test(result), path)
 
 
 def summarize_box_test(result: BoxResult) -> str:

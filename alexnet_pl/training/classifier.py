@@ -73,11 +73,7 @@ class Classifier(L.LightningModule):
         Raises ValueError or UserError for a value out of range.
         """
         super().__init__()
-        rates = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "bias_lr_scale": bias_lr_scale}
-        if below := [f"{name}={value}" for name, value in rates.items() if value < 0]:
-            raise ValueError(f"{below[0]}: at least 0")
-        if momentum >= 1:
-            raise ValueError(f"momentum={momentum}: at least 0 and below 1")
+        check_constants(lr=lr, momentum=momentum, weight_decay=weight_decay, bias_lr_scale=bias_lr_scale)
         if dense is None and views not in CROP_POSITIONS:
             raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}, dense")
         if dense is not None:
@@ -320,6 +316,14 @@ class Classifier(L.LightningModule):
             "include_val_after_epoch": data.include_val_after_epoch,
             "shuffle": data.shuffle,
         }
+
+
+def check_constants(**constants: float) -> None:
+    """Raise ValueError, naming the constant of §6, for one out of range."""
+    if below := [f"{name}={value}" for name, value in constants.items() if value < 0]:
+        raise ValueError(f"{below[0]}: at least 0")
+    if (momentum := constants["momentum"]) >= 1:
+        raise ValueError(f"momentum={momentum}: at least 0 and below 1")
 
 
 def wrong_percent(sums: Tensor) -> float:
