@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from running import TRAIN, VAL, Compose, last, offline, run
 
+from alexnet_pl.cache import CACHE
 from alexnet_pl.commands import dispatch
 from alexnet_pl.config import recipes
 from alexnet_pl.config.recipes import SHIPPED
@@ -25,7 +26,6 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.sources.cifar10 import read_cifar
-from alexnet_pl.files import CACHE
 
 if TYPE_CHECKING:
     from wandb_file import WandbRun

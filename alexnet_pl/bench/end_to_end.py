@@ -17,12 +17,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from alexnet_pl import runtime
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
-from alexnet_pl.files import JsonObject
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.energy import EnergyMeter
@@ -186,7 +187,7 @@ def idle_share(spans: list[tuple[float, float]]) -> float | None:
 def measure_fit(cfg: DictConfig, root: Path, trace: Path | None) -> JsonObject:
     """Time a fit on the store at `root`; on a GPU or with a path for the trace, also profile some batches."""
     fit = time_fit(cfg, root)
-    if trace or runtime.device(cfg).type == "cuda":
+    if trace or choose_device(cfg).type == "cuda":
         fit["idle_share"] = measure_idle_share(cfg, root, trace)
     return fit
 
@@ -201,7 +202,7 @@ def measure_idle_share(cfg: DictConfig, root: Path, trace: Path | None) -> float
 def time_fit(cfg: DictConfig, root: Path) -> JsonObject:
     """Time a fit on the store at `root`. On a GPU, a short fit is run first to compile all kernels, including those of
     validation."""
-    store, device = Store(root), runtime.device(cfg)
+    store, device = Store(root), choose_device(cfg)
     shares = PartTimer() if device.type == "cpu" else None
     timer, fit_cfg = FitTimer(shares), fit_config(cfg, store)
     if device.type == "cuda":
@@ -254,7 +255,7 @@ def fit_config(cfg: DictConfig, store: Store) -> DictConfig:
 
 def run_fit(cfg: DictConfig, callback: L.Callback, data: ImageStore | None = None, module: Any = None) -> None:
     with tempfile.TemporaryDirectory() as run, hidden_terminal(), warnings.catch_warnings(action="ignore"):
-        trainer = build.make_trainer(cfg, Path(run), build.classifier_callbacks(cfg, Path(run)))
+        trainer = make_trainer(cfg, Path(run), build.classifier_callbacks(cfg, Path(run)))
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         trainer.fit(module or build.make_module(cfg), datamodule=data or build.make_data(cfg))
 

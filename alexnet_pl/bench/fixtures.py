@@ -13,12 +13,13 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.sources.image_folder import is_image, read_folders
+from alexnet_pl.data.sources.image_files import is_image
+from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.jpeg import JpegReader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 SQUARES = "squares"
 PARTS = ("raw", "jpeg", SQUARES)

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import CLASSES, PARTS, find_photographs, make_part, make_tree
 from alexnet_pl.bench.gpu_curves import curve_slices
@@ -24,8 +23,10 @@ from alexnet_pl.bench.timing import describe_error, describe_machine, time_strea
 from alexnet_pl.console import print_message, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.paper.claim import DATASETS
+from alexnet_pl.runtime.cores import cores
+from alexnet_pl.runtime.precision import choose_precision, precision_in_use
 from alexnet_pl.training.performance import Performance
 
 IMAGES = 16_384  # images in the stores of the loader slices
@@ -117,7 +118,7 @@ def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
 
 def time_steps(cfg: DictConfig, folder: Path, size: int) -> JsonObject:
     """Time a step by precision and launch mode, beside stock PyTorch and torchvision, in milliseconds."""
-    work = suite.make_workload(cfg, runtime.cores(), size)
+    work = suite.make_workload(cfg, cores(), size)
 
     def measure(name: str) -> float:
         return 1e3 * suite.time_step((name,), work, cfg.bench.rounds)[name]
@@ -133,7 +134,7 @@ def time_steps(cfg: DictConfig, folder: Path, size: int) -> JsonObject:
 
 
 def time_norms(cfg: DictConfig, folder: Path) -> JsonObject:
-    work = suite.make_workload(cfg, runtime.cores(), cfg.data.batch_size)
+    work = suite.make_workload(cfg, cores(), cfg.data.batch_size)
     seconds = suite.time_norms(work, cfg.bench.rounds)
     return {"milliseconds": {name: 1e3 * value for name, value in seconds.items()}}
 
@@ -152,7 +153,7 @@ def measure_loaders(cfg: DictConfig, folder: Path, stores: Path) -> JsonObject:
     """Measure images per second from raw, JPEG and GPU-decoded stores and from third-party loaders. Worker processes of
     the latter fail if shared memory is limited, as in a container."""
     made = make_bench_stores(cfg, stores, PARTS)
-    flows, missing = loaders.loader_candidates(made, runtime.cores(), cfg.augment.crop)
+    flows, missing = loaders.loader_candidates(made, cores(), cfg.augment.crop)
 
     def measure(name: str) -> JsonObject:
         return suite.rates_to_json(time_streams({name: flows[name]}, cfg.bench.rounds, suite.WINDOW))[name]
@@ -180,11 +181,11 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
     device, count = torch.device("cuda"), 1280
     module = stages.build_module(cfg, device).eval()
     images = torch.randint(0, 256, (count, 3, cfg.data.size, cfg.data.size), dtype=torch.uint8, device=device)
-    precision = runtime.precision(cfg.trainer.precision, "cuda")
+    precision = choose_precision(cfg.trainer.precision, "cuda")
     batch = images[: cfg.data.batch_size]
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision.startswith("bf16")):
         seconds = stages.fastest_run(lambda: module.log_probabilities(batch, "ten"), device)
-    in_use = runtime.precision_in_use(precision, "cuda")
+    in_use = precision_in_use(precision, "cuda")
     return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": in_use}
 
 

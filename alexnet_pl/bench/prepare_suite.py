@@ -24,7 +24,7 @@ from alexnet_pl.data.prepare.shard import read_square
 from alexnet_pl.data.prepare.workers import configure_worker
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.encoding import StoreEncoding
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 DATASETS = {"ILSVRC-2012": 1_431_167, "Fall 2011": 14_197_122}  # images, of all splits
 CORES = (2, 16, 64)

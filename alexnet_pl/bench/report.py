@@ -8,7 +8,7 @@ from pathlib import Path
 from alexnet_pl.bench.targets import check_targets
 from alexnet_pl.config.migration import migrate
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.table import Table, print_tables, to_markdown
 
 RATES = ["", "images/s", "slowest to fastest round"]

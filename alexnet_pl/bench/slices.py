@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from alexnet_pl.bench.gpu_curves import CURVE, GRACE
 from alexnet_pl.bench.timing import STOP_SECONDS, describe_error, stack_if_slow
 from alexnet_pl.console import progress, silence_library_logs
-from alexnet_pl.files import JsonObject, write_json
+from alexnet_pl.json_records import JsonObject, write_json
 
 SLICE_SECONDS = 240  # limit for a slice in its own process
 LAST_START = 0.75  # minutes before the end; no slice starts later

@@ -13,12 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from alexnet_pl import runtime
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.experiment import build
-from alexnet_pl.files import JsonObject
-from alexnet_pl.runtime import precision, uncached_autocast
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.runtime.device import choose_device
+from alexnet_pl.runtime.precision import choose_precision, set_tf32, uncached_autocast
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 
@@ -65,7 +65,7 @@ def time_on(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
 
 def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> JsonObject:
     """Milliseconds of each stage of a step on `cfg.data.batch_size` images, and its roofline (`rooflines`)."""
-    device = runtime.device(cfg)
+    device = choose_device(cfg)
     clock, module = StageTimer(device), build_module(cfg, device)
     sgd = make_optimizer(module)
     for number in range(rounds + 2):
@@ -75,7 +75,7 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> Js
     seconds = {name: statistics.median(found) for name, found in clock.seconds.items()}
     return {
         "batch_size": cfg.data.batch_size,
-        "precision": precision(cfg.trainer.precision, device.type),
+        "precision": choose_precision(cfg.trainer.precision, device.type),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "milliseconds": {name: 1e3 * value for name, value in seconds.items()},
         "rooflines": {name: 1e3 * value for name, value in rooflines(cfg, module, device).items()},
@@ -85,7 +85,7 @@ def measure_stages(cfg: DictConfig, splits: dict[str, Split], rounds: int) -> Js
 def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
     """The recipe's module on `device`, with a mean image and color statistics typical of photographs. From here on this
     process computes in TF32 only if the recipe does."""
-    runtime.set_tf32(cfg)
+    set_tf32(cfg)
     module = build.make_module(cfg).to(device).train()
     module.apply_performance(device)
     module.augment.set_statistics(np.full((3, cfg.data.size, cfg.data.size), 118.0), np.diag([400.0, 1400.0, 14800.0]))
@@ -112,7 +112,7 @@ def time_stages(
     draws = module.augment.draw(0, 0, number, count)
     draws = type(draws)(*(each.to(device) for each in draws))
     labels = torch.arange(count, device=device) % module.net.num_classes
-    half = precision(cfg.trainer.precision, device.type).startswith("bf16")
+    half = choose_precision(cfg.trainer.precision, device.type).startswith("bf16")
 
     def augment() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -133,7 +133,7 @@ def time_stages(
 def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
     """Compute each stage's roofline in seconds: bytes / bandwidth or operations / peak rate, both measured here."""
     count, bytes_a_second = cfg.data.batch_size, measure_bandwidth(device)
-    half = precision(cfg.trainer.precision, device.type).startswith("bf16")
+    half = choose_precision(cfg.trainer.precision, device.type).startswith("bf16")
     rate = measure_peak(torch.bfloat16 if half else torch.float32, device)
     stored, cropped = count * 3 * cfg.data.size**2, count * 3 * cfg.augment.crop**2
     weights = sum(weight.numel() for weight in module.net.parameters())

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl import runtime
 from alexnet_pl.bench import end_to_end, loaders, stages, trainer_overhead, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
 from alexnet_pl.bench.timing import (
@@ -20,8 +19,9 @@ from alexnet_pl.bench.timing import (
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.paper.claim import IMAGES_PER_EPOCH
+from alexnet_pl.runtime.device import choose_device
 
 CPU_IMAGES = 1024  # images in the stores
 STORE_IMAGES = {"cuda": 16_384}  # more on a GPU, so that an epoch takes longer than the start-up
@@ -59,7 +59,7 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
             find_photographs(source, stores),
             stores,
             cfg.data.size,
-            STORE_IMAGES.get(runtime.device(cfg).type, CPU_IMAGES),
+            STORE_IMAGES.get(choose_device(cfg).type, CPU_IMAGES),
         )
         root = stores / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
         progress("a store outside the page cache")
@@ -103,7 +103,7 @@ def make_workload(cfg: DictConfig, cores: int, size: int) -> training_steps.Work
     model = section_dict(cfg, "model")
     model.pop("name", None)
     return training_steps.Workload(
-        size, cfg.augment.crop, runtime.device(cfg).type, cores, model, section_dict(cfg, "performance")
+        size, cfg.augment.crop, choose_device(cfg).type, cores, model, section_dict(cfg, "performance")
     )
 
 

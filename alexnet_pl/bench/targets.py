@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from alexnet_pl.bench import trainer_overhead, training_steps
 from alexnet_pl.bench.loaders import COPY, EXAMPLE, JPEG, RAW
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 
 class Target(NamedTuple):

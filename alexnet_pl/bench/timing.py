@@ -16,9 +16,9 @@ import torch
 
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runs.provenance import cpu_name, installed
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 TimedJob = Callable[[], int]
 """Does some work and returns its number of images."""

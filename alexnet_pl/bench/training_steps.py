@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer
 from alexnet_pl.models.local_response_norm import NormSpec
-from alexnet_pl.runtime import SWITCH, ask_for_large_pages, keep_freed_memory, use_tf32
+from alexnet_pl.runtime.memory import LARGE_PAGES, ask_for_large_pages, keep_freed_memory
+from alexnet_pl.runtime.precision import use_tf32
 from alexnet_pl.training.performance import Performance
 
 BF16, TF32, FLOAT32 = "bf16", "tf32", "float32"
@@ -53,7 +54,7 @@ def make_step(name: str, work: Workload) -> Callable[[], None]:
     network, _, precision = name.rpartition(", ")
     ours = network in (OURS, EAGER, COMPILED, SEARCHED)
     torch.backends.cudnn.benchmark = network == SEARCHED
-    os.environ[SWITCH] = str(int(ours))
+    os.environ[LARGE_PAGES] = str(int(ours))
     torch.set_num_threads(work.threads)
     torch.manual_seed(0)
     if ours:  # stock candidates keep PyTorch's default

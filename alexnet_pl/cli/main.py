@@ -1,39 +1,39 @@
 """Entry point of the command line: run the command; print a UserError as one line and exit with code 2."""
 
 import os
-import shutil
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.exit_messages import explain
+from alexnet_pl.cli.processes import check_node_rank, check_slurm, prepare_job
+from alexnet_pl.cli.run_folder import remove_if_empty
 from alexnet_pl.cli.signals import handle_signals
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
 from alexnet_pl.commands.help import command_help, fit_to_terminal, usage
 from alexnet_pl.commands.next_command import name_recipe, suggest_next
-from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
+from alexnet_pl.commands.process_state import own_process_state
+from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.overrides import is_override
-from alexnet_pl.config.run_config import isolated_config
-from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
-from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_job_number
+from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config
+from alexnet_pl.runtime.memory import ask_for_large_pages
 
 if TYPE_CHECKING:
-    from alexnet_pl.experiment.processes import Launched
+    pass
 
 HELP = ("-h", "--help")
 
@@ -104,79 +104,9 @@ def start(argv: list[str]) -> None:
         print_summary(finished)
 
 
-def check_slurm(words: list[str]) -> None:
-    """Raise UserError if jobs should be queued where SLURM is not installed."""
-    if "hydra/launcher=submitit_slurm" in words and not shutil.which("srun"):
-        raise UserError(
-            "hydra/launcher=submitit_slurm: no srun on this machine; start the sweep on a login node of the cluster, "
-            "or try it here with hydra/launcher=submitit_local"
-        )
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty."""
-    if not is_first_process():
-        with suppress(OSError):  # the first process's folder, which is not empty
-            folder.rmdir()
-        return
-    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
-        with suppress(OSError):  # not empty
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
-
-
-def find_launched() -> "Launched | None":
-    from alexnet_pl.experiment.processes import launched_processes  # imports Lightning, which `prepare` does not need
-
-    return launched_processes()
-
-
-def check_node_rank(cfg: DictConfig) -> None:
-    """Raise UserError if a variable, left over from another command, makes the only machine another than the first: the
-    command would keep neither lock nor config, while Lightning trains as rank 0."""
-    name = "NODE_RANK" if "NODE_RANK" in os.environ else "GROUP_RANK"  # Lightning reads them in this order
-    rank, nodes = os.environ.get(name, "0"), OmegaConf.select(cfg, "trainer.num_nodes")
-    if rank != "0" and nodes in (None, 1) and not find_launched():
-        raise UserError(f"{name}={rank} is set, but trainer.num_nodes=1: unset {name}")
-
-
-def check_launcher(started_by: str, launcher: str) -> None:
-    """Raise UserError if processes started by torchrun or srun would run several jobs of a sweep: jobs after the first
-    would meet at the same addresses. With submitit, processes run only one job."""
-    if "submitit" not in launcher:
-        raise UserError(f"-m: processes of {started_by} train one network; start {started_by} once for each job")
-
-
-def check_nodes(cfg: DictConfig) -> None:
-    """Raise UserError for a sweep on several nodes that no launcher starts: the other nodes write no config from which
-    their processes could repeat one job."""
-    nodes = OmegaConf.select(cfg, "trainer.num_nodes")
-    if nodes not in (None, 1):
-        raise UserError(f"-m: trainer.num_nodes={nodes}: a sweep runs on one node; give each job a command of its own")
-
-
-def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:
-    """Make a job of a sweep repeatable: replace Hydra's interpolation by the job's number, and pin `sys.argv` for DDP
-    ranks, which must not start the sweep again. Raises UserError if a launcher's processes would run several jobs."""
-    if launched := find_launched():
-        check_launcher(launched.launcher, job.launcher._target_)
-    else:
-        check_nodes(cfg)
-    if not job.output_subdir or not is_first_process():
-        return  # without a config that Hydra wrote
-    config = f"{job.output_subdir}/config.yaml"
-    write_job_number(folder / config, job.job.num)
-    if not launched:
-        pin_argv_for_ddp_ranks([], isolated_config(folder, config))
-
-
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
-    from alexnet_pl.config.schema import check_config
-    from alexnet_pl.runtime import ask_for_large_pages  # imports torch: not at the top, so that --help stays instant
-
     ask_for_large_pages()
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN

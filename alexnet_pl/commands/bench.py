@@ -10,7 +10,8 @@ from alexnet_pl.bench.report import print_prepare_report, print_training_report
 from alexnet_pl.commands.typed_overrides import check_typed_store
 from alexnet_pl.console import print_message
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import list_paths, write_json
+from alexnet_pl.files import list_paths
+from alexnet_pl.json_records import write_json
 
 SUITES = ("train", "prepare", "gpu", "report")
 PAGE = Path("docs/benchmarks.md")

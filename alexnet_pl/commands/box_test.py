@@ -16,7 +16,6 @@ import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl import runtime
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions, make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.store.store import Store
@@ -39,8 +38,9 @@ from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, Localis
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5, describe_weights
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
-from alexnet_pl.files import to_json, write_json
-from alexnet_pl.runs.checkpoint import check_same_classes, read_checkpoint
+from alexnet_pl.json_records import to_json, write_json
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_same_classes
 from alexnet_pl.runs.metric_names import (
     FOUND_BOXES,
     LOCALISATION_ERRORS,
@@ -50,6 +50,7 @@ from alexnet_pl.runs.metric_names import (
 )
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_boxes, log_picture
 
@@ -62,7 +63,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     check_same_classes(classes, store.classes)
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     store.check_shards(split.name)
-    finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
+    finder = BoxFinder(network, trained_with, options, choose_device(cfg))
     results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
     if not split.box_counts().any() and not why_not_submittable(store, split, trained_with.task):
         return write_server_file(results, finder, store, split, trained_with.task)
@@ -80,14 +81,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     overlays = [(split.image(number), found) for number, found in by_number(tested.detections)[: options.show]]
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
-    if shared := result.classification_val_images:
-        print(
-            f"{shared:,} of the {len(split):,} images are also ILSVRC-2012's validation images for classification: mAP "
-            "is too high if the network that the detector starts from was chosen or trained on them"
-        )
-    if finder.left_out:
-        print(finder.describe_left_out())
-    print_message(summarize_box_test(result), results / RESULT)
+    print_box_test(result, finder, results / RESULT)
     return result.map if isinstance(result, DetectionResult) else result.loc_error
 
 
@@ -182,6 +176,18 @@ def log_box_test(
     log_boxes(loggers, FOUND_BOXES, overlays, names, step)
     for logger in loggers:
         logger.finalize("success")
+
+
+def print_box_test(result: BoxResult, finder: BoxFinder, path: Path) -> None:
+    """Print what the numbers need to be read with, then the numbers. `path`: file of the result."""
+    if shared := result.classification_val_images:
+        print(
+            f"{shared:,} of the {result.dataset.images:,} images are also ILSVRC-2012's validation images for "
+            "classification: mAP is too high if the network that the detector starts from was chosen or trained on them"
+        )
+    if finder.left_out:
+        print(finder.describe_left_out())
+    print_message(summarize_box_test(result), path)
 
 
 def summarize_box_test(result: BoxResult) -> str:

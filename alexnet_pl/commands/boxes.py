@@ -9,7 +9,7 @@ from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.detection.build import build_boxes
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training.callbacks.fit_record import FitRecord
 

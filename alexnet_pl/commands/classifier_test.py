@@ -13,7 +13,8 @@ from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.prediction_writer import PredictionWriter, should_save_predictions
 from alexnet_pl.evaluation.result import TestDescription, TestResult, append_top5, describe_weights
 from alexnet_pl.paper import matching
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_import
 from alexnet_pl.runs.layout import PROBABILITIES
 from alexnet_pl.training.classifier import Classifier
 

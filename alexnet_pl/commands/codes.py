@@ -10,13 +10,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl import runtime
 from alexnet_pl.commands.fit import fit_to_end, is_ready
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import Settings, codes_signature
 from alexnet_pl.config.options import make_code_options
 from alexnet_pl.console import pluralize, print_message
-from alexnet_pl.files import JsonObject, to_json, write_json
+from alexnet_pl.json_records import JsonObject, to_json, write_json
 from alexnet_pl.retrieval.code_evaluation import CodeComparison, trained_method
 from alexnet_pl.retrieval.code_result import CodesInfo, CodesResult, FeatureNetwork, SearchMachine, optimizer_settings
 from alexnet_pl.retrieval.code_training import build_codes, measure_statistics, open_features
@@ -25,10 +24,13 @@ from alexnet_pl.retrieval.features import FeaturesInfo
 from alexnet_pl.retrieval.precision_recall import RANKS
 from alexnet_pl.retrieval.search import import_faiss
 from alexnet_pl.runs import fit_status, metrics_log
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_seed
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
+from alexnet_pl.runs.checkpoint_metadata import read_seed
 from alexnet_pl.runs.layout import METRICS, run_of_checkpoint
 from alexnet_pl.runs.provenance import append_session, current_commit, describe_session
 from alexnet_pl.runs.records import StoreIdentity
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.callbacks.fit_record import FitRecord
 
 UNREAD = {
@@ -70,7 +72,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     fit, trained_with = fit_status.finished_fit(checkpoint, content), read_seed(content["alexnet_pl"])
     seed = cfg.seed if trained_with is None else trained_with
     train, tested = open_features(options, options.layer)
-    book = CodeBook(checkpoint, train, runtime.device(cfg))
+    book = CodeBook(checkpoint, train, choose_device(cfg))
     check_compatible(cfg.ckpt_path, {"codes": {**options.net, "width": train.width}})
     comparison = CodeComparison(*open_features(options, "fc7"), options.queries)
     neighbors = trained_weight(checkpoint, options.neighbors)

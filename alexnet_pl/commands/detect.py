@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl import runtime
 from alexnet_pl.config.box_options import make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.images import check_aspect_ratio
@@ -15,8 +14,9 @@ from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.experiment.predict import find_images, read_batches
-from alexnet_pl.experiment.trained_run import resizing_filter
 from alexnet_pl.figures.boxes import save_box_picture
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.table import Table, note_rest, print_tables
 
 SHOWN = 20  # rows of the table on the console; the files hold all boxes
@@ -26,7 +26,7 @@ def detect(cfg: DictConfig, folder: Path) -> None:
     """Write detections/ to the run folder: detections.json, .csv, .coco.json, and each image with its boxes drawn."""
     paths, options = find_images(cfg.predict.images), make_detect_options(cfg)
     network, classes, trained_with = load_box_network(cfg.ckpt_path)
-    finder = BoxFinder(network, trained_with, options, runtime.device(cfg))
+    finder = BoxFinder(network, trained_with, options, choose_device(cfg))
     filter_name = resizing_filter("", cfg)
     out_dir, results, pictures = folder / "detections", [], name_pictures(paths)
     for (path,), (image,) in read_batches(paths, whole_image, 1):

@@ -10,6 +10,7 @@ from alexnet_pl.commands.other_images import check_real, test_other_images, writ
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.digests import sha256
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.prediction_file import PredictionFile
@@ -17,8 +18,9 @@ from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_w
 from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
-from alexnet_pl.files import sha256, to_json, write_json
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.json_records import to_json, write_json
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_import
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, VALIDATION, results_dir
 from alexnet_pl.runs.metric_names import CONFUSIONS
 from alexnet_pl.training.loggers import reopen_loggers

@@ -11,14 +11,15 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import replacing, to_json, write_json
 from alexnet_pl.inference.export_folder import CARD, CONFIG, ExportInfo, exported_formats, read_graph_views
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
-from alexnet_pl.inference.trained_network import build_network
-from alexnet_pl.inference.weights import HUB, is_graph, read_run_weights
+from alexnet_pl.inference.trained_network import TrainedNetwork, build_network
+from alexnet_pl.inference.weights import HUB, Weights, is_graph, read_run_weights
+from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.runs.checkpoint import weights_sha256
 from alexnet_pl.runs.layout import CHECKPOINTS, checkpoint_of_run, read_config
+from alexnet_pl.temporary_files import replacing
 
 CHECKED = 32  # number of images on which the written file is compared with the network
 TORCHVISION = (
@@ -30,17 +31,13 @@ TORCHVISION = (
 def export(runs: list[Path], options: ExportOptions) -> None:
     if len(runs) != 1:
         raise UserError("export: give one run folder: export RUN [format=onnx] [out=FOLDER]")
-    if options.format not in FORMATS:
-        known = (
-            TORCHVISION if options.format == "torchvision" else f"format={options.format}: one of {', '.join(FORMATS)}"
-        )
-        raise UserError(known)
+    check_format(options.format)
     (run,) = runs
     read_config(run)
     checkpoint = checkpoint_of_run(run, f"{CHECKPOINTS}/{options.ckpt_path}.ckpt")
     weights = read_run_weights(run, checkpoint)
     network = build_network(weights, checkpoint, options.views)
-    name, write, run_written = FORMATS[options.format]
+    name = FORMATS[options.format][0]
     store = find_store(run, options.root)
     out = Path(options.out) if options.out else run / "export"
     digest = weights_sha256(weights.tensors)
@@ -48,10 +45,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     if is_graph(name):
         views[name] = options.views
     out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / name) as temporary:
-        write(network, weights, temporary)
-        images, kind = images_to_check(store, network.size)
-        difference = largest_difference(network, temporary, run_written, images)
+    compared = write_checked(network, weights, options.format, out, store)
     info = ExportInfo(**vars(weights.info), weights=digest, views=views)
     write_json(out / CONFIG, to_json(info))
     known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
@@ -60,12 +54,27 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     formats = {one: views.get(file, "") for one, file in files.items()}
     (out / CARD).write_text(model_card(info, run, source, known, formats))
     megabytes = (out / name).stat().st_size / 1e6
-    print_message(
-        f"{options.format}, {megabytes:,.1f} MB; largest difference of a probability {difference:.1g}, on {kind}",
-        out / name,
-    )
+    print_message(f"{options.format}, {megabytes:,.1f} MB; {compared}", out / name)
     if options.publish:
         publish_to_hub(out, [CARD, CONFIG, *files.values()], options.publish)
+
+
+def check_format(name: str) -> None:
+    if name == "torchvision":
+        raise UserError(TORCHVISION)
+    if name not in FORMATS:
+        raise UserError(f"format={name}: one of {', '.join(FORMATS)}")
+
+
+def write_checked(network: TrainedNetwork, weights: Weights, file_format: str, out: Path, store: Store | None) -> str:
+    """Write the file of a format and compare what it computes with the network, in words. Raises UserError, and leaves
+    no file, if they differ."""
+    name, write, run_written = FORMATS[file_format]
+    with replacing(out / name) as temporary:
+        write(network, weights, temporary)
+        images, kind = images_to_check(store, network.size)
+        difference = largest_difference(network, temporary, run_written, images)
+    return f"largest difference of a probability {difference:.1g}, on {kind}"
 
 
 def find_store(run: Path, root: str | None) -> Store | None:

@@ -16,14 +16,14 @@ from alexnet_pl.console import print_message
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build, predict, processes
-from alexnet_pl.experiment.trained_run import resizing_filter
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.retrieval import gallery, search
 from alexnet_pl.retrieval.codebook import open_codes
 from alexnet_pl.retrieval.extraction import Share
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.table import Table, note_rest, print_tables
 
 Query = tuple[str, str, str]

@@ -13,12 +13,12 @@ from alexnet_pl.console import mask_control, print_message, print_warning, short
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.figures import figure1
+from alexnet_pl.figures import figure1, figure1_runs
 from alexnet_pl.figures.catalog import figures_of
 from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.reporting.learning_curves import shortest_names
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, is_run
 
@@ -45,7 +45,7 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         raise errors[0]
     for error in errors:
         print_warning(f"not drawn: {error}")
-    if reasons := [] if others else list(filter(None, map(figure1.explain_left_out, runs))):
+    if reasons := [] if others else list(filter(None, map(figure1_runs.explain_left_out, runs))):
         print(mask_control(f"not drawn: Figure 1: {reasons[0]}"), flush=True)
     if others:
         print(f"→ {figure1.write_figure1(folders, Path(options.out or 'docs'))}", flush=True)
@@ -67,7 +67,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[dict[Path, str], list[Path]]:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder")
         for run in filter(has_results, collect_runs([folder], CONFIG)):
-            if figure1.read_settings(run):
+            if figure1_runs.read_settings(run):
                 others.append(run)
             else:
                 lengths.setdefault(run, len(run.relative_to(folder).parts) or 1)

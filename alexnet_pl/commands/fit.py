@@ -26,7 +26,8 @@ from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import check_resume_settings, check_trained_here, print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_resume_settings, check_trained_here
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord

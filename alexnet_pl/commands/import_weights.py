@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alexnet_pl.commands.run_options import ImportOptions
 from alexnet_pl.console import print_message, suggest
+from alexnet_pl.digests import sha256
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import sha256
 from alexnet_pl.inference.imports.class_order import output_classes, sort_classes
 from alexnet_pl.inference.imports.formats import format_of, read_network
 from alexnet_pl.inference.imports.mean_image import fill, read_mean

@@ -18,12 +18,13 @@ from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_meta_net
-from alexnet_pl.files import replacing
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
+from alexnet_pl.models.networks import make_meta_net
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_is_network
 from alexnet_pl.runs.layout import CONFIG, LAST
+from alexnet_pl.temporary_files import replacing
 
 OF_WEIGHTS = ("model", "augment", "data.size", "data.name")  # keys that `transfer.network=weights` sets
 

@@ -104,7 +104,7 @@ def find_crop(cfg: DictConfig, classes: int) -> int | None:
     """Largest crop, from the usual one of the stored size downwards, that the recipe's network takes; None if there is
     none."""
     from alexnet_pl.data.loading.augment import suitable_crop
-    from alexnet_pl.experiment.build import takes_crop
+    from alexnet_pl.models.networks import takes_crop
 
     usual = suitable_crop(cfg.data.size)
     if "model" not in cfg:  # networks of boxes and codes keep their classifier's crop

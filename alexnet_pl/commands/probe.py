@@ -7,18 +7,18 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl import runtime
 from alexnet_pl.config.options import make_probe_options
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment import build
-from alexnet_pl.files import to_json, write_json
+from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.linear_probe import ProbeResult, probe_features
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.provenance import current_commit
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.table import Table, print_tables
 
 
@@ -41,7 +41,7 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     ]
     (train, _), (tested, _) = extracted
     seconds = time.perf_counter() - start
-    result = probe_features(train, tested, len(store.classes), options, cfg.seed, runtime.device(cfg))
+    result = probe_features(train, tested, len(store.classes), options, cfg.seed, choose_device(cfg))
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{options.layer}.json"
     write_json(path, to_json(replace(result, commit=current_commit())))

@@ -13,15 +13,14 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.figures.report_chart import draw_comparison_chart
 from alexnet_pl.figures.style import save_drawing
-from alexnet_pl.files import write_json
-from alexnet_pl.paper.box_matching import BoxTestRun
+from alexnet_pl.json_records import write_json
+from alexnet_pl.paper.box_results import BoxTestRun, collect_box_tests
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.rows import ReportRow, make_rows
 from alexnet_pl.paper.specialization import measure_specialization
 from alexnet_pl.paper.unmatched import collect_unmatched
 from alexnet_pl.reporting import (
-    box_tables,
     learning_curves,
     measured_page,
     norms_comparison,
@@ -31,10 +30,12 @@ from alexnet_pl.reporting import (
     wandb_panels,
     wandb_workspace,
 )
+from alexnet_pl.reporting.box_claim_tables import box_claim_tables, measured_claims
+from alexnet_pl.reporting.box_page import boxes_page
+from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
 from alexnet_pl.reporting.terminal import print_outdated, print_report
 from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
-from alexnet_pl.table import to_markdown
 from alexnet_pl.training.wandb_login import is_offline
 
 SAVED = "saved.json"  # ids of the saved view and report, to replace them in the next call
@@ -45,11 +46,11 @@ def report(cfg: DictConfig, folder: Path) -> None:
     roots, tests = paper_tables.report_roots(cfg), paper_tables.collect_report_tests(cfg)
     rows, proxy_results = make_rows(tests), group_proxies(tests)
     rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
-    code_tests, box_tests = collect_codes(roots), box_tables.collect_box_tests(roots)
+    code_tests, box_tests = collect_codes(roots), collect_box_tests(roots)
     unmatched = collect_unmatched(roots, tests, rows, box_tests)
     proxies = measured_page.proxy_page_tables(proxy_results, measure_deviations(tests), measure_specialization(tests))
     codes = [code_table(group) for group in code_tests]
-    box_claims, box_proxies = box_tables.box_claim_tables(box_tests), box_tables.box_proxy_tables(box_tests)
+    box_claims, box_proxies = box_claim_tables(box_tests), box_proxy_tables(box_tests)
     page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
     print_report(rows, box_tests, [*proxies, *codes, *box_proxies], reasons, page)
     print_outdated(tests)
@@ -70,7 +71,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
         save_code_curves(code_tests, folder)
         (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)))
     if box_tests:
-        (folder / "boxes.md").write_text(box_tables.PAGE + to_markdown([*box_claims, *box_proxies]))
+        (folder / "boxes.md").write_text(boxes_page([*box_claims, *box_proxies]))
     save_drawing(lambda theme: draw_comparison_chart(rows, proxy_results, theme), folder / "report")
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 
@@ -78,7 +79,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
 def filled_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> set[str]:
     """Titles of the paper's tables with a row that runs have measured."""
     measured = {row.claim.group for row in rows if row.needs_run and row.measured}
-    return measured | {claim.group for claim in box_tables.measured_claims(box_tests)}
+    return measured | {claim.group for claim in measured_claims(box_tests)}
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:

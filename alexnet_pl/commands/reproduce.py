@@ -15,7 +15,7 @@ from alexnet_pl.console import is_first_process, print_message
 from alexnet_pl.experiment.processes import count_devices, launched_processes
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.started_config import find_started_config
-from alexnet_pl.runtime import device
+from alexnet_pl.runtime.device import choose_device
 
 
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
@@ -29,7 +29,7 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
             print_message("already tested", results)
             return earlier_error(results)
         with own_process_state(keep_group=launched is not None and not kind):
-            if not launched and count_devices(stage.trainer.get("devices"), device(stage).type) > 1:
+            if not launched and count_devices(stage.trainer.get("devices"), choose_device(stage).type) > 1:
                 # this process starts the others of this machine, which repeat the command line
                 words = [f"++command={stage.command}", f"ckpt_path={quote_literal(stage.ckpt_path)}"]
                 words.append(f"hydra.run.dir={quote_literal(str(folder.absolute()))}")

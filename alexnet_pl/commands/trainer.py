@@ -13,8 +13,9 @@ from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
-from alexnet_pl.runs.checkpoint import check_resume_settings, check_trained_here, print_start, read_checkpoint
-from alexnet_pl.runtime import set_tf32
+from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_resume_settings, check_trained_here
+from alexnet_pl.runtime.precision import set_tf32
 from alexnet_pl.training.strategies import peers
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
-from alexnet_pl.config.schema import instantiate
+from alexnet_pl.config.schema import instantiate, read_section
 from alexnet_pl.config.views import check_choice, check_scales
 
 TASKS = ("localise", "detect")
@@ -83,4 +83,4 @@ def make_box_options(cfg: DictConfig) -> BoxOptions:
 
 
 def make_detect_options(cfg: DictConfig) -> DetectOptions:
-    return instantiate(DetectOptions, cfg.get("detect") or {}, "detect")
+    return read_section(DetectOptions, cfg, "detect")

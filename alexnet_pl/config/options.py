@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.schema import instantiate
+from alexnet_pl.config.schema import instantiate, read_section
 from alexnet_pl.config.views import TestSection
 
 
@@ -119,7 +119,7 @@ class ProbeOptions:
 
 
 def make_probe_options(cfg: DictConfig) -> ProbeOptions:
-    return instantiate(ProbeOptions, cfg.get("probe") or {}, "probe")  # older run folders lack this section
+    return read_section(ProbeOptions, cfg, "probe")
 
 
 def make_test_section(cfg: DictConfig) -> TestSection:
@@ -127,11 +127,11 @@ def make_test_section(cfg: DictConfig) -> TestSection:
 
 
 def make_feature_options(cfg: DictConfig) -> FeatureOptions:
-    return instantiate(FeatureOptions, cfg.get("features") or {}, "features")
+    return read_section(FeatureOptions, cfg, "features")
 
 
 def make_retrieval_options(cfg: DictConfig) -> RetrievalOptions:
-    return instantiate(RetrievalOptions, cfg.get("retrieval") or {}, "retrieval")
+    return read_section(RetrievalOptions, cfg, "retrieval")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class MonitorOptions:
 
 
 def make_monitor_options(cfg: DictConfig) -> MonitorOptions:
-    return instantiate(MonitorOptions, cfg.get("monitor") or {}, "monitor")  # older run folders lack this section
+    return read_section(MonitorOptions, cfg, "monitor")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class DistributedOptions:
 
 
 def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
-    return instantiate(DistributedOptions, cfg.get("distributed") or {}, "distributed")  # older run folders lack it
+    return read_section(DistributedOptions, cfg, "distributed")
 
 
 ALL = "all"  # all layers that are copied

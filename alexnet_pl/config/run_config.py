@@ -16,12 +16,13 @@ from typing import Any
 import yaml
 from omegaconf import ListConfig
 
+from alexnet_pl.cache import open_cache
 from alexnet_pl.config.migration import check_recipe_keys, migrate
 from alexnet_pl.config.sections import SECTIONS, VALUES
 from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import open_cache, replacing
+from alexnet_pl.temporary_files import replacing
 
 RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config

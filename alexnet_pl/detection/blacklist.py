@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.image_numbers import validation_number
+from alexnet_pl.evaluation.imagenet_names import validation_number
 
 NUMBER = re.compile(r"[1-9]\d{0,8}")
 

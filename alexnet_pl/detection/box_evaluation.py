@@ -16,8 +16,8 @@ from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.detection.localisation_error import LocalisedImage, best_constant_box, localisation_errors
 from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.image_numbers import validation_number
-from alexnet_pl.files import JsonObject
+from alexnet_pl.evaluation.imagenet_names import validation_number
+from alexnet_pl.json_records import JsonObject
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
 SomeBoxes = TypeVar("SomeBoxes", DetectedBoxes, TrueBoxes)

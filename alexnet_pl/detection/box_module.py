@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.detection.box_network import BoxNetwork
-from alexnet_pl.files import JsonObject, to_json
+from alexnet_pl.json_records import JsonObject, to_json
 from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.training.adam_module import AdamModule
 

@@ -13,12 +13,12 @@ from alexnet_pl.detection.pyramid import map_sides
 from alexnet_pl.detection.regressor import BoxRegressor
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dense import slide_classifier
-from alexnet_pl.experiment.build import make_named_net
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.models.networks import check_sliding, make_named_net
 from alexnet_pl.models.sliding_window import WindowGeometry
-from alexnet_pl.runs.checkpoint import check_is_network, read_checkpoint
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_is_network
 from alexnet_pl.runs.layout import find_checkpoint
-from alexnet_pl.training.classifier import check_sliding
 
 BACKGROUND = "background"
 

@@ -9,7 +9,6 @@ Labels are the kit's ids, from 1: ILSVRC2012_ID, or ILSVRC2013_DET_ID for detect
 original file, from 0, right and bottom inclusive.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +19,9 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.boxes import Boxes
 from alexnet_pl.detection.finder import PredictedBoxes
+from alexnet_pl.evaluation.imagenet_names import DETECTION_TEST, TEST
 
-NAMES = {  # by task: base names of the test images
-    "localise": re.compile(r"ILSVRC2012_test_(\d{8})\."),
-    "detect": re.compile(r"ILSVRC20\d\d_test_(\d{8})\."),
-}
+NAMES = {"localise": TEST, "detect": DETECTION_TEST}  # by task: base names of the test images
 NO_GUESS = "1 0 0 0 0"  # of an image that could not be read: every image needs a line
 
 

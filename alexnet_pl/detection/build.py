@@ -8,7 +8,6 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from alexnet_pl import runtime
 from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.data.store.store import Store
@@ -27,12 +26,14 @@ from alexnet_pl.detection.localisation_training import RegressorModule, WindowDa
 from alexnet_pl.detection.scene_loader import SceneData
 from alexnet_pl.detection.window_cache import WindowCache, open_window_cache
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_trainer
-from alexnet_pl.experiment.trainer_options import count_epochs
-from alexnet_pl.files import JsonObject
-from alexnet_pl.runs.checkpoint import check_compatible, check_same_images, describe_checkpoint, read_lineage
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.experiment.trainer_checks import count_epochs
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.runs.checkpoint import describe_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible, check_same_images
+from alexnet_pl.runs.checkpoint_metadata import lineage_with_own, read_lineage
 from alexnet_pl.runs.layout import run_of_checkpoint
-from alexnet_pl.training.transfer import lineage_with_own
+from alexnet_pl.runtime.device import choose_device
 
 
 def open_box_store(cfg: DictConfig) -> Store:
@@ -147,7 +148,7 @@ def open_window_caches(
         check_same_convolutions(network, source)
     run = run_of_checkpoint(source.path) or source.path.parent
     identity = {"weights": describe_checkpoint(source.path).weights, "fingerprint": store.fingerprint}
-    device = runtime.device(cfg)
+    device = choose_device(cfg)
     network.to(device).eval()
     train, val = (
         open_window_cache(run / "windows", store.whole(name), network, options, identity) for name in ("train", "val")

@@ -8,7 +8,8 @@ import numpy as np
 
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.detection.finder import PredictedBoxes
-from alexnet_pl.files import JsonObject, replacing
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.temporary_files import replacing
 
 COLUMNS: tuple[str, ...] = ("file", "class", "name", "confidence", "left", "top", "right", "bottom")
 

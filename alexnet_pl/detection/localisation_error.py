@@ -13,7 +13,7 @@ import numpy as np
 
 from alexnet_pl.detection.boxes import Boxes, as_boxes, ious
 from alexnet_pl.evaluation.intervals import wilson_interval
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 GUESSES = 5
 MIN_IOU = 0.5

@@ -1,9 +1,8 @@
 """Regressor training (§4.2) on cached windows: squared distance of the edges, with frozen features."""
 
-import numpy as np
 from torch import Tensor
 
-from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
+from alexnet_pl.data.loading.items import ItemDataModule, RowLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule, zero_loss
 from alexnet_pl.detection.regressor import box_loss
@@ -33,19 +32,6 @@ class RegressorModule(BoxModule):
         self.log_val_losses({"loss": self.window_loss(batch)}, len(batch.labels))
 
 
-class WindowLoader(ItemLoader):
-    """Batches of cached windows."""
-
-    def __init__(
-        self, windows: WindowCache, batch_size: int, seed: int, training: bool, rank: int = 0, world: int = 1
-    ) -> None:
-        super().__init__(len(windows), batch_size, seed, training, rank, world)
-        self.windows = windows
-
-    def read_batch(self, batch: int, numbers: np.ndarray) -> WindowBatch:
-        return self.windows.read_rows(np.sort(numbers[self.share]))
-
-
 class WindowData(ItemDataModule):
     """Cached windows of the training and validation images."""
 
@@ -53,5 +39,6 @@ class WindowData(ItemDataModule):
         super().__init__(batch_size, seed)
         self.store, self.windows = store, {"train": train, "val": val}
 
-    def make_loader(self, split: str, training: bool) -> WindowLoader:
-        return WindowLoader(self.windows[split], self.batch_size, self.seed, training, *self.rank_and_world)
+    def make_loader(self, split: str, training: bool) -> RowLoader:
+        windows = self.windows[split]
+        return RowLoader(len(windows), windows.read_rows, self.batch_size, self.seed, training, *self.rank_and_world)

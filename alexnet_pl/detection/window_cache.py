@@ -34,7 +34,8 @@ from alexnet_pl.detection.pyramid import gather_windows, rescale_boxes, resize_i
 from alexnet_pl.detection.window_writer import FEATURES, WindowBatch, WindowWriter, remove_parts
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.image_scales import pyramid_sides
-from alexnet_pl.files import JsonObject, check_space, write_json
+from alexnet_pl.files import check_space
+from alexnet_pl.json_records import JsonObject, write_json
 from alexnet_pl.locks import lock_when_free
 
 ABOUT = "about.json"

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from torch import Tensor
 
-from alexnet_pl.files import replacing
+from alexnet_pl.temporary_files import replacing
 
 FEATURES = "features.f16"
 IMAGES_PER_PART = 256

@@ -7,7 +7,7 @@ from typing import Any
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.evaluation.result import FitSummary
-from alexnet_pl.files import Count, Percent, read_record
+from alexnet_pl.json_records import Count, Percent, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, LineageStage
 
 OUTCOMES = ("right", "double", "badly placed", "wrong class", "background", "missed")

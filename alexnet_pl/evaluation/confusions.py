@@ -9,7 +9,7 @@ import numpy as np
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.store.store import Store, short_name
 from alexnet_pl.evaluation.prediction_file import PredictionFile
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
@@ -19,7 +19,7 @@ IMAGE, FONT, LINE = 1.3, 9, 26  # inches of an image; points, and most character
 
 def write_confusions(folder: Path, store: Store, split: str) -> None:
     """Write per_class.csv, confusions.csv and confusions.png beside the folder's probabilities.parquet."""
-    labels, best = read_top_classes(folder / PROBABILITIES)
+    labels, best = PredictionFile(folder / PROBABILITIES).top_classes()
     write_table(folder / "per_class.csv", errors_by_class(labels, best, store.classes))
     pairs = find_confusions(labels, best, len(store.classes))
     write_table(folder / "confusions.csv", [describe_pair(store.classes, labels, *row) for row in pairs])
@@ -94,12 +94,6 @@ def measure_width(texts: list[str]) -> float:
 
     lines = {line for text in texts for line in text.splitlines() if line}
     return max(TextPath((0, 0), line, size=FONT).get_extents().width for line in lines) / 72
-
-
-def read_top_classes(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(labels (N,), top classes (N, at most 5)) of all images in a predictions file."""
-    blocks = list(PredictionFile(path).blocks(probabilities=False))
-    return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
 
 def errors_by_class(labels: np.ndarray, best: np.ndarray, classes: list[list[str]]) -> list[JsonObject]:

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.files import parse_record, temporary_path, to_json
+from alexnet_pl.json_records import parse_record, to_json
+from alexnet_pl.temporary_files import temporary_path
 
 ROWS_PER_BLOCK = 1024  # images in memory at a time
 
@@ -137,7 +138,12 @@ class PredictionFile:
 
     def labels(self) -> np.ndarray:
         """(images,) int32 class indices; −1 where unknown. Raises UserError if the file is corrupt."""
-        return np.concatenate([block.labels for block in self.blocks(probabilities=False)])
+        return self.top_classes()[0]
+
+    def top_classes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(labels (N,), best classes (N, at most 5)) of all images. Raises UserError if the file is corrupt."""
+        blocks = list(self.blocks(probabilities=False))
+        return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
     def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
         """Read blocks of `rows` images in order; `probabilities=False` leaves out that column.

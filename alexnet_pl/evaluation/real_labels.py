@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.evaluation.image_numbers import validation_number
+from alexnet_pl.evaluation.imagenet_names import validation_number
 from alexnet_pl.evaluation.prediction_file import PredictionFile
-from alexnet_pl.files import parse_items
+from alexnet_pl.json_records import parse_items
 
 LARGEST = 2**24  # bytes; real.json has 0.4 million
 

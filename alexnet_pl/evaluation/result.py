@@ -11,8 +11,9 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import wilson_interval
-from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
-from alexnet_pl.runs.checkpoint import describe_checkpoint, read_checkpoint, read_lineage, read_seed
+from alexnet_pl.json_records import Count, JsonObject, NonNegative, Percent, read_record, to_json, write_json
+from alexnet_pl.runs.checkpoint import describe_checkpoint, read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_lineage, read_seed
 from alexnet_pl.runs.fit_status import FitStatus, finished_fit, read_fit_status
 from alexnet_pl.runs.layout import RESULT
 from alexnet_pl.runs.provenance import current_commit

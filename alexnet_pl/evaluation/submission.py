@@ -5,21 +5,19 @@ ILSVRC2012_ID, from 1. Classes here are sorted by WordNet id, so the store holds
 kit's meta.mat.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.imagenet_names import number_in_test_set
 from alexnet_pl.evaluation.prediction_file import PredictionFile
-
-NUMBER = re.compile(r"ILSVRC2012_test_(\d{8})\.")
 
 
 def is_submittable(store: Store, split: str) -> bool:
     """Whether the server accepts the split: images named ILSVRC2012_test_…, classes with ILSVRC2012_IDs."""
-    return bool(store.manifest.ilsvrc_ids) and bool(NUMBER.search(store.split(split).names[0]))
+    return bool(store.manifest.ilsvrc_ids) and number_in_test_set(store.split(split).names[0]) is not None
 
 
 def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int, int]:
@@ -29,10 +27,10 @@ def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int
     lines: dict[int, str] = {}
     for block in PredictionFile(probabilities).blocks(probabilities=False):
         for name, best in zip(block.images, block.best, strict=True):
-            match = NUMBER.search(name)
-            if match is None or len(best) != 5:
+            number = number_in_test_set(name)
+            if number is None or len(best) != 5:
                 raise UserError(f"{probabilities}: {name}: not an image of the ILSVRC-2012 test set")
-            lines[int(match[1])] = server_labels(best, ids)
+            lines[number] = server_labels(best, ids)
     count = max(max(lines), store.manifest.splits["test"].records)
     path.write_text("".join(f"{lines.get(number, '1 2 3 4 5')}\n" for number in range(1, count + 1)))
     return count, count - len(lines)

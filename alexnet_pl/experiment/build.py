@@ -1,68 +1,41 @@
-"""Build the trainer, module and data of a run from a composed config.
+"""Build the module and data of a run from a composed config, and its trainer with the callbacks of a classifier.
 
 Every key is a constructor's argument, so an unread key or a wrong type is an error.
 """
 
-import inspect
-import os
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning as L
-import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.checks import schedule_name
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.options import make_distributed_options, make_monitor_options, make_test_section
-from alexnet_pl.config.schema import check_keys, instantiate, schedule_name, store_root
+from alexnet_pl.config.options import make_monitor_options, make_test_section
+from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.loading.streaming import LoaderOptions
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.errors import UserError, reason
-from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
-from alexnet_pl.experiment.trainer_options import check_fit_options, check_trainer_options
-from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.cifar import ConvNet, LocalNet
-from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
-from alexnet_pl.models.overfeat import OverFeat
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
-from alexnet_pl.runs.layout import CHECKPOINTS, LAST
-from alexnet_pl.runtime import device, precision, set_tf32
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.models.networks import Net, make_named_net
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
 from alexnet_pl.training.callbacks.images import FilterImage, PredictionTable
 from alexnet_pl.training.callbacks.monitoring import (
     EpochTrainError,
     GpuIdle,
     LearningRates,
-    ProgressBar,
-    Throughput,
     WeightAndGradientNorms,
 )
-from alexnet_pl.training.callbacks.provenance import Provenance
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
-from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
-from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
-from alexnet_pl.training.classifier import Classifier, Net
+from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
-from alexnet_pl.training.loggers import make_loggers
-from alexnet_pl.training.performance import Performance
+from alexnet_pl.training.performance import make_performance
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule
 from alexnet_pl.training.transfer import check_layers
 
-NETS = {
-    "alexnet": AlexNet,
-    "conv": ConvNet,
-    "local": LocalNet,
-    "overfeat": OverFeat,
-    "caffe": CaffeAlexNet,
-    "torchvision": TorchvisionAlexNet,
-}
 SCHEDULES: dict[str, type[Schedule]] = {
     "plateau": PlateauSchedule,
     "logged": LoggedSchedule,
@@ -122,51 +95,6 @@ def scaled_optim(cfg: DictConfig) -> Settings:
     return {**section, "lr": rate}
 
 
-def make_named_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network of a section `model`. Raises UserError if it needs more memory than this machine has."""
-    check_memory(make_meta_net(model, crop))
-    return build_net(model, crop)
-
-
-def make_meta_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network of a section `model` with the shapes of its weights alone."""
-    with torch.device("meta"):
-        return build_net(model, crop)
-
-
-def build_net(model: Mapping[str, Any], crop: int) -> Net:
-    """Build the network `model.name`, AlexNet by default, from its arguments, the other keys of the section."""
-    section = dict(model)
-    name = section.pop("name", "alexnet")
-    if not isinstance(name, str) or name not in NETS:
-        raise UserError(f"model.name={name}: one of {', '.join(NETS)}")
-    return instantiate(NETS[name], section, "model", {"crop": "augment.crop"}, crop=crop)
-
-
-def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
-    """Whether the network of a section `model` can be built for crops of this size, in pixels."""
-    try:
-        make_meta_net(model, crop)
-    except UserError:
-        return False
-    return True
-
-
-def check_memory(net: Net) -> None:
-    """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
-    needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        raise UserError(
-            f"model: training this network takes {needed / 1e9:,.0f} GB of memory; "
-            f"this machine has {available / 1e9:,.0f}"
-        )
-
-
-def make_performance(cfg: DictConfig) -> Performance:
-    return instantiate(Performance, cfg.performance, "performance")
-
-
 def make_schedule(cfg: DictConfig) -> Schedule:
     name = schedule_name(cfg)
     given = {"bias_lr_scale": cfg.optim.bias_lr_scale} if name == "staged" else {}
@@ -197,64 +125,6 @@ def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
         PredictionTable(monitor.num_images, monitor.every_n_epochs),
     ]
     return [EpochTrainError(), make_schedule(cfg), *images, LearningRates(), WeightAndGradientNorms(), GpuIdle()]
-
-
-def make_trainer(cfg: DictConfig, run: Path, own: list[Callback]) -> L.Trainer:
-    """Build the trainer of a run; `own`: callbacks of a fit of this kind of module, besides those of every fit."""
-    options = make_trainer_options(cfg, run, follows_schedule=any(isinstance(one, Schedule) for one in own))
-    fits = cfg.command == "fit"
-    bar = [ProgressBar(refresh_rate=10, leave=True)] if options.get("enable_progress_bar", True) else []
-    always = [*bar, SameStart(partial(describe_start, cfg)), Provenance(run, cfg.command)]
-    try:
-        return L.Trainer(
-            **options,
-            default_root_dir=run,
-            plugins=[AtomicCheckpointIO(), *cluster_plugins()],
-            callbacks=[*always, *(fit_callbacks(cfg, run, own) if fits else [])],
-            logger=fit_loggers(cfg, run) if fits else False,
-            enable_checkpointing=fits,
-            use_distributed_sampler=False,  # the loaders distribute the images, each exactly once
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-        )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"trainer: {reason(error)}") from error
-
-
-def make_trainer_options(cfg: DictConfig, run: Path, follows_schedule: bool) -> dict[str, Any]:
-    """Section `trainer` with devices, strategy and precision as they will be used, after its checks."""
-    check_keys(cfg.trainer, inspect.signature(L.Trainer.__init__).parameters, "trainer")
-    options: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
-    kind = device(cfg).type
-    check_trainer_options({**options, "accelerator": kind})
-    set_tf32(cfg)
-    set_processes(options, kind)
-    options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
-    if cfg.command == "fit":
-        check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)
-    options["precision"] = precision(cfg.trainer.precision, kind)
-    grows = bool(cfg.data.get("include_val_after_epoch"))  # the loader gets longer at that epoch
-    options["reload_dataloaders_every_n_epochs"] = int(grows)
-    return options
-
-
-def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callback]:
-    return [
-        *own,
-        RandomState(),
-        RestoredState(cfg.ckpt_path),
-        MetricsPosition(),
-        Throughput(cfg.data.batch_size),
-        *make_checkpoints(run / CHECKPOINTS, cfg.objective, make_performance(cfg).checkpoint_minutes),
-        GracefulInterrupt(run / LAST),
-    ]
-
-
-def fit_loggers(cfg: DictConfig, run: Path) -> list[Logger]:
-    """Loggers of a fit, which continue at the step of its checkpoint."""
-    resumed = read_checkpoint(cfg.ckpt_path) if cfg.ckpt_path else {}
-    step, rows = resumed.get("global_step", 0), resumed.get("metrics_rows") if resumed else 0
-    return make_loggers(cfg.logger, run, cfg.wandb.project, step, cfg.wandb.get("entity"), rows)
 
 
 def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[Classifier, ImageStore]:

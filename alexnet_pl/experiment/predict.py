@@ -11,9 +11,10 @@ from rich.progress import track
 from alexnet_pl.console import mask_control
 from alexnet_pl.csv_file import write_csv
 from alexnet_pl.data.images import decode, resize_center_crop, resize_shorter_side
-from alexnet_pl.data.sources.image_folder import SUFFIXES
+from alexnet_pl.data.sources.image_files import SUFFIXES
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import list_paths, write_json
+from alexnet_pl.files import list_paths
+from alexnet_pl.json_records import write_json
 from alexnet_pl.table import Table, note_rest, print_tables
 from alexnet_pl.training.classifier import Classifier
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.runtime import device
+from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
 from alexnet_pl.training.strategies.towers import TowerStrategy
@@ -131,7 +131,7 @@ def launch(cfg: DictConfig, run: Path) -> Fabric:
     """Start the processes requested by `trainer.devices`, or join those of torchrun or srun, for work other than
     training. Each process continues from here, with its `global_rank` and `device`, and ends when another has ended."""
     options = {key: cfg.trainer.get(key) for key in ("devices", "num_nodes")}
-    kind = device(cfg).type
+    kind = choose_device(cfg).type
     set_processes(options, kind)
     devices, nodes = options["devices"] or 1, options["num_nodes"] or 1
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, plugins=cluster_plugins())

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
+from alexnet_pl.runs.checkpoint_metadata import read_lineage
 from alexnet_pl.runs.layout import CONFIG, RESULT, checkpoint_of_run, is_run, latest_checkpoint, read_config
 from alexnet_pl.training.classifier import Classifier
 
@@ -112,12 +114,6 @@ def open_trained_run(run: Path, checkpoint: str, overrides: tuple[str, ...]) -> 
     cfg: Any = compose(str(run), overrides)
     cfg.command, cfg.ckpt_path = "predict", str(path)
     return cfg
-
-
-def resizing_filter(recorded: str, cfg: Mapping[str, Any] | DictConfig) -> str:
-    """Filter with which the user's images become squares: that of the training images, if a checkpoint has `recorded`
-    it, else `prepare.filter` of the run's config."""
-    return recorded or str((cfg.get("prepare") or {}).get("filter", "bilinear"))
 
 
 def open_network(cfg: DictConfig) -> Classifier:

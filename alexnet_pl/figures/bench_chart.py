@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet_pl.figures.style import LIGHT, Theme
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 Bar = tuple[str, float]
 """(label, value)."""

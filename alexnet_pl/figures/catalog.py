@@ -22,11 +22,11 @@ from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_ta
 from alexnet_pl.figures.style import Drawing, Theme, draw_for_notebook
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.color_selectivity import color_selectivity
+from alexnet_pl.models.networks import check_sliding
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.models.sliding_window import SlidingNetwork
 from alexnet_pl.models.summary import read_layers
 from alexnet_pl.retrieval import gallery
-from alexnet_pl.training.classifier import check_sliding
 
 SHOWN = 3  # images with their confidence maps
 ERRORS = {"val/top1_error": "top-1 error", "val/top5_error": "top-5 error"}

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.figures.style import Theme, save_drawing
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.retrieval.code_evaluation import (
     CLASS,
     FLOAT,

@@ -10,9 +10,9 @@ import torch
 
 from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
+from alexnet_pl.digests import sha256
 from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import sha256
 from alexnet_pl.runs.layout import PROBABILITIES
 
 NUM_IMAGES, NUM_QUERIES, NUM_NEIGHBORS = 8, 5, 6  # as in the paper's figure

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.predict import find_images, make_square, read_batches
-from alexnet_pl.experiment.trained_run import TrainedRun, resizing_filter
+from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import attribution, units
 from alexnet_pl.figures.attribution import ExplainedImage
 from alexnet_pl.figures.catalog import FigureEntry, Maker
@@ -27,6 +27,7 @@ from alexnet_pl.inference.top_patches import find_top_patches, strongest_positio
 from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.receptive_field import receptive_fields
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 
 MARKS = ", ✓ if it is the correct class, else ✗ and the correct class"
 PICTURES, SHOWN_PICTURES = 5, 8  # number of test images by default, and maximum number of the user's images

@@ -6,11 +6,12 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.escape import escape_html, escape_marks
 from alexnet_pl.evaluation.result import append_top5, describe_outdated, read_result
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.figures.figure1 import describe_run
+from alexnet_pl.figures.figure1_page import describe_run
 from alexnet_pl.figures.image_names import relation_to_paper
 from alexnet_pl.figures.picture import picture_lines
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import read_checkpoint, read_import
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_import
 from alexnet_pl.runs.layout import LAST, PROVENANCE, RESULT
 from alexnet_pl.training.energy import describe_cost
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from alexnet_pl.data.loading.augment import CROP_POSITIONS
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import read_record
 from alexnet_pl.inference.card_header import FIRST_LINES
 from alexnet_pl.inference.graphs import FORMATS
 from alexnet_pl.inference.weights import WeightsInfo, is_graph
+from alexnet_pl.json_records import read_record
 
 CARD, CONFIG = "README.md", "config.json"
 ADVICE = "choose another folder: out=FOLDER"

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.errors import UserError, not_installed
-from alexnet_pl.files import JsonObject, to_json
 from alexnet_pl.inference.trained_network import TrainedNetwork, build_network
 from alexnet_pl.inference.weights import METADATA_KEY, Weights, read_exported_weights, write_safetensors
+from alexnet_pl.json_records import JsonObject, to_json
 
 TOLERANCE = 1e-3  # of the largest probability; sums in another order change about 1e-6 of it in float32
 INPUT, OUTPUT = "images", "probabilities"

@@ -12,11 +12,10 @@ from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.images import resize_center_crop
 from alexnet_pl.data.loading.augment import CROP_POSITIONS, Augment
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_named_net
 from alexnet_pl.inference.pictures import CenterView, Picture, list_pictures, read_pixels
 from alexnet_pl.inference.weights import Weights, read_weights
 from alexnet_pl.models.activations import layer_activations, learned_layers
-from alexnet_pl.training.classifier import Net
+from alexnet_pl.models.networks import Net, make_named_net
 
 BATCH = 32  # images that are in memory at a time, with their activations
 

@@ -15,14 +15,15 @@ from torch import Tensor
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import describe_runs_inside
 from alexnet_pl.data.images import FILTERS
+from alexnet_pl.digests import sha256
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.evaluation.result import TestResult, read_result
-from alexnet_pl.experiment.trained_run import resizing_filter
-from alexnet_pl.files import Count, parse_record, sha256, to_json
-from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_import
+from alexnet_pl.json_records import Count, parse_record, to_json
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_is_classifier
+from alexnet_pl.runs.checkpoint_metadata import lineage_with_own, read_import, resizing_filter
 from alexnet_pl.runs.layout import RESULT, checkpoint_of_run, is_run, read_config, run_of_checkpoint
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights, LineageStage
-from alexnet_pl.training.transfer import lineage_with_own
 
 FILE = "model.safetensors"
 METADATA_KEY = "alexnet_pl"  # metadata key in exported files

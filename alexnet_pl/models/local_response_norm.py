@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from alexnet_pl.runtime import compiled
+from alexnet_pl.runtime.compiler import compiled
 
 
 class NormSpec(NamedTuple):

@@ -8,8 +8,6 @@ features are those of one finished run of configs/overfeat_accurate.yaml. Whatev
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -28,14 +26,6 @@ MIN_BOXED_IMAGES = 500_000  # the published boxes are of 544,546 training images
 FEATURES = "overfeat_accurate"
 IMAGE_SIZE = 256  # pixels of the shorter side (§3.1)
 NOT_SEARCH = ("show", "confidence", "blacklist", "rule")  # keys of `detect` that do not change a localisation error
-
-
-class BoxTestRun(NamedTuple):
-    """`images_seen`: images or windows in training, including repetitions, 0 if not known."""
-
-    run: Path
-    result: BoxResult
-    images_seen: int = 0
 
 
 def matches_box_claim(claim: BoxClaim, test: BoxResult) -> bool:

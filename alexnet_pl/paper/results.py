@@ -21,7 +21,7 @@ from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key, read_result
-from alexnet_pl.files import read_record
+from alexnet_pl.json_records import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim
@@ -134,11 +134,10 @@ class TestRun:
             reader = PredictionFile(path)
             if reader.test.checkpoint.sha256 != self.result.checkpoint.sha256 or not reader.rows:
                 return None
-            blocks = list(reader.blocks(probabilities=False))
+            return reader.top_classes()
         except UserError as error:
             print_warning(f"skipped: {error}")
             return None
-        return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
 
     @cached_property
     def kernel_colors(self) -> KernelColors | None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.paper.box_matching import BoxTestRun, explain_box_mismatch
+from alexnet_pl.paper.box_matching import explain_box_mismatch
+from alexnet_pl.paper.box_results import BoxTestRun
 from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.mismatch import explain_mismatch
 from alexnet_pl.paper.results import TestRun

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from alexnet_pl.evaluation.box_result import BoxResult, LocalisationResult
 from alexnet_pl.evaluation.intervals import Difference, adjust_holm, paired_difference
-from alexnet_pl.paper.box_matching import BoxTestRun
+from alexnet_pl.paper.box_results import BoxTestRun
 from alexnet_pl.reporting.proxy_tables import format_p_value, format_points
 from alexnet_pl.table import Table
 

@@ -9,7 +9,8 @@ from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Sample
-from alexnet_pl.files import JsonObject, list_paths
+from alexnet_pl.files import list_paths
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.retrieval.code_evaluation import FLOAT, method_sort_key
 from alexnet_pl.retrieval.code_result import CodesResult, RowKey, optimizer_settings, read_codes_result, rows_by_method
 from alexnet_pl.retrieval.precision_recall import RANKS
@@ -20,7 +21,7 @@ from alexnet_pl.table import Table, to_markdown
 METRICS = {f"recall_{k}": f"recall at {k}, %" for k in RANKS} | {
     f"precision_{k}": f"same class among {k}, %" for k in RANKS
 }
-OLDER_CURVE_QUERIES = 500  # the first in the order of the store, in files without `curve_queries`
+UNRECORDED_CURVE_QUERIES = 500  # the first of the store, as versions took that did not record `curve_queries`
 HEADER = ["method", "bits", *METRICS.values(), "bytes per image", "queries/s"]
 
 
@@ -71,7 +72,7 @@ def codes_page(groups: list[list[CodesResult]], pictures: list[str]) -> str:
 def describe_curve_queries(tests: Sequence[CodesResult]) -> str:
     if counts := {test.curve_queries for test in tests} - {0}:
         return f"{max(counts):,} queries, drawn at random,"
-    return f"the first {min(OLDER_CURVE_QUERIES, tests[0].queries):,} queries, images of a few classes,"
+    return f"the first {min(UNRECORDED_CURVE_QUERIES, tests[0].queries):,} queries, images of a few classes,"
 
 
 def code_table(tests: list[CodesResult]) -> Table:

@@ -1,14 +1,15 @@
 """Tables of the report: LaTeX, and the cells that several have."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Protocol, TypeVar
 
 from tabulate import tabulate
 
 from alexnet_pl.console import pluralize
-from alexnet_pl.evaluation.intervals import Estimate
+from alexnet_pl.evaluation import intervals
+from alexnet_pl.evaluation.intervals import Estimate, Sample
 from alexnet_pl.table import Notes, Table
 
 UNVERIFIED = "†"  # beside a number that was not compared with the printed source
@@ -62,3 +63,9 @@ def to_latex(tables: Iterable[Table]) -> str:
 def escape_latex(text: str) -> str:
     """Escape LaTeX's special characters in the same way as tabulate does in cells."""
     return tabulate([[text]], tablefmt="latex_booktabs", disable_numparse=True).splitlines()[2].strip(" \\")
+
+
+def format_mean(values: Sequence[float], images: int = 0) -> str:
+    """Mean with its 95 % interval: over seeds if their values differ, else over images if `images` is given."""
+    sample = Sample(values if len(set(values)) > 1 else values[:1], images)
+    return format_percentage(intervals.mean_ci(sample), 1)

@@ -8,10 +8,10 @@ from alexnet_pl.console import pluralize, print_warning, shorten_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import describe_outdated
 from alexnet_pl.paper.box_claims import BOX_CLAIMS
-from alexnet_pl.paper.box_matching import BoxTestRun
+from alexnet_pl.paper.box_results import BoxTestRun
 from alexnet_pl.paper.results import TestRun
 from alexnet_pl.paper.rows import ReportRow
-from alexnet_pl.reporting import box_tables
+from alexnet_pl.reporting.box_claim_tables import measured_claims, missing_claims, tables_of_claims
 from alexnet_pl.reporting.paper_tables import paper_tables
 from alexnet_pl.reporting.unmatched_table import TITLE
 from alexnet_pl.table import Table, print_list, print_tables
@@ -51,14 +51,14 @@ def print_outdated(tests: Iterable[TestRun]) -> None:
 
 def measured_paper_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> list[Table]:
     """The paper's tables with only the rows that runs have measured."""
-    boxes = box_tables.tables_of_claims(box_tables.measured_claims(box_tests), box_tests)
+    boxes = tables_of_claims(measured_claims(box_tests), box_tests)
     return [*paper_tables([row for row in rows if row.needs_run and row.measured]), *boxes]
 
 
 def missing_lines(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> Iterator[str]:
     """One line for each of the paper's tables: how many of the rows that need a run are not yet measured."""
     states = [(row.claim.group, not row.measured) for row in rows if row.needs_run]
-    missing = box_tables.missing_claims(box_tests)
+    missing = missing_claims(box_tests)
     states += [(claim.group, claim in missing) for claim in BOX_CLAIMS if not claim.reason_unmeasured]
     for group in dict.fromkeys(group for group, _ in states):
         found = [is_missing for name, is_missing in states if name == group]

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 
 def export_spec(workspace: Any, report: Any) -> JsonObject:

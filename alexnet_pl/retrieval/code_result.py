@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, JsonObject, NonNegative, Percent, parse_record, read_record
+from alexnet_pl.json_records import Count, JsonObject, NonNegative, Percent, parse_record, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 NEIGHBOR_LOSS = ", neighbor loss"  # added to a method's name

@@ -20,15 +20,16 @@ from torchmetrics import MeanMetric
 from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import CodeOptions, make_code_options
 from alexnet_pl.config.schema import instantiate
-from alexnet_pl.data.loading.items import ItemDataModule, ItemLoader
+from alexnet_pl.data.loading.items import ItemDataModule, RowLoader
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_trainer
-from alexnet_pl.experiment.trainer_options import count_epochs
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.experiment.trainer_checks import count_epochs
 from alexnet_pl.models.autoencoder import BLOCK, AutoEncoder
 from alexnet_pl.retrieval.codebook import check_code_source
 from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.neighbor_loss import neighbor_loss
-from alexnet_pl.runs.checkpoint import check_compatible, read_checkpoint
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.adam_module import AdamModule
 
@@ -107,19 +108,6 @@ def mean_error(errors: Tensor) -> Tensor:
     return errors.mean() if len(errors) else errors.sum()
 
 
-class VectorLoader(ItemLoader):
-    """Loader of feature vectors, (batch, width) float32."""
-
-    def __init__(
-        self, features: Features, batch_size: int, seed: int, training: bool = True, rank: int = 0, world: int = 1
-    ) -> None:
-        super().__init__(len(features), batch_size, seed, training, rank, world)
-        self.features = features
-
-    def read_batch(self, batch: int, numbers: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.features.rows(np.sort(numbers[self.share])))
-
-
 class FeatureDataModule(ItemDataModule):
     """LightningDataModule of feature vectors for training and validation."""
 
@@ -132,8 +120,13 @@ class FeatureDataModule(ItemDataModule):
         """Store of the images whose features these are."""
         return self.features["train"].info.dataset
 
-    def make_loader(self, split: str, training: bool) -> VectorLoader:
-        return VectorLoader(self.features[split], self.batch_size, self.seed, training, *self.rank_and_world)
+    def make_loader(self, split: str, training: bool) -> RowLoader:
+        features = self.features[split]
+
+        def read_rows(numbers: np.ndarray) -> Tensor:
+            return torch.from_numpy(features.rows(numbers))
+
+        return RowLoader(len(features), read_rows, self.batch_size, self.seed, training, *self.rank_and_world)
 
 
 def open_features(options: CodeOptions, layer: str) -> tuple[Features, Features]:

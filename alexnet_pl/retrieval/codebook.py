@@ -10,7 +10,7 @@ import torch
 
 from alexnet_pl.config.run_config import check_links
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject, to_json, write_json
+from alexnet_pl.json_records import JsonObject, to_json, write_json
 from alexnet_pl.models.autoencoder import AutoEncoder
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.hamming import HammingIndex, encode_features, pack_bits

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, read_record, to_json, write_json
+from alexnet_pl.json_records import Count, read_record, to_json, write_json
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.retrieval.features import FeaturesInfo, FeatureSource
 from alexnet_pl.training.classifier import Classifier

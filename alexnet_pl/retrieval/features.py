@@ -18,7 +18,7 @@ import numpy as np
 
 from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import Count, JsonObject, read_record
+from alexnet_pl.json_records import Count, JsonObject, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 

@@ -9,7 +9,6 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from alexnet_pl import runtime
 from alexnet_pl.config.options import make_feature_options
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -21,7 +20,8 @@ from alexnet_pl.retrieval.extraction import Extractor, Share
 from alexnet_pl.retrieval.features import Features, FeatureSource, features_dir
 from alexnet_pl.runs.checkpoint import describe_checkpoint
 from alexnet_pl.runs.records import CheckpointInfo
-from alexnet_pl.runtime import precision
+from alexnet_pl.runtime.device import choose_device
+from alexnet_pl.runtime.precision import choose_precision, precision_in_use, set_tf32
 
 NO_CHECKPOINT = CheckpointInfo(file="none", sha256="none")  # of pixel features
 
@@ -32,9 +32,9 @@ def make_extractor(
     """Load the network of `cfg.ckpt_path`, as `predict` does, for extracting features; by default on the recipe's
     device, of the layer `features.layer`. `key`: config key of another layer, for errors."""
     network = open_network(cfg)
-    runtime.set_tf32(cfg)
-    device = device or runtime.device(cfg)
-    precision_name = runtime.precision_in_use(precision(cfg.trainer.precision, device.type), device.type)
+    set_tf32(cfg)
+    device = device or choose_device(cfg)
+    precision_name = precision_in_use(choose_precision(cfg.trainer.precision, device.type), device.type)
     return Extractor(network, layer or make_feature_options(cfg).layer, device, precision_name, key)
 
 

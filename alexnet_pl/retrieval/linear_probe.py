@@ -19,7 +19,7 @@ from alexnet_pl.evaluation.logistic_regression import (
     fit_penalties,
     split_by_class,
 )
-from alexnet_pl.files import Count, NonNegative, Percent
+from alexnet_pl.json_records import Count, NonNegative, Percent
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
 

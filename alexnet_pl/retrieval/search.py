@@ -18,7 +18,7 @@ import numpy as np
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError, not_installed, reason
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.retrieval.features import Features
 
 ROWS = 16384  # vectors per block; 268 MB as float32 of width 4,096

@@ -1,4 +1,4 @@
-"""Read and write checkpoints. Nothing in a checkpoint is executed (`weights_only=True`)."""
+"""Read checkpoints. Nothing in a checkpoint is executed (`weights_only=True`)."""
 
 import functools
 import hashlib
@@ -7,39 +7,23 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from alexnet_pl.config.migration import ADDED, SCHEMA, migrate_record
+from alexnet_pl.config.migration import migrate_record
 from alexnet_pl.console import is_first_process
+from alexnet_pl.digests import sha256
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import Count, parse_record, sha256
+from alexnet_pl.json_records import Count, parse_record
+from alexnet_pl.runs.checkpoint_metadata import CheckpointMetadata
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
-from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, ImportedWeights, LineageStage
+from alexnet_pl.runs.records import CheckpointInfo
 
 SKIP_CHECKSUM = "ALEXNET_PL_SKIP_CHECKSUM"
 """Environment variable: 1 reads checkpoints without verifying the checksums of their tensors."""
 LARGEST_PICKLE = 2**24  # bytes of a checkpoint without its tensors; 21,843 classes take 2 million
-
-
-@dataclass
-class NetworkRecord:
-    """Entry `alexnet_pl` of a checkpoint. `switches`: arguments of model and augmentation; `classes`: (id, name), in
-    the order of the outputs; `store`: images trained on; `lineage`: networks that layers were taken from; `sums`: (2,
-    3) sums of the epoch so far; `course`: settings that a resumed fit must share; `imported`: set for weights of
-    another program; `filter`: resizing filter of the training images, "" if not known."""
-
-    switches: dict[str, dict[str, Any]]
-    classes: list[list[str]] = field(default_factory=list)  # empty for code networks
-    store: DatasetInfo = field(default_factory=DatasetInfo)
-    lineage: list[LineageStage] = field(default_factory=list)
-    sums: torch.Tensor | None = None
-    course: dict[str, Any] = field(default_factory=dict)
-    imported: ImportedWeights | None = None
-    filter: str = ""
-    schema: Annotated[int, (1, SCHEMA)] = 1
 
 
 @dataclass
@@ -48,7 +32,7 @@ class CheckpointRecord:
 
     state_dict: dict[str, torch.Tensor]
     global_step: Count
-    alexnet_pl: NetworkRecord
+    alexnet_pl: CheckpointMetadata
     epoch: Count = 0
     metrics_rows: Count | None = None
     optimizer_states: list[dict[str, Any]] = field(default_factory=list)
@@ -129,51 +113,6 @@ def other_checkpoint(path: Path) -> str:
     return f"; {before}, of step {step:,}, is intact: ckpt_path={before}"
 
 
-def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UserError, naming the key, if a checkpoint's network or image sizes differ from the recipe's."""
-    if path is None:
-        return
-    saved = read_checkpoint(path)["alexnet_pl"]["switches"]
-    for section, wanted in switches.items():
-        wanted, stored = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
-        for key in sorted({*wanted, *stored}):
-            if section == "augment" and key not in ("size", "crop"):
-                continue  # other augmentation settings may change later
-            if wanted.get(key) != stored.get(key):
-                raise UserError(
-                    f"ckpt_path: {path} has {section}.{key}={stored.get(key)}, this recipe "
-                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={stored.get(key)} or take another"
-                )
-
-
-def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
-    """Raise UserError, naming the key, if a fit cannot continue a checkpoint with these `settings`
-    (`resume_signature`). Older checkpoints lack some."""
-    saved = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
-    for name, (key, value) in settings.items():
-        if name in saved and saved[name] != value:
-            raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
-
-
-def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:
-    """Raise UserError if a resumed fit's store is not the one that it started with, by classes and fingerprint.
-
-    `metadata`: entry `alexnet_pl` of the checkpoint; `classes`, `fingerprint`: of the store at `data.root`.
-    """
-    check_same_classes(metadata["classes"], classes)
-    trained = metadata.get("store", {}).get("fingerprint", "")
-    if trained and fingerprint and trained != fingerprint:
-        raise UserError(
-            f"data.root: the store holds other images ({fingerprint[:12]}) than the checkpoint was trained on "
-            f"({trained[:12]}); give that store, or start a new fit"
-        )
-
-
-def check_same_classes(learned: list[list[str]], expected: list[list[str]]) -> None:
-    if [identity for identity, _ in learned] != [identity for identity, _ in expected]:
-        raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
-
-
 def print_start(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Print the checkpoint that a command uses, on the first process only."""
     if is_first_process():
@@ -193,40 +132,3 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
-    """Earlier runs listed in `metadata`, the entry `alexnet_pl` of a checkpoint."""
-    return [parse_record(stage, LineageStage) for stage in metadata.get("lineage", [])]
-
-
-def read_seed(metadata: Mapping[str, Any]) -> int | None:
-    """Seed of the fit from `metadata`, the entry `alexnet_pl` of a checkpoint; None in older checkpoints."""
-    return metadata.get("course", {}).get("seed")
-
-
-def read_import(metadata: Mapping[str, Any]) -> ImportedWeights | None:
-    """Origin of imported weights from `metadata`, the entry `alexnet_pl` of a checkpoint; None for trained weights."""
-    return parse_record(metadata["imported"], ImportedWeights) if metadata.get("imported") else None
-
-
-def check_is_network(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
-    """Raise UserError, naming the config's `key`, if a checkpoint is of short codes (§7.1), not of a network."""
-    if "codes" in metadata["switches"]:
-        raise UserError(f"{key}: {path} holds short codes, not a network; give a run that learned to classify images")
-
-
-def check_is_classifier(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
-    """Raise UserError, naming the config's `key`, if a checkpoint is of short codes or of boxes, not a classifier."""
-    check_is_network(metadata, path, key)
-    if "boxes" in metadata["switches"]:
-        raise UserError(f"{key}: {path} holds a box network; give the classifier that it started from")
-
-
-def check_trained_here(path: str | Path) -> None:
-    """Raise UserError if a checkpoint's weights were imported, so that no fit can resume from it."""
-    if imported := read_import(read_checkpoint(path)["alexnet_pl"]):
-        raise UserError(
-            f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
-            "a new fit from its layers"
-        )

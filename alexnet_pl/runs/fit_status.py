@@ -13,7 +13,7 @@ from typing import Any
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA, migrate_record, present_settings
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, NonNegative, parse_record, read_record, to_json, write_json
+from alexnet_pl.json_records import Count, NonNegative, parse_record, read_record, to_json, write_json
 from alexnet_pl.runs.layout import FIT, LAST, run_of_checkpoint
 from alexnet_pl.runs.records import DatasetInfo, Schema
 

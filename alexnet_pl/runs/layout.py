@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from alexnet_pl.config.run_config import RUN_CONFIG, check_links, read_own_keys
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import modified, replacing
+from alexnet_pl.files import modified
+from alexnet_pl.temporary_files import replacing
 
 Content = TypeVar("Content")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from alexnet_pl.files import Count, JsonObject, read_record, to_json, write_json
+from alexnet_pl.json_records import Count, JsonObject, read_record, to_json, write_json
 from alexnet_pl.locks import lock_when_free
 from alexnet_pl.runs.layout import PROVENANCE
 from alexnet_pl.runs.records import StoreIdentity

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import SCHEMA
-from alexnet_pl.files import Count
+from alexnet_pl.json_records import Count
 
 Schema = Annotated[int, (1, SCHEMA)]
 

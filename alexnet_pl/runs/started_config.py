@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.console import is_first_process
-from alexnet_pl.files import replacing
+from alexnet_pl.temporary_files import replacing
 
 STARTED = ".hydra/started"  # Hydra's output_subdir
 JOB_NUMBER = "${hydra:job.num}"  # number of a job of a sweep, as in trainer.devices=[${hydra:job.num}]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from alexnet_pl.data.loading.loaders import check_batch_size
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 
 class AdamModule(L.LightningModule):

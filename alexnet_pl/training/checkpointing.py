@@ -12,9 +12,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import replacing
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
+from alexnet_pl.temporary_files import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -22,19 +22,16 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.files import to_json
-from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.cifar import ConvNet, LocalNet
-from alexnet_pl.models.overfeat import OverFeat
-from alexnet_pl.runs.checkpoint import check_same_classes, check_same_images, read_lineage
+from alexnet_pl.json_records import to_json
+from alexnet_pl.models.networks import Net, check_sliding
+from alexnet_pl.runs.checkpoint_checks import check_same_classes, check_same_images
+from alexnet_pl.runs.checkpoint_metadata import read_lineage
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
-from alexnet_pl.runtime import uncached_autocast
+from alexnet_pl.runtime.precision import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD, check_layer_decay, parameter_groups
 from alexnet_pl.training.performance import UNOPTIMIZED, Performance
-
-Net = AlexNet | ConvNet | LocalNet | OverFeat
 
 
 class Classifier(L.LightningModule):
@@ -76,11 +73,7 @@ class Classifier(L.LightningModule):
         Raises ValueError or UserError for a value out of range.
         """
         super().__init__()
-        rates = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "bias_lr_scale": bias_lr_scale}
-        if below := [f"{name}={value}" for name, value in rates.items() if value < 0]:
-            raise ValueError(f"{below[0]}: at least 0")
-        if momentum >= 1:
-            raise ValueError(f"momentum={momentum}: at least 0 and below 1")
+        check_constants(lr=lr, momentum=momentum, weight_decay=weight_decay, bias_lr_scale=bias_lr_scale)
         if dense is None and views not in CROP_POSITIONS:
             raise UserError(f"test.views={views}: one of {', '.join(CROP_POSITIONS)}, dense")
         if dense is not None:
@@ -325,17 +318,15 @@ class Classifier(L.LightningModule):
         }
 
 
+def check_constants(**constants: float) -> None:
+    """Raise ValueError, naming the constant of §6, for one out of range."""
+    if below := [f"{name}={value}" for name, value in constants.items() if value < 0]:
+        raise ValueError(f"{below[0]}: at least 0")
+    if (momentum := constants["momentum"]) >= 1:
+        raise ValueError(f"momentum={momentum}: at least 0 and below 1")
+
+
 def wrong_percent(sums: Tensor) -> float:
     """Top-1 error in percent of summed (loss, wrong images, images), in float64, since counts are whole numbers."""
     _, wrong, count = sums.tolist()
     return 100 * wrong / count if count else math.nan
-
-
-def check_sliding(net: Net, key: str = "test.views=dense") -> None:
-    """Raise UserError, naming the config's `key`, for a network that cannot be used as a sliding window."""
-    if isinstance(net, ConvNet | LocalNet):
-        raise UserError(f"{key}: only for model.name=alexnet or overfeat")
-    try:
-        _ = net.window
-    except ValueError as error:
-        raise UserError(f"{key}: model.{error}") from error

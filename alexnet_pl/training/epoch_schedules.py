@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 
 from alexnet_pl.config.options import ALL
-from alexnet_pl.files import NonNegative, parse_record
+from alexnet_pl.json_records import NonNegative, parse_record
 from alexnet_pl.training.schedules import FIRST_LAYER, Schedule, optimizer_groups
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.errors import reason
 from alexnet_pl.evaluation.result import TestResult
-from alexnet_pl.files import to_json
+from alexnet_pl.json_records import to_json
 
 Cell = str | float | bool | np.ndarray
 """Value in a table; an array is an image, (height, width, 3) uint8."""

@@ -9,8 +9,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from alexnet_pl.files import replacing
 from alexnet_pl.runs.metrics_log import is_complete_row, read_rows
+from alexnet_pl.temporary_files import replacing
 
 
 class ResumableMetricsWriter(ExperimentWriter):

@@ -11,21 +11,19 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import SCHEMA
 from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import parse_record
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_lineage
-from alexnet_pl.runs.fit_status import finished_fit
-from alexnet_pl.runs.records import DatasetInfo, LineageStage
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_is_classifier
+from alexnet_pl.runs.checkpoint_metadata import lineage_with_own
+from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.table import Table, print_tables
 
 TRANSFER_KEY = "transfer.weights"
@@ -55,21 +53,6 @@ def read_earlier_network(path: Path) -> EarlierNetwork:
     check_is_classifier(checkpoint["alexnet_pl"], path, TRANSFER_KEY)
     lineage = lineage_with_own(path, checkpoint)
     return EarlierNetwork(str(path), checkpoint["alexnet_pl"]["switches"], checkpoint["state_dict"], lineage)
-
-
-def lineage_with_own(path: Path, checkpoint: Mapping[str, Any]) -> list[LineageStage]:
-    """Runs that a network comes from, oldest first, its own last. `checkpoint`: content of the file at `path`."""
-    metadata, fit = checkpoint["alexnet_pl"], finished_fit(path, checkpoint)
-    stage = LineageStage(
-        schema=SCHEMA,
-        store=parse_record(metadata.get("store", {}), DatasetInfo),
-        step=checkpoint["global_step"],
-        training=fit.training if fit else None,
-        finished=fit is not None,
-        ended_by=fit.ended_by if fit else None,
-        changed=fit is not None and fit.changed,
-    )
-    return [*read_lineage(metadata), stage]
 
 
 def copy_layers(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:

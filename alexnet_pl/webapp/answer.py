@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 
 class Label(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from alexnet_pl.errors import UserError, not_installed, reason
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.webapp.answer import Answer, Truth, to_json
 
 MAX_UPLOAD = 20  # megabytes of an image file

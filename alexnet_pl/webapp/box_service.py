@@ -12,7 +12,7 @@ from alexnet_pl.data.images import check_aspect_ratio, decode
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.trained_run import resizing_filter
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
 

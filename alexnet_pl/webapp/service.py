@@ -23,6 +23,7 @@ from alexnet_pl.retrieval.features import features_dir
 from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.title import name_run
 from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
@@ -64,7 +65,7 @@ class DemoService:
 
     def read(self, data: bytes) -> Tensor:
         """Decode an image file: (1, 3, size, size) uint8. Raises ValueError, with the reason, if it is not an image."""
-        filter_name = trained_run.resizing_filter(self.module.filter, self.cfg)
+        filter_name = resizing_filter(self.module.filter, self.cfg)
         return resize_center_crop(decode(data)[0], self.module.augment.size, filter_name)[None]
 
     def answer(self, image: Tensor) -> Answer:

@@ -9,20 +9,23 @@ from kept_runs import KEPT
 from studies.cifar10 import CIFAR10
 
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
-from alexnet_pl.figures.figure1 import figure1_page, find_runs, write_figure1
+from alexnet_pl.figures.figure1 import write_figure1
+from alexnet_pl.figures.figure1_page import figure1_page
+from alexnet_pl.figures.figure1_runs import find_runs
+from alexnet_pl.paper.box_results import collect_box_tests
 from alexnet_pl.paper.deviations import DeviationEffect, measure_deviations
 from alexnet_pl.paper.proxies import ProxyResults, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.paper.specialization import measure_specialization
-from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
-from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
+from alexnet_pl.reporting import box_page
+from alexnet_pl.reporting.box_claim_tables import box_claim_tables
+from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.measured_page import measured_page, proxy_page_tables
 from alexnet_pl.reporting.norms_comparison import HEAD, norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
-from alexnet_pl.table import to_markdown
 from pages.early_learning import early_learning_section
 from pages.effects import summarize_effects
 from pages.markdown import NOTE, ROOT, table, with_table
@@ -106,7 +109,7 @@ Neither of the last two is remade by `make evidence`; their commands are in the 
 
 def boxes_page() -> str:
     tests = collect_box_tests([KEPT])
-    return BOXES_HEAD + BOX_IMAGES + to_markdown([*box_claim_tables(tests), *box_proxy_tables(tests)])
+    return box_page.boxes_page([*box_claim_tables(tests), *box_proxy_tables(tests)], BOX_IMAGES)
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:

@@ -1,6 +1,6 @@
 """docs/reference/trainer.md: options of Lightning's Trainer that work, and those that are refused."""
 
-from alexnet_pl.experiment.trainer_options import OTHER_STRATEGIES, REFUSED
+from alexnet_pl.experiment.trainer_checks import OTHER_STRATEGIES, REFUSED
 from pages.markdown import NOTE, table
 
 TRAINER_HEAD = """\

@@ -159,7 +159,7 @@ def compare_folders(folder: Path, wanted: Path) -> list[str]:
 def record_readers() -> dict[str, Callable[[Path], Any]]:
     """The function that reads each checkpoint and record of a run folder."""
     from alexnet_pl.evaluation.result import read_result
-    from alexnet_pl.files import read_record
+    from alexnet_pl.json_records import read_record
     from alexnet_pl.runs.checkpoint import read_checkpoint
     from alexnet_pl.runs.fit_status import read_fit_status
     from alexnet_pl.runs.provenance import ProvenanceRecord

@@ -9,7 +9,9 @@ import pytest
 from command_line import alexnet_pl
 from running import Compose
 
-from alexnet_pl.cli import main
+from alexnet_pl.cli import run_folder
+from alexnet_pl.cli.processes import check_node_rank
+from alexnet_pl.cli.run_folder import remove_if_empty
 from alexnet_pl.errors import UserError
 
 
@@ -34,17 +36,17 @@ def test_rank_that_another_command_left_over_is_refused(tmp_path: Path) -> None:
 def test_ranks_of_launchers_and_of_several_nodes_are_accepted(config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    main.check_node_rank(config("demo"))
+    check_node_rank(config("demo"))
     monkeypatch.setenv("GROUP_RANK", "1")
-    main.check_node_rank(config("demo", "++trainer.num_nodes=2"))
+    check_node_rank(config("demo", "++trainer.num_nodes=2"))
     with pytest.raises(UserError, match=r"^GROUP_RANK=1 is set, but trainer.num_nodes=1: unset GROUP_RANK$"):
-        main.check_node_rank(config("demo", "++trainer.num_nodes=1"))
+        check_node_rank(config("demo", "++trainer.num_nodes=1"))
     monkeypatch.setenv("NODE_RANK", "0")  # Lightning's choice if both are set
-    main.check_node_rank(config("demo"))
+    check_node_rank(config("demo"))
     monkeypatch.delenv("NODE_RANK")
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}.items():
         monkeypatch.setenv(name, value)
-    main.check_node_rank(config("demo"))
+    check_node_rank(config("demo"))
 
 
 def test_sweep_on_several_nodes_without_a_launcher_is_refused(tmp_path: Path) -> None:
@@ -95,14 +97,14 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(
     for name in ("runs/a/1/.hydra", "runs/b/1/.hydra", "runs/b/2"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "runs/b/2/metrics.csv").touch()
-    main.remove_if_empty(tmp_path / "runs/b/1")
-    main.remove_if_empty(tmp_path / "runs/b/2")
-    main.remove_if_empty(tmp_path / "runs/a/1")
+    remove_if_empty(tmp_path / "runs/b/1")
+    remove_if_empty(tmp_path / "runs/b/2")
+    remove_if_empty(tmp_path / "runs/a/1")
     (tmp_path / "runs/b/3").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(main, "is_first_process", lambda: False)
-        main.remove_if_empty(tmp_path / "runs/b/2")
-        main.remove_if_empty(tmp_path / "runs/b/3")
+        patch.setattr(run_folder, "is_first_process", lambda: False)
+        remove_if_empty(tmp_path / "runs/b/2")
+        remove_if_empty(tmp_path / "runs/b/3")
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
         "runs", "runs/b", "runs/b/2", "runs/b/2/metrics.csv",
     }  # fmt: skip

@@ -20,9 +20,9 @@ from alexnet_pl.detection.box_network import open_network_checkpoint
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.code_curves import STYLES, Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES
-from alexnet_pl.files import JsonObject
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.inference.weights import read_weights
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.reporting.code_tables import HEADER, code_report, code_table, codes_page, collect_codes
 from alexnet_pl.retrieval.code_evaluation import METHOD_ORDER
 from alexnet_pl.retrieval.codebook import CodeBook, open_codes

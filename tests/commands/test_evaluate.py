@@ -20,7 +20,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.evaluation.confusions import read_top_classes
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.experiment import build
 
@@ -100,7 +100,7 @@ def test_test_split_without_labels_is_not_scored(config: Compose, tiny: list[str
     run(cfg, "fit", tmp_path / "run")
     assert run(cfg, "test", tmp_path / "run", last(tmp_path / "run")) is None
     assert not list((tmp_path / "run").rglob("result.json"))
-    labels, best = read_top_classes(tmp_path / "run/results/test-ten/probabilities.parquet")
+    labels, best = PredictionFile(tmp_path / "run/results/test-ten/probabilities.parquet").top_classes()
     assert set(labels) == {-1}
     assert best.shape == (VAL, 5)
 

@@ -18,7 +18,8 @@ from alexnet_pl.data.loading.augment import Draws
 from alexnet_pl.data.loading.loaders import TrainLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import predict
-from alexnet_pl.experiment.trained_run import TrainedRun, resizing_filter
+from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 
 SMALL = ["data.size=72", "augment.crop=67", "+model.width=0.1", "trainer.max_epochs=2", "trainer.log_every_n_steps=1"]
 CPU = ["logger=csv", "performance.compile=false", "trainer.accelerator=cpu", "trainer.precision=32-true"]

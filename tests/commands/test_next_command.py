@@ -8,12 +8,12 @@ import pytest
 from running import Compose
 from typed_words import type_words
 
+from alexnet_pl.cache import CACHE
 from alexnet_pl.commands import next_command, registry
 from alexnet_pl.data.loading.augment import suitable_crop
 from alexnet_pl.data.store import store
-from alexnet_pl.experiment.build import make_named_net
-from alexnet_pl.files import CACHE
 from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.networks import make_named_net
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.config import recipes
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import read_record
+from alexnet_pl.json_records import read_record
 from alexnet_pl.retrieval.linear_probe import ProbeResult
 
 PENALTIES = "probe.penalties=[1e-2,1e-3]"

@@ -7,9 +7,9 @@ from kept_runs import keep_run
 from omegaconf import OmegaConf
 
 from alexnet_pl.cli.main import start
+from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.recipes import compose
-from alexnet_pl.config.schema import check_config
 from alexnet_pl.errors import UserError
 
 SECRETS = [

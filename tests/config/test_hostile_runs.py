@@ -20,10 +20,10 @@ from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.features import write_neighbors
 from alexnet_pl.commands.subruns import check_named_recipe
+from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.overrides import quote_literal
 from alexnet_pl.config.recipes import SHIPPED, compose, find_recipe
 from alexnet_pl.config.run_config import check_links, read_own_keys
-from alexnet_pl.config.schema import check_config
 from alexnet_pl.console import print_message, progress, suggest
 from alexnet_pl.csv_file import to_csv
 from alexnet_pl.data.archives.location import LARGEST_FILE, ByteLocation
@@ -34,9 +34,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import write_table
 from alexnet_pl.evaluation.result import read_result
 from alexnet_pl.experiment.predict import read_batches, write_predictions
-from alexnet_pl.experiment.trainer_options import check_trainer_options
-from alexnet_pl.files import LARGEST_RECORD
+from alexnet_pl.experiment.trainer_checks import check_trainer_options
 from alexnet_pl.inference.weights import METADATA_KEY, read_weights
+from alexnet_pl.json_records import LARGEST_RECORD
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.runs.layout import read_config, read_each

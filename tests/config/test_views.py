@@ -3,7 +3,7 @@
 import pytest
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.config import schema
+from alexnet_pl.config import checks
 from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.config.overrides import allow_new_key
@@ -26,7 +26,7 @@ def test_view_name_identifies_windows_and_round_trips_to_overrides(dense: DenseV
     words = view_overrides(name)
     translated = [word for word in to_hydra(["test", "-c", "ilsvrc2012", "ckpt_path=null", *words]) if "test." in word]
     cfg = compose("ilsvrc2012", translated)
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     assert make_test_section(cfg).view_set == name
     assert make_test_section(cfg).dense == DenseViews(
         tuple(sorted(dense.scales)), dense.stride, dense.aspect, dense.score
@@ -87,4 +87,4 @@ def test_scales_are_one_number_or_a_list_with_or_without_brackets() -> None:
 )
 def test_invalid_values_are_refused_by_key(word: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        schema.check_config(compose("ilsvrc2012", [word]))
+        checks.check_config(compose("ilsvrc2012", [word]))

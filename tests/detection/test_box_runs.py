@@ -30,7 +30,8 @@ from alexnet_pl.detection.pyramid import rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.image_scales import pyramid_sides
-from alexnet_pl.reporting.box_tables import box_proxy_tables, collect_box_tests
+from alexnet_pl.paper.box_results import collect_box_tests
+from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 
 
 @pytest.fixture

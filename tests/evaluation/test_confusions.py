@@ -14,8 +14,8 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.evaluation.confusions import errors_by_class, find_confusions, read_top_classes, write_confusions
-from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
+from alexnet_pl.evaluation.confusions import errors_by_class, find_confusions, write_confusions
+from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -85,4 +85,4 @@ def test_readable_files_list_and_show_the_confusions(tmp_path: Path) -> None:
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
     write_confusions(tmp_path, store, "val")
     assert not (tmp_path / "confusions.png").exists(), "pictures of an earlier test"
-    assert (read_top_classes(tmp_path / "probabilities.parquet")[1][:, 0] == labels).all()
+    assert (PredictionFile(tmp_path / "probabilities.parquet").top_classes()[1][:, 0] == labels).all()

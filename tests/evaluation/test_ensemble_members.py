@@ -10,7 +10,7 @@ from tested_networks import DATASET, network
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.ensemble_members import check_finished, find_members, find_predictions
 from alexnet_pl.evaluation.prediction_file import PredictionFile
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.records import DatasetInfo, ImportedWeights
 

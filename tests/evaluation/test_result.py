@@ -16,10 +16,11 @@ from scipy.stats import binomtest
 
 from alexnet_pl.commands.classifier_test import print_test_result
 from alexnet_pl.config.migration import SCHEMA
+from alexnet_pl.digests import sha256
 from alexnet_pl.evaluation.intervals import wilson_interval
 from alexnet_pl.evaluation.metrics import ErrorRates
 from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_errors, read_result, write_result
-from alexnet_pl.files import sha256, to_json
+from alexnet_pl.json_records import to_json
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
 HERE = Path(__file__).resolve().parents[2]

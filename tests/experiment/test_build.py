@@ -8,11 +8,12 @@ from omegaconf import OmegaConf
 from running import Compose
 
 from alexnet_pl.commands import prepare
-from alexnet_pl.config import schema, sections
+from alexnet_pl.config import checks, schema, sections
 from alexnet_pl.config.recipes import SHIPPED, compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.runtime import precision_in_use
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.runtime.precision import precision_in_use
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 
@@ -27,7 +28,7 @@ RECIPES = [name for name in ALL if name not in (*CIFAR, *OVERFEAT, *BOXES, "boxe
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str, variant: str, tmp_path: Path) -> None:
     cfg = config(name, f"variant={variant}", "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     cfg.model.num_classes = cfg.model.num_classes or 21  # null stands for the number of classes in the store
     with torch.device("meta"):
         net = build.make_module(cfg).net
@@ -35,32 +36,32 @@ def test_every_shipped_recipe_builds_in_both_variants(config: Compose, name: str
     assert net.fc8.out_features == cfg.model.num_classes
     assert net.norm1.spec.alpha == pytest.approx(1e-4 / 5 if variant == "as_run" else 1e-4)
     build.make_data(cfg)
-    trainer = build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+    trainer = make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
     assert trainer.max_epochs == cfg.trainer.max_epochs
 
 
 @pytest.mark.parametrize("name", CIFAR)
 def test_cifar10_recipes_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     net = build.make_module(cfg).net
     assert net(torch.zeros(2, 3, cfg.augment.crop, cfg.augment.crop)).shape == (2, 10)
     build.make_data(cfg)
-    trainer = build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+    trainer = make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
     assert trainer.max_epochs == cfg.trainer.max_epochs
 
 
 @pytest.mark.parametrize("name", OVERFEAT)
 def test_overfeat_recipes_build(config: Compose, name: str, tmp_path: Path) -> None:
     cfg = config(name, "logger=csv", f"data.root={tmp_path / 'store'}")
-    schema.check_config(cfg)
+    checks.check_config(cfg)
     with torch.device("meta"):
         module = build.make_module(cfg)
         picture = torch.empty(2, 3, cfg.augment.crop, cfg.augment.crop)
     assert module.net(picture).shape == (2, cfg.model.num_classes)
     assert module.views.startswith(f"dense_fine_{'_'.join(map(str, cfg.test.scales))}")
     build.make_data(cfg)
-    trainer = build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+    trainer = make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
     assert trainer.max_epochs == cfg.trainer.max_epochs
 
 
@@ -213,10 +214,10 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
 def test_wrong_key_type_or_value_is_named(config: Compose, override: str, says: str, tmp_path: Path) -> None:
     cfg = config("demo", "logger=csv", "schedule.name=plateau", override)
     with torch.device("meta"), pytest.raises(UserError, match=says):  # noqa: PT012 (each mistake has its own place)
-        schema.check_config(cfg)
+        checks.check_config(cfg)
         build.make_data(cfg)
         build.make_module(cfg)
-        build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+        make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
 
 
 def test_missing_data_root_is_named(config: Compose) -> None:
@@ -276,7 +277,7 @@ def test_layer_that_the_network_lacks_is_named_by_its_stage(
 @pytest.mark.parametrize(("wanted", "allowed"), [("tf32", True), ("32-true", False), ("bf16-mixed", False)])
 def test_tf32_is_used_only_if_configured(wanted: str, allowed: bool, config: Compose, tmp_path: Path) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = not allowed
-    trainer = build.make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path, [])
+    trainer = make_trainer(config("imagenette", "logger=csv", f"trainer.precision={wanted}"), tmp_path, [])
     assert trainer.precision == ("bf16-mixed" if wanted == "bf16-mixed" else "32-true")
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed
     assert precision_in_use(str(trainer.precision), "cuda") == wanted

@@ -15,6 +15,8 @@ from alexnet_pl.commands import figures
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures import figure1
+from alexnet_pl.figures.figure1_page import figure1_page
+from alexnet_pl.figures.figure1_runs import Figure1Run, choose_rates, find_runs
 from alexnet_pl.figures.style import draw_for_notebook
 
 FAST = [60.0, 30.0, 20.0]  # crosses 25 % halfway between epochs 2 and 3
@@ -63,7 +65,7 @@ def runs(tmp_path: Path) -> Path:
 
 def test_crossing_is_interpolated_between_epochs(tmp_path: Path) -> None:
     def epochs(errors: list[float]) -> float | None:
-        return figure1.Figure1Run(tmp_path, "relu", 0.1, 0, errors).epochs
+        return Figure1Run(tmp_path, "relu", 0.1, 0, errors).epochs
 
     assert epochs(FAST) == pytest.approx(2.5)
     assert epochs(SLOW) == pytest.approx(10.5)
@@ -96,9 +98,9 @@ def test_chosen_rate_has_most_seeds_then_is_fastest_then_lowest(tmp_path: Path) 
     for rate, seeds, errors in ((0.1, (0, 1), [90.0, 30.0]), (0.2, (0,), FAST), (0.3, (0,), [40.0])):
         for seed in seeds:
             write_run(tmp_path / f"{rate}-{seed}", "relu", rate, seed, errors)
-    runs = figure1.find_runs([tmp_path])
+    runs = find_runs([tmp_path])
     for left, rate in ((runs, 0.1), (runs[1:], 0.2), ([runs[0], runs[3]], 0.3)):
-        assert {run.rate for run in figure1.choose_rates(left)["relu"]} == {rate}
+        assert {run.rate for run in choose_rates(left)["relu"]} == {rate}
 
 
 def test_picture_is_a_valid_png(runs: Path, tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_page_has_the_picture_for_dark_pages_and_words_for_it(runs: Path, tmp_pa
 
 
 def test_labels_end_with_the_axis(runs: Path) -> None:
-    best = figure1.choose_rates(figure1.find_runs([runs]))
+    best = choose_rates(find_runs([runs]))
     figure = draw_for_notebook(lambda theme: figure1.draw_figure1(best, theme))
     check_words(figure)
     (axes,) = figure.axes
@@ -128,7 +130,7 @@ def test_labels_end_with_the_axis(runs: Path) -> None:
 def test_unpaired_seed_has_no_ratio(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "relu", 0.002, 0, FAST)
     write_run(tmp_path / "b", "tanh", 0.002, 0, SLOW[:4])
-    page = figure1.figure1_page(figure1.find_runs([tmp_path]), "x.png", [Path("x")])
+    page = figure1_page(find_runs([tmp_path]), "x.png", [Path("x")])
     page = single_spaces(page)
     assert "| how many times faster ReLUs are | 6 | not yet measured |" in page
     assert "| 0 | 2.50 | more than 4 | |" in page
@@ -209,6 +211,6 @@ def test_runs_with_other_settings_than_the_recipes_are_left_out(changed: dict[st
     """Each is longer than the recipe's own run of the same activation, rate and seed, which is taken."""
     write_run(tmp_path / "longer", "relu", 0.002, 0, SLOW, **changed)
     with pytest.raises(UserError, match=r"no run with the settings of configs/cifar10.yaml"):
-        figure1.find_runs([tmp_path])
+        find_runs([tmp_path])
     write_run(tmp_path / "own", "relu", 0.002, 0, FAST, trainer__max_epochs=60, trainer__precision="bf16-mixed")
-    assert [run.folder.name for run in figure1.find_runs([tmp_path])] == ["own"]
+    assert [run.folder.name for run in find_runs([tmp_path])] == ["own"]

@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exports import stored_images
 from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
 import alexnet_pl
 from alexnet_pl import UserError, load
 from alexnet_pl.experiment.trained_run import TrainedRun
-from alexnet_pl.files import to_json
 from alexnet_pl.inference import trained_network
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.inference.weights import read_weights, write_safetensors
+from alexnet_pl.json_records import to_json
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,6 @@ def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     write_safetensors(read_weights(tiny_run), folder / "model.safetensors")
     return folder
-
-
-def stored_images(run: Path, count: int = 6) -> torch.Tensor:
-    return TrainedRun(run).store.split("val").images(np.arange(count))
 
 
 @pytest.mark.parametrize("views", ["ten", "center"])

@@ -8,7 +8,7 @@ import torch
 from feature_files import make_features, sparse
 
 from alexnet_pl.models.autoencoder import BINARY, AutoEncoder, noisy_sigmoid, straight_through
-from alexnet_pl.retrieval.code_training import VectorLoader, measure_statistics
+from alexnet_pl.retrieval.code_training import measure_statistics
 
 
 def test_codes_are_rounded_logistic_units() -> None:
@@ -77,35 +77,3 @@ def test_encoding_is_the_sign_of_the_code_layer(tmp_path: Path) -> None:
 def test_invalid_layers_are_refused(given: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         AutoEncoder(**{"width": 24, "bits": 8, "hidden": [16], **given})  # type: ignore[arg-type]
-
-
-def test_each_epoch_has_every_vector_once_in_a_new_order(tmp_path: Path) -> None:
-    features = make_features(tmp_path / "train-fc7", np.arange(64).reshape(64, 1))
-    loader = VectorLoader(features, 16, seed=1)
-    epochs = [torch.cat(list(loader)).flatten().tolist() for _ in range(2)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(64))
-    assert epochs[0] != epochs[1]
-    shares = [torch.cat(list(VectorLoader(features, 16, 1, True, rank, 2))).flatten().tolist() for rank in (0, 1)]
-    assert sorted(shares[0] + shares[1]) == list(range(64))
-
-
-def test_loader_resumes_from_a_saved_state(tmp_path: Path) -> None:
-    features = make_features(tmp_path / "train-fc7", np.arange(70).reshape(70, 1))
-    one, other = VectorLoader(features, 16, seed=1), VectorLoader(features, 16, seed=1)
-    whole = [batch for _ in range(2) for batch in one]
-    begun = iter(other)
-    for _ in range(3):
-        next(begun)
-    third = VectorLoader(features, 16, seed=1)
-    third.load_state_dict(other.state_dict())
-    rest = [batch for _ in range(2) for batch in third]
-    assert len(rest) == 5
-    assert all(torch.equal(a, b) for a, b in zip(rest, whole[3:], strict=True))
-
-
-def test_validation_yields_all_vectors_in_order(tmp_path: Path) -> None:
-    features = make_features(tmp_path / "val-fc7", np.arange(70).reshape(70, 1))
-    loader = VectorLoader(features, 16, 1, training=False)
-    for _ in range(2):
-        assert torch.cat(list(loader)).flatten().tolist() == list(range(70))
-    assert len(loader) == 5

@@ -12,7 +12,7 @@ from torch import Tensor
 from alexnet_pl.models import local_response_norm
 from alexnet_pl.models.layers import Dropout, LocallyConnected, LocalResponseNorm, NormLayer, SpatialNorm
 from alexnet_pl.models.local_response_norm import NormSpec
-from alexnet_pl.runtime import compiled
+from alexnet_pl.runtime.compiler import compiled
 
 HALF_BF16 = 2**-8  # maximum relative rounding error of bfloat16, which has eight significant bits
 

@@ -9,7 +9,7 @@ import torch
 from running import Compose
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.config import options, schema
+from alexnet_pl.config import checks, options
 from alexnet_pl.config.overrides import allow_new_key, is_override
 from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.experiment import build
@@ -25,7 +25,7 @@ MADE = [claim for claim in CLAIMS if claim.recipe]
 def test_every_row_composes_and_its_networks_build(claim: Claim, config: Compose) -> None:
     for name, overrides in [(str(claim.recipe), claim.overrides), *claim.alternatives]:
         cfg = config(name, *overrides)
-        schema.check_config(cfg)
+        checks.check_config(cfg)
         groups = options.make_ensemble_options(cfg).groups.values() or [None]
         for group in groups:
             member = config(group.recipe, *group.overrides) if group else cfg
@@ -111,7 +111,7 @@ def test_every_command_parses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         translated = to_hydra(words[3:])
         assert [word for word in translated if word.startswith("hydra.run.dir=")]
         keys = [word for word in translated if is_override(word) and not word.startswith(("hydra.", "--"))]
-        schema.check_config(compose(str(claim.recipe), keys))
+        checks.check_config(compose(str(claim.recipe), keys))
 
 
 @pytest.mark.parametrize(

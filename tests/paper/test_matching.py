@@ -12,7 +12,7 @@ from alexnet_pl.config.identity import training_signature
 from alexnet_pl.config.overrides import allow_new_key
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.paper.claim import MIN_PRETRAINING_SIZES
 from alexnet_pl.paper.matching import matching_claim
 

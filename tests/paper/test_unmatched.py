@@ -7,7 +7,7 @@ from made_results import claim_test, proxy_test, write_test
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.evaluation.box_result import OUTCOMES, DetectionResult
-from alexnet_pl.paper.box_matching import BoxTestRun
+from alexnet_pl.paper.box_results import BoxTestRun
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.paper.unmatched import collect_unmatched

@@ -22,10 +22,10 @@ from reference import pages as generated_pages
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS
-from alexnet_pl.config import schema
+from alexnet_pl.config import checks
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.experiment.build import NETS
+from alexnet_pl.models.networks import NETS
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.training.classifier import Classifier
@@ -113,7 +113,7 @@ def test_every_command_composes_without_an_unknown_key(command: str) -> None:
     single = [word.split(",")[0] if sweep else word for word in keys]  # Hydra's sweeper splits these lists
     single = [word for word in single if "${hydra:" not in word]  # only defined in a job of a sweep
     with initialize_config_dir(path, version_base="1.3"):
-        schema.check_config(compose(name, [f"hydra.searchpath=[file://{SHIPPED}]", *single]))
+        checks.check_config(compose(name, [f"hydra.searchpath=[file://{SHIPPED}]", *single]))
 
 
 def test_shell_blocks_use_only_known_programs() -> None:

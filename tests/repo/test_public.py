@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import alexnet_pl
+from alexnet_pl.inference.weights import read_weights, write_safetensors
 
 
 @pytest.mark.parametrize("name", alexnet_pl.PUBLIC)
@@ -41,6 +42,20 @@ print([rule for rule in warnings.filters if "PIL" in str(rule)], _forkserver._pr
 """
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout.split("\n") == ["[]", "[] ['__main__']", ""]
+
+
+def test_trained_networks_are_loaded_and_used_without_lightning(tiny_run: Path, tmp_path: Path) -> None:
+    """Exported weights and run folders: the import of Lightning would take longer than everything else."""
+    write_safetensors(read_weights(tiny_run), tmp_path / "model.safetensors")
+    code = """
+import sys, torch, alexnet_pl
+for source in sys.argv[1:]:
+    network = alexnet_pl.load(source)
+    network.predict(torch.zeros(3, network.size, network.size, dtype=torch.uint8))
+print([name for name in ("lightning", "torchmetrics", "matplotlib", "hydra") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", code, str(tiny_run), str(tmp_path)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.evaluation.box_result import OUTCOMES, DetectionResult, LocalisationResult
-from alexnet_pl.paper.box_matching import BoxTestRun
+from alexnet_pl.paper.box_results import BoxTestRun
 from alexnet_pl.reporting.box_differences import difference_table
 from alexnet_pl.runs.records import DatasetInfo
 

@@ -18,11 +18,13 @@ from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.sources.official_sets import ILSVRC2012_CLASSES
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
 from alexnet_pl.evaluation.intervals import wilson_interval
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, LOCALISATION
-from alexnet_pl.paper.box_matching import BoxTestRun, explain_box_mismatch, matches_box_claim
+from alexnet_pl.paper.box_matching import explain_box_mismatch, matches_box_claim
+from alexnet_pl.paper.box_results import BoxTestRun, collect_box_tests
 from alexnet_pl.reporting import terminal
-from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
+from alexnet_pl.reporting.box_claim_tables import box_claim_tables
+from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 
 
 @cache

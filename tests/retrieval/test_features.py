@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.models.overfeat import OverFeat

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.checkpoint import check_compatible, check_resume_settings, read_checkpoint
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_checks import check_compatible, check_resume_settings
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO
 
 SWITCHES: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from alexnet_pl.data.loading.augment import Draws, gather_pixels
 from alexnet_pl.models.local_response_norm import NormSpec, gradient_from_terms, neighbor_terms, normalize
-from alexnet_pl.runtime import WHOLE
+from alexnet_pl.runtime.compiler import WHOLE
 
 BLOCKS = {"XBLOCK": 256, "YBLOCK": 16, "ZBLOCK": 1}  # sizes among those that the autotuner tries
 

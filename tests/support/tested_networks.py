@@ -10,7 +10,7 @@ from alexnet_pl.evaluation.ensemble import average_members
 from alexnet_pl.evaluation.ensemble_members import find_members
 from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, PredictionFileWriter, concat_blocks
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 
 IMAGES, CLASSES = 1500, 12
 LABELS = np.random.default_rng(99).integers(0, CLASSES, IMAGES).astype(np.int32)

@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from run_folders import table
 from running import Compose
 
-from alexnet_pl.config.schema import check_config
+from alexnet_pl.config.checks import check_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.training.loggers import make_loggers
 

@@ -1,9 +1,6 @@
 """Performance options: the same results within rounding, and each can be disabled."""
 
-import os
 import shutil
-import subprocess
-import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +10,9 @@ import torch
 from torch import nn
 
 from alexnet_pl.data.loading.augment import Augment
-from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer, SpatialNorm
-from alexnet_pl.runtime import compiled, precision
+from alexnet_pl.runtime.compiler import compiled
 from alexnet_pl.training import performance
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.performance import IMAGES_PER_PASS, UNOPTIMIZED, Performance
@@ -111,16 +107,6 @@ def test_cuda_graph_is_used_on_one_gpu_if_configured() -> None:
     assert not Performance().uses_cuda_graph(gpu, single_device=True)
 
 
-def test_precision_defaults_to_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
-    for has, expected in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
-        assert precision("auto", "cpu") == precision("auto", "cuda") == expected
-        assert precision("32-true", "cpu") == precision("tf32", "cuda") == "32-true"
-    with pytest.raises(UserError, match=r"trainer.precision=16-mixed: one of"):
-        precision("16-mixed", "cpu")
-
-
 @pytest.mark.parametrize("views", ["ten", "nine", "center"])
 def test_batched_views_match_single_views(views: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
@@ -139,31 +125,3 @@ def test_batched_views_match_single_views(views: str, monkeypatch: pytest.Monkey
         monkeypatch.setitem(IMAGES_PER_PASS, "cpu", 13)
         torch.testing.assert_close(fast.log_probabilities(images, views), wanted)
     assert sizes[2 * count :] == {"ten": [12, 12, 6], "nine": [12, 12, 3], "center": [3]}[views]
-
-
-PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-TOUCH = """
-import os, resource, sys
-from alexnet_pl.runtime import ask_for_large_pages
-ask_for_large_pages()
-import torch
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-torch.empty(2**26, dtype=torch.uint8).fill_(1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(
-    not PAGES.is_file() or "[madvise]" not in PAGES.read_text(), reason="the kernel gives large pages to all or to none"
-)
-def test_large_tensors_use_large_pages_by_default() -> None:
-    """64 MB are 16,384 small pages."""
-    faults = []
-    for variables in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
-        environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"} | variables
-        done = subprocess.run(
-            [sys.executable, "-c", TOUCH], env=environment, capture_output=True, text=True, check=True
-        )
-        faults.append(int(done.stdout))
-    assert faults[0] < 8000
-    assert faults[1] > 16000

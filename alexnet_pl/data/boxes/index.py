@@ -10,8 +10,8 @@ import numpy as np
 
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
+from alexnet_pl.digests import name_digest
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import name_digest
 
 IMAGENET = re.compile(r"(n\d{8}_\d+|ILSVRC\d{4}_(?:train|val|test)_\d+)(?:_n\d{8})?")
 SHOWN = 5  # unknown class names in a message

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alexnet_pl.runtime import autocast_to, compiled
+from alexnet_pl.runtime.compiler import compiled
+from alexnet_pl.runtime.precision import autocast_to
 
 NOISE_SCALES = ("stdev", "eigenvalue", "eigenvalue255")
 MEANS = ("center", "per_position")

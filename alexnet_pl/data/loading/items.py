@@ -4,7 +4,7 @@ Used to train short codes (§7.1) and box networks (OverFeat §4, §5).
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,26 @@ class ItemLoader(EpochPosition):
     @abstractmethod
     def read_batch(self, batch: int, numbers: np.ndarray) -> Any:
         """Read this device's share of batch `batch`; `numbers`: indices of its items over all devices."""
+
+
+class RowLoader(ItemLoader):
+    """Batches of rows of a file. `read_rows`: reads the rows with these numbers, which ascend."""
+
+    def __init__(
+        self,
+        count: int,
+        read_rows: Callable[[np.ndarray], Any],
+        batch_size: int,
+        seed: int,
+        training: bool = True,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        super().__init__(count, batch_size, seed, training, rank, world)
+        self.read_rows = read_rows
+
+    def read_batch(self, batch: int, numbers: np.ndarray) -> Any:
+        return self.read_rows(np.sort(numbers[self.share]))
 
 
 class ItemDataModule(ResumableData):

@@ -11,7 +11,7 @@ from torch import Tensor
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.whole import WholeSplit
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 
 class WholeBatch(NamedTuple):

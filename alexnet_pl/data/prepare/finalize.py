@@ -21,7 +21,7 @@ from alexnet_pl.data.store.manifest import FORMAT
 from alexnet_pl.data.store.raw import check_size
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import write_json
+from alexnet_pl.json_records import write_json
 
 FEW, SMALL_SHARE = 10, 0.001  # a split may have this many unreadable images: the larger of the number and the share
 

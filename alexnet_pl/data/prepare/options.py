@@ -11,7 +11,7 @@ from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.data.sources.scenes import MOST_OBJECTS
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.manifest import check_name
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 SHARD = 1024  # images per shard, as in the authors' batch files
 IMAGES_PER_WORKER = 2048

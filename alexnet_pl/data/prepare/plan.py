@@ -19,8 +19,8 @@ from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
+from alexnet_pl.digests import name_digest
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import name_digest
 
 
 class Part(NamedTuple):

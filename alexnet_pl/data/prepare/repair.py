@@ -20,7 +20,8 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files
 from alexnet_pl.data.store.store import Store, corruption_error
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import replacing, write_json
+from alexnet_pl.json_records import write_json
+from alexnet_pl.temporary_files import replacing
 
 
 def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: ImageReader) -> list[Path]:

@@ -29,9 +29,11 @@ from alexnet_pl.data.sources.name_split import OLDER_SPLIT
 from alexnet_pl.data.store.encoding import WHOLE, shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import JsonObject, check_space, remove_stale, replacing
+from alexnet_pl.files import check_space
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.locks import exclusive_lock, lock
 from alexnet_pl.progress import TimeColumn
+from alexnet_pl.temporary_files import remove_stale, replacing
 
 ALL_SHARDS = Part()
 NEW_LISTING, LISTING_LOCK = "new-listing-", "lock"

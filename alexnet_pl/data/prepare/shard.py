@@ -22,7 +22,7 @@ from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import replacing
+from alexnet_pl.temporary_files import replacing
 
 ImageReader = Callable[[ImageRecord], tuple[np.ndarray, str] | tuple[np.ndarray, str, tuple[int, int]]]
 """Function from a record to its (3, size, size) uint8 image, a note on a non-standard file, and for a resized whole

@@ -23,7 +23,7 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Shard, read_records
 from alexnet_pl.data.prepare.shard import ImageReader, make_shard
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.runtime import keep_freed_memory
+from alexnet_pl.runtime.memory import keep_freed_memory
 
 MULTIPROCESSING = get_context("forkserver")  # forks a single-threaded process that has imported everything
 THREAD_STATE = threading.local()

@@ -19,7 +19,8 @@ from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import Member, is_desktop_file
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, SkippedFiles
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import INNER, describe_difference, is_image, offer_val_share
+from alexnet_pl.data.sources.image_files import INNER, is_image
+from alexnet_pl.data.sources.image_folder import describe_difference, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError

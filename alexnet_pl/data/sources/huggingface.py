@@ -23,7 +23,8 @@ from pathlib import Path
 
 from alexnet_pl.data.archives.tar import list_members, whole_archive
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, SkippedFiles
-from alexnet_pl.data.sources.image_folder import has_class_folders, is_image
+from alexnet_pl.data.sources.image_files import is_image
+from alexnet_pl.data.sources.image_folder import has_class_folders
 from alexnet_pl.data.sources.packed_rows import find_wnid, read_archive_rows, read_shard_rows
 from alexnet_pl.data.sources.row_listing import list_rows, read_files
 from alexnet_pl.data.sources.split_files import (

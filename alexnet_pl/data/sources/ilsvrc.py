@@ -35,7 +35,7 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import read_boxes
 from alexnet_pl.data.sources.devkit import Devkit, read_devkit, read_truth
-from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, is_image
+from alexnet_pl.data.sources.image_files import find_class_folders, find_image_files, is_image
 from alexnet_pl.errors import UserError
 
 OTHER_TASK = re.compile(r"_t3\b")

@@ -26,7 +26,7 @@ from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import read_boxes
 from alexnet_pl.data.sources.det_kit import DetKit, find_det_kit
-from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.data.sources.image_files import is_image
 from alexnet_pl.errors import UserError
 
 TREE = "ILSVRC"

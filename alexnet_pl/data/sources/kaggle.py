@@ -31,7 +31,8 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.box_files import HEADER, read_boxes
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import find_class_folders, find_image_files, has_images, is_image, split_roots
+from alexnet_pl.data.sources.image_files import find_class_folders, find_image_files, has_images, is_image
+from alexnet_pl.data.sources.image_folder import split_roots
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError

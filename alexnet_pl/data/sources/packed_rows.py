@@ -15,7 +15,7 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.parquet import read_labels
 from alexnet_pl.data.archives.tar import WNID, Member, list_members, whole_archive
 from alexnet_pl.data.sources.base import SkippedFiles
-from alexnet_pl.data.sources.image_folder import SUFFIXES, is_image
+from alexnet_pl.data.sources.image_files import SUFFIXES, is_image
 from alexnet_pl.errors import UserError
 
 WNID_IN_NAME = re.compile(rf"(?<![A-Za-z0-9]){WNID.pattern}(?!\d)")  # scan20230115_001.jpg has none

@@ -19,7 +19,7 @@ from alexnet_pl.data.archives.members import is_archive, list_archive
 from alexnet_pl.data.archives.remote import walk_files
 from alexnet_pl.data.archives.tar import WNID
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.data.sources.image_files import is_image
 from alexnet_pl.errors import UserError
 
 COUNTS = {  # by data.name

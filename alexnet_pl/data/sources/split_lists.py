@@ -15,7 +15,8 @@ from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
 from alexnet_pl.data.sources.disk_list import DiskList
-from alexnet_pl.data.sources.image_folder import is_image, offer_val_share
+from alexnet_pl.data.sources.image_files import is_image
+from alexnet_pl.data.sources.image_folder import offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPELLINGS
 from alexnet_pl.data.sources.text_files import read_text

@@ -16,7 +16,8 @@ from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import parse_table
-from alexnet_pl.data.sources.image_folder import is_image, split_roots
+from alexnet_pl.data.sources.image_files import is_image
+from alexnet_pl.data.sources.image_folder import split_roots
 from alexnet_pl.data.sources.kaggle import MAPPING, parse_mapping
 from alexnet_pl.data.sources.kaggle_boxes import SOLUTION as TABLE
 from alexnet_pl.data.sources.name_split import is_held_out

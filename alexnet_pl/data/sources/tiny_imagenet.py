@@ -19,7 +19,7 @@ from alexnet_pl.data.boxes.annotation import Coverage, from_inclusive
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes, NamedBox
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.sources.image_folder import is_image
+from alexnet_pl.data.sources.image_files import is_image
 from alexnet_pl.errors import UserError
 
 FOLDER = "tiny-imagenet-200"

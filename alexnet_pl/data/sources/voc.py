@@ -21,7 +21,7 @@ from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.box_files import read_boxes
-from alexnet_pl.data.sources.image_folder import find_image_files
+from alexnet_pl.data.sources.image_files import find_image_files
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.sources.split_files import SPLITS
 from alexnet_pl.data.sources.text_files import read_text

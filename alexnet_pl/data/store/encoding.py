@@ -6,7 +6,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from alexnet_pl.data.store import jpeg, raw
-from alexnet_pl.files import JsonObject
+from alexnet_pl.json_records import JsonObject
 
 WHOLE = "whole"
 NAMES = (raw.NAME, jpeg.NAME, WHOLE)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from alexnet_pl.files import JsonObject
-from alexnet_pl.runtime import cores
+from alexnet_pl.json_records import JsonObject
+from alexnet_pl.runtime.cores import cores
 
 DESCRIPTION = "store.json"
 # Files that a split has only in these encodings

@@ -24,7 +24,7 @@ from alexnet_pl.data.store.file_limit import allow_late_opening
 from alexnet_pl.data.store.raw import REPAIR, advise_willneed, check_size
 from alexnet_pl.data.store.threads import shared_threads
 from alexnet_pl.errors import UserError
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 NAME, SUFFIX = "jpeg", "tar"
 HEADER = tarfile.BLOCKSIZE

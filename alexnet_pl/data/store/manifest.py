@@ -8,7 +8,7 @@ from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.data.store.encoding import parse_encoding
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import Count, JsonObject, parse_record, read_checked
+from alexnet_pl.json_records import Count, JsonObject, parse_record, read_checked
 
 FORMAT = 2
 PLAIN_NAME = re.compile(r"\w[\w .,+@#()'-]{0,99}")

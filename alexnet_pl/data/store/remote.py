@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import fsspec
 from rich.progress import track
 
+from alexnet_pl.cache import CACHE, open_cache
 from alexnet_pl.data.archives.remote import check_protocol
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, corrupt_files, list_small_files
 from alexnet_pl.data.store.verified import list_unverified, remember, verify_files
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.files import CACHE, JsonObject, check_space, open_cache, replacing
+from alexnet_pl.files import check_space
+from alexnet_pl.json_records import JsonObject
 from alexnet_pl.locks import exclusive_lock
+from alexnet_pl.temporary_files import replacing
 
 PARALLEL_DOWNLOADS = 8
 

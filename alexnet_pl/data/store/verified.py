@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rich.progress import track
 
+from alexnet_pl.cache import open_cache
 from alexnet_pl.data.store.integrity import hash_files
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import LARGEST_RECORD, open_cache, write_json
+from alexnet_pl.json_records import LARGEST_RECORD, write_json
 
 Version = list[int | str]
 """What identifies a verified version of a file."""

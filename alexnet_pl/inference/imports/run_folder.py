@@ -14,12 +14,13 @@ from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.build import make_module
-from alexnet_pl.files import temporary_path, to_json
 from alexnet_pl.inference.imports.class_order import Classes
 from alexnet_pl.inference.imports.foreign import ForeignNetwork
+from alexnet_pl.json_records import to_json
 from alexnet_pl.runs.layout import CONFIG, LAST
 from alexnet_pl.runs.provenance import append_session, describe_session
 from alexnet_pl.runs.records import ImportedWeights, StoreIdentity
+from alexnet_pl.temporary_files import temporary_path
 from alexnet_pl.training.classifier import Classifier
 
 RECIPE = "ilsvrc2012"  # provides the test views, data section and other settings of an imported network

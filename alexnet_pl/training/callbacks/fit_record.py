@@ -9,7 +9,7 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.files import parse_record
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.layout import link_latest
 from alexnet_pl.runs.records import DatasetInfo

@@ -11,7 +11,7 @@ from torchvision.utils import save_image
 
 from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.store.store import Store, short_name
-from alexnet_pl.files import to_json, write_json
+from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.models.color_selectivity import measure_colors
 from alexnet_pl.models.filters import draw_filters
 from alexnet_pl.runs.layout import KERNELS

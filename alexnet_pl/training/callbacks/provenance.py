@@ -6,11 +6,11 @@ from pathlib import Path
 import lightning as L
 
 from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.files import JsonObject, to_json
+from alexnet_pl.json_records import JsonObject, to_json
 from alexnet_pl.runs.layout import PROVENANCE
 from alexnet_pl.runs.provenance import append_session, describe_session, read_changes
 from alexnet_pl.runs.records import StoreIdentity
-from alexnet_pl.runtime import precision_in_use
+from alexnet_pl.runtime.precision import precision_in_use
 from alexnet_pl.training.media import log_summary, upload_file
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import replacing
+from alexnet_pl.temporary_files import replacing
 
 FAILURES = "failures"  # folder in the run folder
 CLOCKS = 60.0  # maximum difference in seconds between the clocks of machines

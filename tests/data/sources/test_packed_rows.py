@@ -10,7 +10,7 @@ import pytest
 from copies import WNIDS, Files, packed, photo, tar, write
 
 from alexnet_pl.data.sources.forms import read_source
-from alexnet_pl.data.sources.image_folder import SUFFIXES
+from alexnet_pl.data.sources.image_files import SUFFIXES
 from alexnet_pl.data.sources.packed_rows import find_wnid
 from alexnet_pl.errors import UserError
 

@@ -13,7 +13,7 @@ import pytest
 from processes import run_processes
 from running import Compose
 
-from alexnet_pl import files
+from alexnet_pl.cache import CACHE
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.verify import find_corrupt
@@ -22,7 +22,6 @@ from alexnet_pl.data.store import integrity, remote
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import CACHE
 from tests.conftest import call
 
 URL = "memory://bucket/store"
@@ -242,7 +241,7 @@ def test_unreadable_url_is_reported(url: str) -> None:
 @pytest.mark.usefixtures("here")
 def test_insufficient_disk_space_is_reported_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
-    with pytest.raises(UserError, match=rf"{URL}: .* GB free, .* GB are needed; choose another folder: {files.CACHE}="):
+    with pytest.raises(UserError, match=rf"{URL}: .* GB free, .* GB are needed; choose another folder: {CACHE}="):
         Store(URL).split("train")
     assert not list(Store(URL).root.glob("train-*"))
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from alexnet_pl.cache import CACHE
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store import integrity
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import CACHE
 
 
 @pytest.fixture

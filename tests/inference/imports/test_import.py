@@ -17,10 +17,11 @@ from running import Compose, run
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.digests import sha256
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestDescription
-from alexnet_pl.files import parse_record, sha256
 from alexnet_pl.inference.imports.torchvision_weights import LAYERS
+from alexnet_pl.json_records import parse_record
 from alexnet_pl.paper.matching import matching_claim
 
 MEAN = "mean=123,117,104"

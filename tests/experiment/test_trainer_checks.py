@@ -15,7 +15,8 @@ from running import Compose
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
-from alexnet_pl.experiment.trainer_options import NEUTRAL, REFUSED, check_trainer_options
+from alexnet_pl.experiment.trainer import make_trainer
+from alexnet_pl.experiment.trainer_checks import NEUTRAL, REFUSED, check_trainer_options
 
 PAGE = Path(__file__).parents[2] / "docs/reference/trainer.md"
 
@@ -92,7 +93,7 @@ def test_supported_option_takes_effect(name: str, config: Compose, tiny: list[st
     value, effect, expected = EFFECTS[name]
     words = [word for word in tiny if not word.startswith(f"trainer.{name}=")]
     cfg = config("imagenette", *words, f"++trainer.{name}={value}")
-    trainer = build.make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+    trainer = make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
     assert effect(trainer) == expected
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.runtime import cores
+from alexnet_pl.runtime.cores import cores
 
 ONE_STEP = "a step is one batch (§5), updated by this package's own rule"
 REFUSED: dict[str, str] = {

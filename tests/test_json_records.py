@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
-import socket
-import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -17,7 +13,7 @@ from damages import REMOVED, VALUES, with_value
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
-from alexnet_pl.files import CACHE, DAY, open_cache, parse_record, read_record, replacing, to_json
+from alexnet_pl.json_records import parse_record, read_record, to_json
 from alexnet_pl.runs.fit_status import FitStatus
 from alexnet_pl.runs.provenance import ProvenanceRecord
 
@@ -155,46 +151,3 @@ def test_file_that_is_not_a_json_object_is_refused(text: str, tmp_path: Path) ->
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"record.json: "):
         read_record(path, FitStatus, "")
-
-
-def test_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    for text in ("first", "second"):
-        with replacing(path) as temporary:
-            temporary.write_text(text)
-            assert not path.exists() or path.read_text() == "first"
-    with pytest.raises(UnicodeEncodeError), replacing(path) as temporary:
-        temporary.write_text(f"third{chr(0xD800)}", encoding="utf-8")
-    assert path.read_text() == "second"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
-    host, none, old = socket.gethostname(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
-    names = [
-        (f"a.json.{host}-{none}.tmp", None, False),
-        (f"a.json.{host}-{os.getppid()}.tmp", old, True),  # still running
-        (f"b.json.{host}-{none}.tmp", None, True),  # of another file
-        ("a.json.another-machine-1.tmp", None, True),
-        ("a.json.another-machine-2.tmp", old, False),
-        ("a.json.tmp", old, False),  # of an earlier version
-    ]
-    for name, changed, _ in names:
-        (tmp_path / name).write_text("")
-        if changed:
-            os.utime(tmp_path / name, (changed, changed))
-    with replacing(tmp_path / "a.json") as temporary:
-        temporary.write_text("")
-    assert {path.name for path in tmp_path.iterdir()} == {name for name, _, stays in names if stays} | {"a.json"}
-
-
-def test_cache_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
-    assert open_cache() == tmp_path / "cache"
-    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
-    about = os.stat_result([0o40700, 1, 1, 2, 1000, 1000, 0, 0, 0, 0])  # a folder of user 1000
-    monkeypatch.setattr(Path, "stat", lambda *_: about)
-    for user, refused in ((1000, False), (1001, True), (0, False)):
-        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
-        with pytest.raises(UserError, match=f"^{CACHE}: other users may") if refused else nullcontext():
-            open_cache()

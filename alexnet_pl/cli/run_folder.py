@@ -1,0 +1,92 @@
+"""Run folder of a command: the overrides that name it and its checkpoint, and its removal if it stays empty."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from alexnet_pl.cli.folder_names import folder_name
+from alexnet_pl.commands.registry import Command
+from alexnet_pl.config.overrides import quote_value
+from alexnet_pl.config.recipes import is_run_config
+from alexnet_pl.config.run_config import check_links
+from alexnet_pl.console import is_first_process
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.layout import latest_checkpoint, run_of_checkpoint
+
+FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")  # a run folder that the user gives
+PLACES = (*FOLDERS, "hydra/launcher=")  # jobs of other launchers run at once
+QUIET = ("hydra.job.name=alexnet_pl", "hydra/job_logging=none")
+"""Settings of Hydra that recipes have and the config of a run folder lacks; Hydra would write a main.log."""
+
+
+def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
+    """Add the checkpoint and run folder of an earlier run if the command uses one. In a sweep, tests that run one
+    after the other write to that folder too.
+
+    A config read from a run folder has no settings for Hydra itself, so those are added too.
+    """
+    again = is_run_config(recipe)
+    run = recipe.parent.parent  # if the recipe is the config of a run folder
+    given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
+    rest = [word for word in overrides if not word.startswith("ckpt_path=")]
+    wanted = given[-1] if given else ("last" if again or command.needs_checkpoint else "null")
+    starts_anew = command.name == "prepare" or command.default_recipe
+    if again and command.name == "ensemble":
+        raise UserError("-c RUN cannot resume an ensemble; run its original command again")
+    if again and command.name == "reproduce":
+        words = [*rest, f"hydra.run.dir={quote_value(str(run))}"]
+    elif again and not command.stable_run_dir and starts_anew:
+        words = [*overrides, f"hydra.run.dir='runs/{command.name}/${{now:%Y-%m-%d_%H-%M-%S}}'"]
+    elif starts_anew or command.stable_run_dir or wanted in ("null", "auto"):
+        words = overrides
+        if again and wanted == "auto" and not any(word.startswith("hydra.run.dir=") for word in overrides):
+            words = [*overrides, f"hydra.run.dir={quote_value(str(run))}"]
+    else:
+        runs = run if again else Path("runs") / recipe.stem
+        words = use_checkpoint(command, find_wanted(runs, wanted), rest, sweep)
+    return [*words, *QUIET] if again else words
+
+
+def find_wanted(runs: Path, wanted: str) -> Path:
+    """File that `ckpt_path` names: a path, or the last or best checkpoint below `runs`."""
+    checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
+    if not checkpoint.is_file():
+        raise UserError(f"ckpt_path={wanted}: no such file")
+    return checkpoint.resolve()
+
+
+def use_checkpoint(command: Command, checkpoint: Path, overrides: list[str], sweep: bool) -> list[str]:
+    """Add a checkpoint and its run folder, where the command writes its results."""
+    words = [f"ckpt_path={quote_value(str(checkpoint))}", *overrides]
+    if run := run_of_checkpoint(checkpoint):
+        if (run / ".hydra").exists():  # Hydra writes there before the command looks at the folder
+            check_links(run)
+        folder = quote_value(str(run))
+        words += [f"hydra.run.dir={folder}", f"hydra.output_subdir=.hydra/{command.name}"]
+        if sweep and command.name == "test" and not any(word.lstrip("+").startswith(PLACES) for word in overrides):
+            words += [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=."]
+    return words
+
+
+def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
+    """Add the fixed run folder of a command that resumes when repeated, unless the user gives a folder."""
+    if not command.stable_run_dir or any(word.lstrip("+").startswith(FOLDERS) for word in overrides):
+        return overrides
+    if command.default_recipe:
+        return [*overrides, f"hydra.run.dir=runs/{command.name}", "hydra.output_subdir=null"]
+    if sweep:
+        return [*overrides, f"hydra.sweep.dir='runs/{recipe.stem}/reproduce'"]
+    return [*overrides, f"hydra.run.dir='runs/{recipe.stem}/{command.name}/{folder_name(overrides)}'"]
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty."""
+    if not is_first_process():
+        with suppress(OSError):  # the first process's folder, which is not empty
+            folder.rmdir()
+        return
+    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+        shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
+        with suppress(OSError):  # not empty
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()

@@ -1,0 +1,98 @@
+"""Check a composed config before anything is built: its sections, and the values that no constructor checks."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from alexnet_pl.config import migration
+from alexnet_pl.config.credentials import check_no_secret
+from alexnet_pl.config.run_config import check_nested_overrides
+from alexnet_pl.config.schema import check_finite, check_keys, read_section
+from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SCHEDULES, SECTIONS, VALUES
+from alexnet_pl.errors import UserError
+
+MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Check a composed config before anything is built: its sections, and the keys, types and ranges of sections that
+    commands read key by key."""
+    whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    migration.refuse_renamed_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
+    check_keys(cfg, (*VALUES, *SECTIONS), "")
+    for name in SECTIONS:
+        if name in cfg:
+            check_is_section(cfg[name], name)
+    check_required(cfg)
+    if "schedule" in cfg:
+        check_schedule(cfg)
+    check_finite(whole, "")
+    for name, section in READ_BY_KEY.items():
+        read_section(section, cfg, name)
+    check_values(cfg)
+    check_nested_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
+    check_groups(cfg)
+    check_urls(cfg)
+
+
+FITTED = ("data", "model", "augment", "optim", "schedule", "trainer", "transfer", "transfer.layers")
+"""Sections and keys that the fit of a classifier reads as a mapping; `~key` leaves one out."""
+
+
+def check_required(cfg: DictConfig) -> None:
+    if cfg.get("command") not in ("fit", "reproduce") or any(kind in cfg for kind in ("codes", "boxes")):
+        return
+    for key in FITTED:
+        section, _, name = key.partition(".")
+        if section not in cfg or (name and name not in cfg[section]):
+            raise UserError(f"{key}: missing; {cfg.command} needs it")
+
+
+def check_schedule(cfg: DictConfig) -> None:
+    """Check the names in section `schedule`; its parts are checked when the chosen one is made."""
+    schedule_name(cfg)
+    check_keys(cfg.schedule, ("name", *SCHEDULES, "lr_by_activation"), "schedule")
+    for name, section in cfg.schedule.items():
+        if name != "name" and section is not None:
+            check_is_section(section, f"schedule.{name}")
+
+
+def schedule_name(cfg: DictConfig) -> str:
+    """`schedule.name`. Raises UserError unless there is such a schedule."""
+    if (name := cfg.schedule.get("name")) not in SCHEDULES:
+        raise UserError(f"schedule.name={name}: one of {', '.join(SCHEDULES)}")
+    return name
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Check the keys outside sections."""
+    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or not 0 <= cfg.seed <= MAX_SEED:
+        raise UserError(f"seed={cfg.seed}: a whole number from 0 to {MAX_SEED}")
+    for key, known in {"objective": OBJECTIVES, "logger": LOGGERS}.items():
+        if (value := cfg.get(key, known[0])) not in known:
+            raise UserError(f"{key}={value}: one of {', '.join(known)}")
+
+
+def check_groups(cfg: DictConfig) -> None:
+    groups = (cfg.get("ensemble") or {}).get("groups") or {}
+    if not isinstance(groups, DictConfig | dict) or not all(isinstance(one, DictConfig) for one in groups.values()):
+        raise UserError("ensemble.groups: expected {NAME: {recipe: …, seeds: […]}}")
+    for name, group in groups.items():
+        check_nested_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
+
+
+def check_urls(cfg: DictConfig) -> None:
+    """Check the resolved values, which loggers record."""
+    try:
+        values: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException:  # an interpolation of a key that this command may not need
+        values = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    for path, value in migration.leaves(values):
+        check_no_secret(".".join(map(str, path)), value)
+
+
+def check_is_section(value: Any, name: str) -> None:
+    if not isinstance(value, DictConfig):
+        given = "null" if value is None else value
+        raise UserError(f"{name}={given}: this is a section; set its keys: {name}.KEY=VALUE")

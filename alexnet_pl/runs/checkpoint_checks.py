@@ -1,0 +1,77 @@
+"""Checks that a checkpoint fits what a command wants to do with it; an error names the config key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alexnet_pl.config.migration import ADDED
+from alexnet_pl.errors import UserError
+from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint_metadata import read_import
+
+
+def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UserError, naming the key, if a checkpoint's network or image sizes differ from the recipe's."""
+    if path is None:
+        return
+    saved = read_checkpoint(path)["alexnet_pl"]["switches"]
+    for section, wanted in switches.items():
+        wanted, stored = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
+        for key in sorted({*wanted, *stored}):
+            if section == "augment" and key not in ("size", "crop"):
+                continue  # other augmentation settings may change later
+            if wanted.get(key) != stored.get(key):
+                raise UserError(
+                    f"ckpt_path: {path} has {section}.{key}={stored.get(key)}, this recipe "
+                    f"{section}.{key}={wanted.get(key)}; add {section}.{key}={stored.get(key)} or take another"
+                )
+
+
+def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, tuple[str, Any]]) -> None:
+    """Raise UserError, naming the key, if a fit cannot continue a checkpoint with these `settings`
+    (`resume_signature`). Older checkpoints lack some."""
+    saved = {**ADDED["data"], **checkpoint["alexnet_pl"].get("course", {})}
+    for name, (key, value) in settings.items():
+        if name in saved and saved[name] != value:
+            raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
+
+
+def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:
+    """Raise UserError if a resumed fit's store is not the one that it started with, by classes and fingerprint.
+
+    `metadata`: entry `alexnet_pl` of the checkpoint; `classes`, `fingerprint`: of the store at `data.root`.
+    """
+    check_same_classes(metadata["classes"], classes)
+    trained = metadata.get("store", {}).get("fingerprint", "")
+    if trained and fingerprint and trained != fingerprint:
+        raise UserError(
+            f"data.root: the store holds other images ({fingerprint[:12]}) than the checkpoint was trained on "
+            f"({trained[:12]}); give that store, or start a new fit"
+        )
+
+
+def check_same_classes(learned: list[list[str]], expected: list[list[str]]) -> None:
+    if [identity for identity, _ in learned] != [identity for identity, _ in expected]:
+        raise UserError("ckpt_path: the checkpoint was trained on other classes than the store at data.root has")
+
+
+def check_is_network(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
+    """Raise UserError, naming the config's `key`, if a checkpoint is of short codes (§7.1), not of a network."""
+    if "codes" in metadata["switches"]:
+        raise UserError(f"{key}: {path} holds short codes, not a network; give a run that learned to classify images")
+
+
+def check_is_classifier(metadata: Mapping[str, Any], path: str | Path, key: str = "ckpt_path") -> None:
+    """Raise UserError, naming the config's `key`, if a checkpoint is of short codes or of boxes, not a classifier."""
+    check_is_network(metadata, path, key)
+    if "boxes" in metadata["switches"]:
+        raise UserError(f"{key}: {path} holds a box network; give the classifier that it started from")
+
+
+def check_trained_here(path: str | Path) -> None:
+    """Raise UserError if a checkpoint's weights were imported, so that no fit can resume from it."""
+    if imported := read_import(read_checkpoint(path)["alexnet_pl"]):
+        raise UserError(
+            f"ckpt_path: {path} was imported from {imported.file} and holds no state of a fit; transfer.weights starts "
+            "a new fit from its layers"
+        )

@@ -1,0 +1,56 @@
+"""Precision of the computation: float32, TF32 or bfloat16."""
+
+import contextlib
+
+import torch
+from omegaconf import DictConfig
+
+from alexnet_pl.errors import UserError
+
+
+def autocast_to(device: str) -> torch.dtype:
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+
+
+PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """Lightning's name of a precision. `auto` is bf16-mixed if the hardware computes in bfloat16. `tf32` is 32-true, to
+    be used with `set_tf32`."""
+    if wanted not in PRECISIONS:
+        raise UserError(f"trainer.precision={wanted}: one of {', '.join(PRECISIONS)}")
+    if wanted == "tf32":
+        return "32-true"
+    if wanted != "auto":
+        return wanted
+    return "bf16-mixed" if computes_bf16(device) else "32-true"
+
+
+def precision_in_use(lightning_name: str, device: str) -> str:
+    """Precision of a trainer on `device` as `trainer.precision` names it: 32-true with TF32 allowed is tf32."""
+    tf32 = device == "cuda" and torch.backends.cuda.matmul.allow_tf32
+    return "tf32" if lightning_name == "32-true" and tf32 else lightning_name
+
+
+def set_tf32(cfg: DictConfig) -> None:
+    """Allow TF32 only if `trainer.precision=tf32`. To be called before a network is run, in every process."""
+    use_tf32(cfg.trainer.precision == "tf32")
+
+
+def use_tf32(wanted: bool) -> None:
+    """Allow or forbid TF32 (products with 11-bit mantissas) on a GPU, which is several times as fast as float32. By
+    default, PyTorch allows it for convolutions but not for fully connected layers."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = wanted
+
+
+def computes_bf16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def uncached_autocast(device: str) -> contextlib.AbstractContextManager:
+    """The surrounding autocast without its cache of cast weights, which a captured graph must not reuse."""
+    on = torch.is_autocast_enabled(device)
+    return torch.autocast(device, torch.get_autocast_dtype(device), enabled=on, cache_enabled=False)

@@ -1,0 +1,44 @@
+"""Temporary files, which replace a file atomically, so that readers find its old content or the new one."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from alexnet_pl.files import DAY
+from alexnet_pl.locks import is_running
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file, which replaces `path` atomically at the end, unless an error is raised."""
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """Path of a temporary file beside `path` that no other process uses. Deletes those that killed processes left."""
+    remove_stale(path.parent, f"{path.name}.")
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+
+
+def remove_stale(folder: Path, prefix: str = "") -> None:
+    """Delete temporary files whose names begin with `prefix` and that no process writes any more."""
+    for path in folder.glob("*.tmp"):
+        with suppress(OSError):  # another process may do the same
+            if path.name.startswith(prefix) and is_stale(path):
+                path.unlink()
+
+
+def is_stale(temporary: Path) -> bool:
+    """Whether the process that wrote a temporary file has ended. On another machine: if it is a day old."""
+    name, _, number = temporary.stem.rpartition("-")
+    if number.isdigit() and name.endswith(f".{socket.gethostname()}"):
+        return int(number) == os.getpid() or not is_running(int(number))
+    return time.time() - temporary.lstat().st_mtime > DAY

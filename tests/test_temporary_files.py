@@ -1,0 +1,42 @@
+"""Files are replaced atomically; temporary files of killed processes are removed."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet_pl.files import DAY
+from alexnet_pl.temporary_files import replacing
+
+
+def test_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for text in ("first", "second"):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+            assert not path.exists() or path.read_text() == "first"
+    with pytest.raises(UnicodeEncodeError), replacing(path) as temporary:
+        temporary.write_text(f"third{chr(0xD800)}", encoding="utf-8")
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
+    host, none, old = socket.gethostname(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
+    names = [
+        (f"a.json.{host}-{none}.tmp", None, False),
+        (f"a.json.{host}-{os.getppid()}.tmp", old, True),  # still running
+        (f"b.json.{host}-{none}.tmp", None, True),  # of another file
+        ("a.json.another-machine-1.tmp", None, True),
+        ("a.json.another-machine-2.tmp", old, False),
+        ("a.json.tmp", old, False),  # of an earlier version
+    ]
+    for name, changed, _ in names:
+        (tmp_path / name).write_text("")
+        if changed:
+            os.utime(tmp_path / name, (changed, changed))
+    with replacing(tmp_path / "a.json") as temporary:
+        temporary.write_text("")
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, _, stays in names if stays} | {"a.json"}
