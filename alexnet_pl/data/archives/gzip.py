@@ -5,7 +5,9 @@ import os
 import stat
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from io import BytesIO
+from math import isqrt
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,11 +15,12 @@ from alexnet_pl.data.archives.open_files import keep_open
 from alexnet_pl.data.archives.remote import is_remote, open_binary, read_remote
 from alexnet_pl.errors import reason
 
-SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
+SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each, and as much exported
+BUFFER = 1 << 20  # bytes that are decompressed at least for a read
 
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
-    """Open the uncompressed content of an archive as a seekable file."""
+    """Open the uncompressed content of an archive as a seekable file, to list it."""
     return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path)
 
 
@@ -44,21 +47,50 @@ def read_range(path: Path, start: int, size: int | None) -> bytes:
         os.close(file)
 
 
+def read_gzip(path: Path, start: int, size: int | None) -> memoryview:
+    """Read `size` bytes of a gzip file's content from `start`, or all from there if None; less at its end.
+
+    More than `BUFFER` bytes are one request to indexed_gzip, since each request decompresses what lies between the last
+    seek position and its start.
+    """
+    file: Any = keep_open(path, partial(open_gzip_anew, buffer=BUFFER))
+    file.seek(start)
+    if size is None:
+        return memoryview(file.read())
+    data = memoryview(bytearray(size))
+    return data[: file.readinto(data)]
+
+
 def open_gzip(path: Path) -> IO[bytes]:
-    """Open the content of a gzip file once per thread; reading it builds an index of seek positions."""
-    return keep_open(path, open_gzip_anew)
+    """Open the content of a gzip file once per thread, to list it; reading it builds an index of seek positions.
+
+    Its buffer is large: the many small reads of a listing fill it one after the other. Images are read with a small one
+    after `close_files`.
+    """
+    return keep_open(path, partial(open_gzip_anew, buffer=None))
 
 
-def open_gzip_anew(path: Path) -> IO[bytes]:
+def open_gzip_anew(path: Path, buffer: int | None) -> IO[bytes]:
+    """`buffer`: its size in bytes; None for the spacing of seek positions. The default of indexed_gzip is four times
+    that, 580 MB for Kaggle's archive."""
     from indexed_gzip import IndexedGzipFile
 
-    spacing = max(1 << 20, path.stat().st_size // SEEK_POINTS)
+    spacing = seek_spacing(path.stat().st_size)
     opened: dict[str, Any] = {"fileobj": open_binary(path)} if is_remote(path) else {"filename": str(path)}
-    file = IndexedGzipFile(**opened, spacing=spacing, drop_handles=False)
+    file = IndexedGzipFile(**opened, spacing=spacing, drop_handles=False, buffer_size=buffer or spacing)
     with INDICES_LOCK:
         if path in INDICES:
             file.import_index(fileobj=BytesIO(INDICES[path]))
     return file
+
+
+def seek_spacing(size: int) -> int:
+    """Bytes between seek positions in a file of `size` bytes.
+
+    A read at any place decompresses up to as many bytes and keeps them in memory. In files above 69 GB there are more
+    positions, so that they and the skipped bytes take the same memory (268 MB each for a terabyte).
+    """
+    return max(1 << 20, min(size // SEEK_POINTS, isqrt(size) << 8))
 
 
 INDICES: dict[Path, bytes] = {}

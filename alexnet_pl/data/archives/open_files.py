@@ -18,3 +18,9 @@ def keep_open(path: Path, open_file: Callable[[Path], IO[bytes]]) -> IO[bytes]:
         while len(files) > MAX_OPEN:
             files.popitem(last=False)[1].close()
     return files[path]
+
+
+def close_files() -> None:
+    """Close the files of this thread, such as those of a finished listing and their buffers."""
+    for file in THREAD_STATE.__dict__.pop("files", {}).values():
+        file.close()

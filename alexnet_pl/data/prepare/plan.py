@@ -15,6 +15,7 @@ import numpy as np
 
 from alexnet_pl.console import mask_control
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.open_files import close_files
 from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
@@ -107,6 +108,7 @@ class Plan:
         finally:
             for split_plan in split_plans.values():
                 split_plan.file.close()
+            close_files()
         for split, split_plan in split_plans.items():
             split_plan.check_names()
             if not split_plan.count:
