@@ -17,34 +17,57 @@ from alexnet_pl.errors import reason
 
 SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each, and as much exported
 BUFFER = 1 << 20  # bytes that are decompressed at least for a read
+HEADERS = (
+    8192  # bytes that are read to list a file in an archive; what Python chooses is 1 MB on NFS, the next ten files
+)
 
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
     """Open the uncompressed content of an archive as a seekable file, to list it."""
-    return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path)
+    return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path, HEADERS)
 
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
     """Read `size` bytes of an uncompressed file from `start`, or all if None. Raises OSError, naming the file.
 
-    Makes few system calls, since each releases the GIL.
+    Makes few system calls, since each releases the GIL. An archive, of which `size` bytes are read, stays open in this
+    thread for the next ones: on a network's file system opening a file takes a millisecond.
     """
     if is_remote(path):
         return read_remote(path, start, size)
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a named pipe
+    if size is not None:
+        return keep_open(path, OpenFile).read(start, size)
+    file = OpenFile(path)
     try:
-        about = os.fstat(file)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "neither a file nor a link to one")
-        count = about.st_size if size is None else size
-        data = os.pread(file, count, start)
-        while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
-            data += more
-        return data
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        return file.read(start, file.size)
     finally:
-        os.close(file)
+        file.close()
+
+
+class OpenFile:
+    """Descriptor of a regular file, and its size when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a named pipe
+        about = os.fstat(self.descriptor)
+        self.size = about.st_size
+        if not stat.S_ISREG(about.st_mode):
+            self.close()
+            raise OSError(errno.EINVAL, "neither a file nor a link to one", str(path))
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read `size` bytes from `start`, less at the end of the file."""
+        try:
+            data = os.pread(self.descriptor, size, start)
+            while len(data) < size and (more := os.pread(self.descriptor, size - len(data), start + len(data))):
+                data += more
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        return data
+
+    def close(self) -> None:
+        os.close(self.descriptor)
 
 
 def read_gzip(path: Path, start: int, size: int | None) -> memoryview:

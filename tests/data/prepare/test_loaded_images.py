@@ -133,7 +133,7 @@ def test_image_is_read_with_a_small_buffer(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("size", [10**6, 10**9, 29 * 10**9, KAGGLE, 1_100_000_000_000])
 def test_memory_for_random_access(size: int) -> None:
-    """Per process: 64 kB per seek position, and what a read skips. indexed_gzip keeps four times the latter in 32 bits."""
+    """Per process: 64 kB per seek position, and what a read skips. indexed_gzip has 32 bits for 4 times the latter."""
     spacing = seek_spacing(size)
     assert size // spacing * 65536 + spacing < 600 << 20
     assert 1 << 20 <= spacing < 1 << 30
