@@ -6,6 +6,7 @@ their names, which need not be the archive's: without this, each image could cos
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import Any
 
 from alexnet_pl.data.archives.gzip import read_gzip
 from alexnet_pl.data.archives.location import ByteLocation, LoadedLocation
@@ -30,11 +31,11 @@ def load_gzipped(records: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
     yield from load_group(group)
 
 
-def size_if_gzipped(location: ByteLocation) -> int:
+def size_if_gzipped(location: Any) -> int:
     """Bytes of an image that is to be loaded, else 0. One that is too large is left to `ByteLocation.read`."""
-    if location.compression != "gzip" or location.size is None or location.size > AT_ONCE:
+    if not isinstance(location, ByteLocation) or location.compression != "gzip" or location.size is None:
         return 0
-    return location.size
+    return location.size if location.size <= AT_ONCE else 0
 
 
 def load_group(records: list[ImageRecord]) -> list[ImageRecord]:
