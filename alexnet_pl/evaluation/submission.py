@@ -19,7 +19,7 @@ NUMBER = re.compile(r"ILSVRC2012_test_(\d{8})\.")
 
 def is_submittable(store: Store, split: str) -> bool:
     """Whether the server accepts the split: images named ILSVRC2012_test_…, classes with ILSVRC2012_IDs."""
-    return bool(store.manifest.ilsvrc_ids) and bool(NUMBER.search(store.split(split).names[0]))
+    return bool(store.manifest.ilsvrc_ids) and bool(NUMBER.search(store.split(split).names_of([0])[0]))
 
 
 def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int, int]:
