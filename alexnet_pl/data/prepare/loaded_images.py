@@ -67,7 +67,7 @@ def end_of(location: ByteLocation) -> int:
 
 
 def read_all(locations: list[ByteLocation]) -> Iterator[LoadedLocation]:
-    """Read the bytes of neighbours, sorted by position, at once."""
+    """Read the bytes of neighbors, sorted by position, at once."""
     begin = locations[0].start
     data = read_gzip(locations[0].path, begin, end_of(locations[-1]) - begin)
     for location in locations:
