@@ -1,7 +1,16 @@
-"""Columns of progress bars."""
+"""Columns of progress bars, and counters of what has no known number."""
 
-from rich.progress import Task, TimeRemainingColumn
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TypeVar
+
+from rich.progress import Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
+
+Item = TypeVar("Item")
+PER_UPDATE = 256  # items
 
 
 class TimeColumn(TimeRemainingColumn):
@@ -13,3 +22,25 @@ class TimeColumn(TimeRemainingColumn):
     def render(self, task: Task) -> Text:
         time = super().render(task)
         return time if task.finished else time + Text(" left", style=time.style)
+
+
+@contextmanager
+def show_count(what: str) -> Iterator[Callable[[], None]]:
+    """Show how often the function that this yields has been called, on a terminal and until the end: `1,024 images`."""
+    text = TextColumn("{task.completed:,.0f} {task.description}")
+    with Progress(text, TimeElapsedColumn(), transient=True, disable=not sys.stdout.isatty()) as bar:
+        task, numbers = bar.add_task(what, total=None), count(1)
+
+        def add_one() -> None:
+            if not (number := next(numbers)) % PER_UPDATE:
+                bar.update(task, completed=number)
+
+        yield add_one
+
+
+def counted(items: Iterable[Item], what: str) -> Iterator[Item]:
+    """Pass items on and show how many there have been."""
+    with show_count(what) as add_one:
+        for item in items:
+            add_one()
+            yield item

@@ -64,7 +64,7 @@ def check_real(cfg: DictConfig, data: ImageStore) -> list[set[int]]:
     if not path:
         return []
     labels = read_real(Path(path), len(data.store.classes))
-    image_index(data.store.split(data.test_split_name).names[0], len(labels))
+    image_index(data.store.split(data.test_split_name).names_of([0])[0], len(labels))
     return labels
 
 

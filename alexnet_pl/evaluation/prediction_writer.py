@@ -52,7 +52,7 @@ class PredictionWriter(L.Callback):
         numbers = range(first, first + len(outputs) * self.shares, self.shares)
         self.writer.add(
             Block(
-                [self.split.names[i] for i in numbers],
+                self.split.names_of(numbers),
                 batch.labels.cpu().numpy(),
                 outputs.topk(min(5, self.classes)).indices.cpu().numpy(),
                 outputs.exp().half().cpu().numpy() if self.has_probabilities else None,

@@ -17,7 +17,7 @@ from alexnet_pl.evaluation.prediction_file import PredictionFile
 
 def is_submittable(store: Store, split: str) -> bool:
     """Whether the server accepts the split: images named ILSVRC2012_test_…, classes with ILSVRC2012_IDs."""
-    return bool(store.manifest.ilsvrc_ids) and number_in_test_set(store.split(split).names[0]) is not None
+    return bool(store.manifest.ilsvrc_ids) and number_in_test_set(store.split(split).names_of([0])[0]) is not None
 
 
 def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int, int]:

@@ -5,7 +5,9 @@ import os
 import stat
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from io import BytesIO
+from math import isqrt
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,52 +15,105 @@ from alexnet_pl.data.archives.open_files import keep_open
 from alexnet_pl.data.archives.remote import is_remote, open_binary, read_remote
 from alexnet_pl.errors import reason
 
-SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
+SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each, and as much exported
+BUFFER = 1 << 20  # bytes that are decompressed at least for a read
+HEADERS = (
+    8192  # bytes that are read to list a file in an archive; what Python chooses is 1 MB on NFS, the next ten files
+)
 
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
-    """Open the uncompressed content of an archive as a seekable file."""
-    return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path)
+    """Open the uncompressed content of an archive as a seekable file, to list it."""
+    return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path, HEADERS)
 
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
     """Read `size` bytes of an uncompressed file from `start`, or all if None. Raises OSError, naming the file.
 
-    Makes few system calls, since each releases the GIL.
+    Makes few system calls, since each releases the GIL. An archive, of which `size` bytes are read, stays open in this
+    thread for the next ones: on a network's file system opening a file takes a millisecond.
     """
     if is_remote(path):
         return read_remote(path, start, size)
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a named pipe
+    if size is not None:
+        return keep_open(path, OpenFile).read(start, size)
+    file = OpenFile(path)
     try:
-        about = os.fstat(file)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "neither a file nor a link to one")
-        count = about.st_size if size is None else size
-        data = os.pread(file, count, start)
-        while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
-            data += more
-        return data
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        return file.read(start, file.size)
     finally:
-        os.close(file)
+        file.close()
+
+
+class OpenFile:
+    """Descriptor of a regular file, and its size when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a named pipe
+        about = os.fstat(self.descriptor)
+        self.size = about.st_size
+        if not stat.S_ISREG(about.st_mode):
+            self.close()
+            raise OSError(errno.EINVAL, "neither a file nor a link to one", str(path))
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read `size` bytes from `start`, less at the end of the file."""
+        try:
+            data = os.pread(self.descriptor, size, start)
+            while len(data) < size and (more := os.pread(self.descriptor, size - len(data), start + len(data))):
+                data += more
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        return data
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def read_gzip(path: Path, start: int, size: int | None) -> memoryview:
+    """Read `size` bytes of a gzip file's content from `start`, or all from there if None; less at its end.
+
+    More than `BUFFER` bytes are one request to indexed_gzip, since each request decompresses what lies between the last
+    seek position and its start.
+    """
+    file: Any = keep_open(path, partial(open_gzip_anew, buffer=BUFFER))
+    file.seek(start)
+    if size is None:
+        return memoryview(file.read())
+    data = memoryview(bytearray(size))
+    return data[: file.readinto(data)]
 
 
 def open_gzip(path: Path) -> IO[bytes]:
-    """Open the content of a gzip file once per thread; reading it builds an index of seek positions."""
-    return keep_open(path, open_gzip_anew)
+    """Open the content of a gzip file once per thread, to list it; reading it builds an index of seek positions.
+
+    Its buffer is large: the many small reads of a listing fill it one after the other. Images are read with a small one
+    after `close_files`.
+    """
+    return keep_open(path, partial(open_gzip_anew, buffer=None))
 
 
-def open_gzip_anew(path: Path) -> IO[bytes]:
+def open_gzip_anew(path: Path, buffer: int | None) -> IO[bytes]:
+    """`buffer`: its size in bytes; None for the spacing of seek positions. The default of indexed_gzip is four times
+    that, 580 MB for Kaggle's archive."""
     from indexed_gzip import IndexedGzipFile
 
-    spacing = max(1 << 20, path.stat().st_size // SEEK_POINTS)
+    spacing = seek_spacing(path.stat().st_size)
     opened: dict[str, Any] = {"fileobj": open_binary(path)} if is_remote(path) else {"filename": str(path)}
-    file = IndexedGzipFile(**opened, spacing=spacing, drop_handles=False)
+    file = IndexedGzipFile(**opened, spacing=spacing, drop_handles=False, buffer_size=buffer or spacing)
     with INDICES_LOCK:
         if path in INDICES:
             file.import_index(fileobj=BytesIO(INDICES[path]))
     return file
+
+
+def seek_spacing(size: int) -> int:
+    """Bytes between seek positions in a file of `size` bytes.
+
+    A read at any place decompresses up to as many bytes and keeps them in memory. In files above 69 GB there are more
+    positions, so that they and the skipped bytes take the same memory (268 MB each for a terabyte).
+    """
+    return max(1 << 20, min(size // SEEK_POINTS, isqrt(size) << 8))
 
 
 INDICES: dict[Path, bytes] = {}

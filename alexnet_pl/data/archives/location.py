@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_pl.data.archives.gzip import open_content, read_range
+from alexnet_pl.data.archives.gzip import read_gzip, read_range
 from alexnet_pl.data.archives.parquet import read_row
 from alexnet_pl.data.archives.remote import client_errors
 from alexnet_pl.data.archives.zip import CorruptZipError, ZipMember, read_member
@@ -49,9 +49,16 @@ class ByteLocation(NamedTuple):
             return read_member(self.path, self.start, self.size or 0, self.checksum)
         if not self.compression:
             return read_range(self.path, self.start, self.size)
-        with open_content(self.path, self.compression) as file:
-            file.seek(self.start)
-            return file.read(-1 if self.size is None else self.size)
+        return bytes(read_gzip(self.path, self.start, self.size))
+
+
+class LoadedLocation(ByteLocation):
+    """Location whose bytes are in memory, as `data`."""
+
+    data: bytes
+
+    def read_archive(self) -> bytes:
+        return self.data
 
 
 def zip_location(path: Path, member: ZipMember) -> ByteLocation:

@@ -70,10 +70,11 @@ def client_errors(path: Path, *kept: type[Exception]) -> Iterator[None]:
         raise OSError(reason(error)) from error
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a local or remote file for sequential reading."""
+def open_binary(path: Path, buffer: int = -1) -> IO[bytes]:
+    """Open a local or remote file for sequential reading. `buffer`: bytes of a local file that are read at once, −1 for
+    the file system's block."""
     if not is_remote(path):
-        return path.open("rb")
+        return path.open("rb", buffering=buffer)
     return cast(Any, path).open("rb", block_size=BLOCK, cache_type="readahead")
 
 

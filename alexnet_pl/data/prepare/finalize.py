@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from alexnet_pl.data.prepare.box_records import save_box_arrays
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -67,7 +69,7 @@ def finalize_split(
     labels, sizes, hashes, boxes = [], [], [], []
 
     def read_results() -> Iterator[ShardResult]:
-        for path in paths:
+        for path in track(paths, f"merge {split:<5}", transient=True, disable=not sys.stdout.isatty()):
             result = read_shard_metadata(metadata_path(path))
             check_size(path, result.bytes, "delete it and prepare again")  # a copied file may be truncated
             labels.append(result.labels)

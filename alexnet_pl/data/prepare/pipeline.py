@@ -13,6 +13,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
+from alexnet_pl.data.sources.disk_list import lists_beside
 from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, FOLDERS, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.image_folder import split_roots
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
@@ -26,7 +27,8 @@ from alexnet_pl.errors import UserError, reason
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Detect the form of the source and list it: (name of the form, listing). Raises UserError if it cannot be read."""
     try:
-        form, source = find_source(options)
+        with lists_beside(Path(options.root)):
+            form, source = find_source(options)
     except OSError as error:
         raise UserError(f"prepare.source: {reason(error)}") from error
     if options.synsets and form != ARCHIVES:

@@ -15,12 +15,15 @@ import numpy as np
 
 from alexnet_pl.console import mask_control
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.open_files import close_files
 from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
+from alexnet_pl.data.sources.disk_list import LISTED
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.digests import name_digest
 from alexnet_pl.errors import UserError, reason
+from alexnet_pl.progress import show_count
 
 
 class Part(NamedTuple):
@@ -98,15 +101,18 @@ class Plan:
         }
         archives: set[Path] = set()
         try:
-            for split, item, size in name_source_in_errors(with_sizes(source.items())):
-                split_plans[split].add(item, size)
-                if isinstance(item.location, ByteLocation) and (
-                    item.location.size is not None or item.location.compression
-                ):
-                    archives.add(item.location.path)
+            with show_count(LISTED) as add_one:
+                for split, item, size in name_source_in_errors(with_sizes(source.items())):
+                    add_one()
+                    split_plans[split].add(item, size)
+                    if isinstance(item.location, ByteLocation) and (
+                        item.location.size is not None or item.location.compression
+                    ):
+                        archives.add(item.location.path)
         finally:
             for split_plan in split_plans.values():
                 split_plan.file.close()
+            close_files()
         for split, split_plan in split_plans.items():
             split_plan.check_names()
             if not split_plan.count:

@@ -27,6 +27,7 @@ from alexnet_pl.data.prepare.workers import WorkerPool
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.name_split import OLDER_SPLIT
 from alexnet_pl.data.store.encoding import WHOLE, shard_name
+from alexnet_pl.data.store.file_limit import check_shard_number
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import check_space
@@ -228,7 +229,9 @@ def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: ImageR
     check_space(partial, needed, "data.root", "free some space, or choose another folder")
     images = sum(shard.count for shard in shards)
     done = images - remaining
-    if done:
+    if not done:
+        check_shard_number(plan.counts.values(), settings.shard)
+    else:
         print(f"resuming: {done:,} of {images:,} images done", flush=True)
     if not todo:
         return

@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from alexnet_pl.data.images import decode, raw_rgb, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.prepare.box_records import NAMES, BoxCollector
+from alexnet_pl.data.prepare.loaded_images import load_gzipped
 from alexnet_pl.data.prepare.statistics import Sums, running_statistics
 from alexnet_pl.data.sources.base import ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -72,7 +73,7 @@ def write_shard(
     with path.open("wb") as file:
         hashed = HashingWriter(file)
         writer = encoding.writer(hashed, size)  # type: ignore[arg-type]
-        for number, item in enumerate(items, start):
+        for number, item in enumerate(load_gzipped(items), start):
             image, original, entry = read_image(item, read)
             if image is not None:
                 image = np.ascontiguousarray(image)  # contiguous planes: the stored format, and the fastest to sum

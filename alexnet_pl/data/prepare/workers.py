@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,14 +69,20 @@ class WorkerPool:
 
     def wait_for(self, futures: list[Future[None]], on_progress: Callable[[], None]) -> None:
         """Wait until all are done or one fails; raises the error of that one."""
+        ended, unfinished = threading.Event(), threading.Semaphore(len(futures) - 1)
+
+        def count_down(done: Future[None]) -> None:
+            failed = not done.cancelled() and done.exception()
+            if failed:
+                self.stop.set()
+            if not unfinished.acquire(blocking=False) or failed:  # the last one
+                ended.set()
+
         for future in futures:
-            future.add_done_callback(
-                lambda done: self.stop.set() if not done.cancelled() and done.exception() else None
-            )
-        pending = set(futures)
-        while pending and not self.stop.is_set():
-            _, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+            future.add_done_callback(count_down)
+        while not ended.wait(0.2):  # `concurrent.futures.wait` would look at each of 14,000 shards, five times a second
             on_progress()
+        on_progress()
         errors = [error for future in futures if future.done() and (error := future.exception())]
         for error in sorted(errors, key=lambda error: isinstance(error, Cancelled)):
             raise error

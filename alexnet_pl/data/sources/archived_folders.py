@@ -18,12 +18,13 @@ from alexnet_pl.data.archives.members import is_archive, list_archive
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.archives.tar import Member, is_desktop_file
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords, SkippedFiles
-from alexnet_pl.data.sources.disk_list import DiskList
+from alexnet_pl.data.sources.disk_list import LISTED, DiskList
 from alexnet_pl.data.sources.image_files import INNER, is_image
 from alexnet_pl.data.sources.image_folder import describe_difference, offer_val_share
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.split_files import SPLIT, SPLITS
 from alexnet_pl.errors import UserError
+from alexnet_pl.progress import counted
 
 FIRST = 64  # members of a tar, or images of a zip, that show whether it has class folders; lists may come first
 SPLIT_FOLDER = re.compile(rf"((?:.*[-_])?)({'|'.join(SPLITS)})")  # x_train: prefix and split
@@ -140,7 +141,7 @@ def read_archived_folders(source: Path, archives: list[Path], val_share: float |
 
 
 def list_images(path: Path, skipped_files: SkippedFiles) -> Iterator[ArchivedImage]:
-    members = DiskList(list_image_members(path, skipped_files))
+    members = DiskList(counted(list_image_members(path, skipped_files), LISTED))
     layout = ArchiveLayout(path, {folders_of(member_path) for member_path, _ in members})
     for member_path, location in members:
         yield layout.locate(member_path, location)

@@ -1,25 +1,45 @@
 """Lists that do not fit in memory."""
 
 import json
+import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from alexnet_pl.errors import UserError
 
 BLOCK = 1 << 20  # bytes that an iterator reads at a time
+LISTED = "images listed"  # what a counter shows while an archive is listed
+FOLDER: ContextVar[Path | None] = ContextVar("folder of lists", default=None)
+
+
+@contextmanager
+def lists_beside(root: Path) -> Iterator[None]:
+    """Write lists to the folder that will hold `root`, since TMPDIR is often in memory; if that is not possible, there.
+
+    A list of 14 million images has 2 GB.
+    """
+    folder = next(parent for parent in root.absolute().parents if parent.is_dir())
+    token = FOLDER.set(folder if os.access(folder, os.W_OK) else None)
+    try:
+        yield
+    finally:
+        FOLDER.reset(token)
 
 
 class DiskList:
     """List of JSON rows in a temporary file, for listings of archives that do not fit in memory.
 
-    Raises UserError, naming the temporary folder, if it is full.
+    Raises UserError, naming its folder, if that is full.
     """
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the finalizer)
+        self.folder = FOLDER.get()
+        self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 (closed by the finalizer)
         weakref.finalize(self, self.file.close)
         for row in rows:
             self.write(json.dumps(row, default=str).encode() + b"\n")
@@ -33,8 +53,9 @@ class DiskList:
         except OSError as error:
             with suppress(OSError):  # closes the file, though it cannot write the rest
                 self.file.close()
-            advice = "free some space there, or set TMPDIR to a folder with more"
-            raise UserError(f"{tempfile.gettempdir()}: {error.strerror}; {advice}") from error
+            more = "choose another data.root" if self.folder else "set TMPDIR to a folder with more"
+            folder = self.folder or tempfile.gettempdir()
+            raise UserError(f"{folder}: {error.strerror}; free some space there, or {more}") from error
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the rows. Each iterator has a position of its own in the file."""

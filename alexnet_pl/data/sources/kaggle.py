@@ -36,6 +36,7 @@ from alexnet_pl.data.sources.image_folder import split_roots
 from alexnet_pl.data.sources.kaggle_boxes import ANNOTATIONS, SOLUTION, read_kaggle_boxes
 from alexnet_pl.data.sources.text_files import decode_text, read_text
 from alexnet_pl.errors import UserError
+from alexnet_pl.progress import counted
 
 MAPPING, IMAGES = "LOC_synset_mapping.txt", "ILSVRC/Data/CLS-LOC"
 ARCHIVE = re.compile(r"imagenet.*object|ILSVRC20\d\d_CLS-LOC")
@@ -218,7 +219,7 @@ def open_kaggle_archive(path: Path) -> KaggleCopy:
         if path.suffix == ".zip"
         else ((m.path, m.location) for m in tar.list_members(whole_archive(path)))
     )
-    listing = DiskList(entries)
+    listing = DiskList(counted(entries, "files listed"))
 
     def list_archive() -> Iterator[KaggleImage]:
         for name, (archive, *where) in listing:

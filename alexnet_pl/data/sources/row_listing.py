@@ -9,11 +9,12 @@ from typing import Any
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.remote import parse_path
 from alexnet_pl.data.sources.base import CopyOptions, DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.disk_list import DiskList
+from alexnet_pl.data.sources.disk_list import LISTED, DiskList
 from alexnet_pl.data.sources.name_split import split_by_name
 from alexnet_pl.data.sources.packed_rows import SourceRow, find_naming
 from alexnet_pl.data.sources.split_files import check_complete, find_missing_validation
 from alexnet_pl.errors import UserError
+from alexnet_pl.progress import counted
 
 
 def read_files(
@@ -50,7 +51,10 @@ def list_rows(
     """
     if "train" not in files:
         raise UserError(f"prepare.source: {folder} has no files of the training split, only of {', '.join(files)}")
-    lists = {split: DiskList(row for path in paths for row in rows(path)) for split, paths in files.items()}
+    lists = {
+        split: DiskList(counted((row for path in paths for row in rows(path)), LISTED))
+        for split, paths in files.items()
+    }
     classes = find_classes(folder, lists)
     index = {wnid: label for label, wnid in enumerate(classes)}
     for split, rows_of_split in lists.items():

@@ -1,6 +1,6 @@
 """Concatenation of splits of a store, for runs that also train on the validation images at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,9 @@ class ConcatSplit(Split):
     @cached_property
     def names(self) -> list[str]:
         return [name for split in self.splits for name in split.names]
+
+    def names_of(self, indices: Iterable[int]) -> list[str]:
+        return [self.names[index] for index in indices]
 
     def to_device(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """All images and labels in the memory of `device`, copied there once and replacing those of single splits."""

@@ -19,7 +19,7 @@ from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.plan import Part, with_sizes
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.sources.disk_list import DiskList
+from alexnet_pl.data.sources.disk_list import DiskList, lists_beside
 from alexnet_pl.data.sources.image_folder import read_folders
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -140,10 +140,12 @@ def test_unreadable_source_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         pipeline.list_source(PrepareOptions(str(tmp_path / "store"), "x", source=str(tmp_path)))
 
 
-def test_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/full behaves like a file on a full disk."""
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
-    with pytest.raises(UserError, match=rf"^{gettempdir()}: No space left"):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Path("/dev/full").open("wb"))  # noqa: SIM115
+    with pytest.raises(UserError, match=rf"^{gettempdir()}: No space left.*TMPDIR"):
+        DiskList([["a row"]])
+    with lists_beside(tmp_path / "new/store"), pytest.raises(UserError, match=rf"^{tmp_path}: No space.*data\.root"):
         DiskList([["a row"]])
 
 

@@ -59,6 +59,7 @@ def test_split_has_readable_images_with_their_labels_and_names(store: Store) -> 
     assert len(split) == len(split.labels) == len(split.names) == len(GOOD)
     assert split.labels.tolist() == [number % 3 for number in GOOD]
     assert split.names == [f"train/a/{number}.jpg" for number in GOOD]
+    assert split.names_of([2, 0]) == [f"train/a/{GOOD[2]}.jpg", f"train/a/{GOOD[0]}.jpg"]
     assert split.bytes == len(GOOD) * 3 * SIZE * SIZE
     assert store.split("val").labels.tolist() == [2]
 
