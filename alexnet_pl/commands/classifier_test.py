@@ -10,7 +10,11 @@ from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.evaluation.dataset_info import describe_dataset
-from alexnet_pl.evaluation.prediction_writer import PredictionWriter, should_save_predictions
+from alexnet_pl.evaluation.prediction_writer import (
+    PredictionWriter,
+    check_space_of_predictions,
+    should_save_predictions,
+)
 from alexnet_pl.evaluation.result import TestDescription, TestResult, append_top5, describe_weights
 from alexnet_pl.paper import matching
 from alexnet_pl.runs.checkpoint import read_checkpoint
@@ -35,10 +39,11 @@ def run_test(
     cfg: DictConfig, trainer: L.Trainer, module: Classifier, data: ImageStore, results: Path
 ) -> TestDescription:
     """Test `module` and return the description of the test. Predictions are saved in `results`."""
-    data.store.check_shards(data.test_split_name)
     tested = describe_test(cfg, module, data)
     images, classes = tested.dataset.images, tested.dataset.classes
     saved = should_save_predictions(cfg.test.save_predictions, images, classes)
+    if saved:
+        check_space_of_predictions(results, images, classes)
     trainer.callbacks.append(PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     return tested

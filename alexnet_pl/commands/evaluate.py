@@ -53,10 +53,11 @@ def write_test_result(
     tested: TestDescription,
     store: Store | None,
 ) -> None:
-    """Write the files of a test with labels. `results/result.json` is written last and marks the test as complete."""
+    """Write the files of a test with labels: the errors first, so that nothing that fails afterwards loses them.
+    `results/result.json` comes after the tables and marks the test as complete."""
+    result = write_result(folder / RESULT, errors, tested)
     if store:
         write_confusions(results, store, tested.dataset.split)
-    result = write_result(folder / RESULT, errors, tested)
     write_json(results / RESULT, to_json(result))
     log_test_result(cfg, folder, results, result)
     print_test_result(result, results)
@@ -115,7 +116,6 @@ def earlier_error(results: Path) -> float | None:
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
-    data.store.check_shards("val")
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
         path, dataset = Path(cfg.ckpt_path), describe_dataset(data.store, "val")

@@ -25,6 +25,7 @@ from alexnet_pl.retrieval.gallery import ImageIndex
 from alexnet_pl.retrieval.search import Neighbors
 from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.table import Table, note_rest, print_tables
+from alexnet_pl.training.strategies import peers
 
 Query = tuple[str, str, str]
 """File or name of an image, id and name of its class; the class of a user's image is not known and empty."""
@@ -37,9 +38,11 @@ def features(cfg: DictConfig, folder: Path) -> None:
     splits = [chosen] if chosen else ["train", data.test_split_name]
     for split in splits:
         data.store.split(split)  # raises UserError before features of another split are extracted
+    fabric = processes.launch(cfg, folder)
+    for split in splits:
         if split != "train":  # which has hundreds of gigabytes; a fit reads it without verifying, too
             data.store.check_shards(split)
-    fabric = processes.launch(cfg, folder)
+    peers.wait_for_first()
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
     extractor = gallery.make_extractor(cfg, fabric.device)
     for split in splits:
@@ -82,6 +85,8 @@ def find_neighbors(
         check_codes_alone(options)
         return open_codes(options.codes, index.features).nearest(queries, options.k, own)
     extra: dict[str, Any] = {"per_file": options.per_file} if options.per_file else {}
+    if options.index == "flat":
+        extra["show"] = True  # all images of a split, compared with a million, take an hour
     return search.find_nearest(index.features, queries, options.k, options.index, own=own, **extra)
 
 

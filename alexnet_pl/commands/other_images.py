@@ -48,8 +48,9 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     tested = run_test(other, trainer, module, data, results)
     errors = last_metrics(module)
     if trainer.is_global_zero:
+        result = write_result(results / RESULT, errors, tested)
         write_confusions(results, data.store, tested.dataset.split)
-        print_test_result(write_result(results / RESULT, errors, tested), results)
+        print_test_result(result, results)
     return errors["top1_error"]
 
 

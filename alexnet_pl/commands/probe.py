@@ -15,7 +15,7 @@ from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment import build
 from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.retrieval import gallery
-from alexnet_pl.retrieval.linear_probe import ProbeResult, probe_features
+from alexnet_pl.retrieval.linear_probe import ProbeResult, check_memory, probe_features
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.provenance import current_commit
 from alexnet_pl.runtime.device import choose_device
@@ -35,6 +35,7 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     is_own_store = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
     start = time.perf_counter()
     extractor = gallery.make_extractor(cfg, layer=options.layer, key="probe.layer")
+    check_memory(len(store.classes), extractor.width, options.layer, choose_device(cfg))
     extracted = [
         gallery.extract_features(cfg, folder if is_own_store else results, split, extractor)
         for split in ("train", data.test_split_name)

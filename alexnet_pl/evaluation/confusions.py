@@ -13,6 +13,7 @@ from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
+LISTED = 10_000  # most rows of confusions.csv: with 20,000 classes there are a million pairs, most of one image
 PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each
 IMAGE, FONT, LINE = 1.3, 9, 26  # inches of an image; points, and most characters of a line, of the text beside it
 
@@ -21,15 +22,15 @@ def write_confusions(folder: Path, store: Store, split: str) -> None:
     """Write per_class.csv, confusions.csv and confusions.png beside the folder's probabilities.parquet."""
     labels, best = PredictionFile(folder / PROBABILITIES).top_classes()
     write_table(folder / "per_class.csv", errors_by_class(labels, best, store.classes))
-    pairs = find_confusions(labels, best, len(store.classes))
-    write_table(folder / "confusions.csv", [describe_pair(store.classes, labels, *row) for row in pairs])
+    pairs, counts = find_confusions(labels, best, len(store.classes)), np.bincount(labels)
+    write_table(folder / "confusions.csv", [describe_pair(store.classes, counts, *row) for row in pairs])
     (folder / "confusions.png").unlink(missing_ok=True)
     if pairs:
-        draw_confusions(folder / "confusions.png", store, split, pairs[:PAIRS], labels)
+        draw_confusions(folder / "confusions.png", store, split, pairs[:PAIRS], counts)
 
 
 def describe_pair(
-    classes: list[list[str]], labels: np.ndarray, true: int, predicted: int, images: np.ndarray
+    classes: list[list[str]], counts: np.ndarray, true: int, predicted: int, images: np.ndarray
 ) -> JsonObject:
     """Row of confusions.csv; `of_class` is the share of the true class's images, in percent."""
     return {
@@ -38,7 +39,7 @@ def describe_pair(
         "taken_for": classes[predicted][0],
         "taken_for_name": classes[predicted][1],
         "images": len(images),
-        "of_class": 100 * len(images) / int((labels == true).sum()),
+        "of_class": 100 * len(images) / int(counts[true]),
         "first_image": int(images[0]),
     }
 
@@ -61,12 +62,12 @@ def read_table(path: Path) -> list[dict[str, str | float]]:
 
 
 def draw_confusions(
-    path: Path, store: Store, split: str, pairs: list[tuple[int, int, np.ndarray]], labels: np.ndarray
+    path: Path, store: Store, split: str, pairs: list[tuple[int, int, np.ndarray]], counts: np.ndarray
 ) -> None:
     """Draw one row per pair: the names, and the first images of the true class that were taken for the other."""
     from matplotlib.figure import Figure
 
-    texts = [describe_row(store.classes, labels, *pair) for pair in pairs]
+    texts = [describe_row(store.classes, counts, *pair) for pair in pairs]
     column = measure_width(texts) + 0.15
     ratios = [column / IMAGE, *[1] * IMAGES_PER_PAIR]
     figure = Figure(figsize=(sum(ratios) * IMAGE, 1.1 * IMAGE * len(pairs)), layout="constrained")
@@ -81,11 +82,11 @@ def draw_confusions(
     figure.savefig(path, dpi=110)
 
 
-def describe_row(classes: list[list[str]], labels: np.ndarray, true: int, predicted: int, images: np.ndarray) -> str:
+def describe_row(classes: list[list[str]], counts: np.ndarray, true: int, predicted: int, images: np.ndarray) -> str:
     """Text beside a pair's images: both names, and how many of the true class's images were taken for the other."""
     names = [short_name(classes[number][1]).replace("$", r"\$") for number in (true, predicted)]  # $: a formula
     names = [textwrap.fill(name, LINE) for name in names]
-    return f"{names[0]}\ntaken for\n{names[1]}\n{len(images):,} of {int((labels == true).sum()):,}"
+    return f"{names[0]}\ntaken for\n{names[1]}\n{len(images):,} of {counts[true]:,}"
 
 
 def measure_width(texts: list[str]) -> float:
@@ -114,14 +115,16 @@ def errors_by_class(labels: np.ndarray, best: np.ndarray, classes: list[list[str
     return sorted(rows, key=lambda row: (-row["top1_error"], row["class"]))
 
 
-def find_confusions(labels: np.ndarray, best: np.ndarray, classes: int) -> list[tuple[int, int, np.ndarray]]:
-    """(true class, predicted class, image numbers) of each confused pair, most images first."""
+def find_confusions(
+    labels: np.ndarray, best: np.ndarray, classes: int, most: int = LISTED
+) -> list[tuple[int, int, np.ndarray]]:
+    """(true class, predicted class, image numbers) of the `most` most confused pairs, most images first."""
     wrong = np.flatnonzero(best[:, 0] != labels)
     pairs = labels[wrong].astype(np.int64) * classes + best[wrong, 0]
     order = np.argsort(pairs, kind="stable")
-    kinds, starts = np.unique(pairs[order], return_index=True)
-    groups = np.split(wrong[order], starts[1:])
-    pairs_of_classes = [
-        (int(kind // classes), int(kind % classes), group) for kind, group in zip(kinds, groups, strict=False)
+    kinds, starts, counts = np.unique(pairs[order], return_index=True, return_counts=True)
+    images = wrong[order]
+    return [
+        (int(kinds[i] // classes), int(kinds[i] % classes), images[starts[i] : starts[i] + counts[i]])
+        for i in np.argsort(-counts, kind="stable")[:most]
     ]
-    return sorted(pairs_of_classes, key=lambda row: (-len(row[2]), row[:2]))

@@ -1,6 +1,7 @@
 """Multinomial logistic regression on fixed features by L-BFGS: the classifier of a linear probe."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,50 @@ from torch import Tensor
 from torch.nn import functional as F
 
 ITERATIONS = 100  # of L-BFGS per penalty, unless it converges earlier
-BLOCK = 8192  # images standardized at a time
+HISTORY = 10  # pairs of vectors, each as large as the weights, that L-BFGS keeps
+VECTORS = 2 * HISTORY + 12  # vectors of that size in a fit: also the line search and its gradients, counted upwards
+BLOCK = 2**25  # numbers standardized at a time: 8,192 images of 4,096
+KEPT = 2e9  # bytes; inputs of this size are standardized once, larger ones in each step of L-BFGS
+Blocks = Callable[[], Iterator[Tensor]]
+"""Reads inputs (N, width) block by block."""
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Rows `numbers` of `values`, or all of them, read block by block: ILSVRC's million images and fc7 take 10 GB as
+    float16, which may be a memory map, and 21 GB as float32."""
+
+    values: Tensor  # (N, width), float64 or, computed in float32, a smaller type
+    numbers: Tensor | None = None
+    device: torch.device | None = None  # to compute on; by default that of the values
+
+    def __len__(self) -> int:
+        return len(self.values if self.numbers is None else self.numbers)
+
+    @property
+    def width(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """To compute in."""
+        return torch.float64 if self.values.dtype == torch.float64 else torch.float32
+
+    @property
+    def step(self) -> int:
+        """Rows of a block."""
+        return max(1, BLOCK // self.width)
+
+    def rows(self, numbers: Tensor) -> "FeatureRows":
+        chosen = numbers if self.numbers is None else self.numbers[numbers]
+        return FeatureRows(self.values, chosen, self.device)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """(step, width) float32 or float64; fewer rows in the last."""
+        for start in range(0, len(self), self.step):
+            rows = slice(start, start + self.step)
+            block = self.values[rows if self.numbers is None else self.numbers[rows]]
+            yield block.to(self.device or block.device).to(self.dtype)
 
 
 class LinearClassifier(NamedTuple):
@@ -20,64 +64,108 @@ class LinearClassifier(NamedTuple):
     weight: Tensor  # (classes, width)
     bias: Tensor  # (classes,)
 
-    def scores(self, features: Tensor) -> Tensor:
+    def scores(self, block: Tensor) -> Tensor:
         """(N, width) → (N, classes)."""
-        return torch.cat([self.standardize(block) @ self.weight.T + self.bias for block in features.split(BLOCK)])
+        return (block - self.mean) / self.scale @ self.weight.T + self.bias
 
-    def standardize(self, features: Tensor) -> Tensor:
-        return (features.to(self.mean.dtype) - self.mean) / self.scale
+
+def memory_of_fit(classes: int, width: int) -> float:
+    """Bytes that fitting a classifier takes at most, besides the features."""
+    block = BLOCK + max(1, BLOCK // width) * classes  # inputs and scores, each with intermediate results
+    return 4 * VECTORS * classes * width + 4 * 4 * block + KEPT
 
 
 def fit_penalties(
-    features: Tensor, labels: Tensor, classes: int, penalties: Sequence[float]
+    features: FeatureRows, labels: Tensor, classes: int, penalties: Sequence[float]
 ) -> Iterator[tuple[float, LinearClassifier]]:
     """Minimize mean cross-entropy + penalty / 2 · Σ weight² for each penalty; biases are not penalized. Yields
     (penalty, classifier), the largest penalty first, each fit starting from the one before.
 
-    features: (N, width), computed in float64 if they are float64, else in float32; labels: (N,) int64.
+    labels: (N,) int64.
     """
-    values = features.to(torch.float64 if features.dtype == torch.float64 else torch.float32, copy=True)
-    mean = values.mean(0)
-    values -= mean  # in place: for ILSVRC's million images and fc7, one copy takes 21 GB
-    squares = torch.stack([block.square().sum() for block in values.split(BLOCK)]).sum()
-    scale = (squares / len(values)).sqrt().clamp_min(torch.finfo(values.dtype).tiny)
-    inputs, basis = reduce_width(values.div_(scale))
-    weight, bias = inputs.new_zeros(classes, inputs.shape[1]), inputs.new_zeros(classes)
+    mean, scale = moments(features)
+    blocks, width, basis = reduce_width(standardize(features, mean, scale), len(features), features.width)
+    weight, bias = mean.new_zeros(classes, width), mean.new_zeros(classes)
     for penalty in sorted(penalties, reverse=True):
-        minimize(weight, bias, inputs, labels, penalty)
+        minimize(weight, bias, blocks, labels, penalty)
         whole = weight.clone() if basis is None else weight @ basis.T
         yield penalty, LinearClassifier(mean, scale, whole, bias.clone())
 
 
-def reduce_width(inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Project inputs (N, width) with N ≤ width / 4 onto an orthonormal basis of their span, (width, N).
+def moments(features: FeatureRows) -> tuple[Tensor, Tensor]:
+    """Mean (width,), and root mean square length () of the difference from it. Sums over blocks are in float64."""
+    total = torch.zeros(features.width, dtype=torch.float64)
+    for block in features.blocks():
+        total += block.sum(0).cpu()
+    mean = (total / len(features)).to(features.device or features.values.device, features.dtype)
+    squares = sum(float((block - mean).square().sum()) for block in features.blocks())
+    scale = mean.new_tensor((squares / len(features)) ** 0.5)
+    return mean, scale.clamp_min(torch.finfo(mean.dtype).tiny)
+
+
+def standardize(features: FeatureRows, mean: Tensor, scale: Tensor) -> Blocks:
+    def read() -> Iterator[Tensor]:
+        return ((block - mean) / scale for block in features.blocks())
+
+    if len(features) * features.width * mean.element_size() > KEPT:
+        return read
+    kept = list(read())
+    return lambda: iter(kept)
+
+
+def reduce_width(blocks: Blocks, count: int, width: int) -> tuple[Blocks, int, Tensor | None]:
+    """Project N ≤ width / 4 inputs (N, width) onto an orthonormal basis of their span, (width, N).
 
     The penalty keeps the optimal weights in that span, so the solution is the same and is found faster. Returns
-    (coordinates, basis), or (inputs, None) for more inputs.
+    (coordinates, their number, basis), or (inputs, width, None) for more inputs.
     """
-    if 4 * len(inputs) > inputs.shape[1]:
-        return inputs, None
-    basis, coordinates = torch.linalg.qr(inputs.T)
-    return coordinates.T.contiguous(), basis
+    if 4 * count > width:
+        return blocks, width, None
+    basis, coordinates = torch.linalg.qr(torch.cat(list(blocks())).T)
+    kept = coordinates.T.contiguous()
+    return lambda: iter([kept]), len(coordinates), basis
 
 
-def minimize(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor, penalty: float) -> None:
+def minimize(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor, penalty: float) -> None:
     """Minimize the penalized cross-entropy by L-BFGS, changing `weight` and `bias` in place."""
-    rows = torch.arange(len(labels), device=labels.device)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=ITERATIONS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=ITERATIONS,
+        history_size=HISTORY,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-10,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:
-        logs = F.log_softmax(inputs @ weight.T + bias, 1)
-        loss = F.nll_loss(logs, labels)
-        excess = logs.exp_()  # in place: the scores of a million images take 5 GB
-        excess[rows, labels] -= 1
-        excess /= len(labels)
-        weight.grad, bias.grad = excess.T @ inputs + penalty * weight, excess.sum(0)
+        loss, gradient, bias_gradient = cross_entropy(weight, bias, blocks, labels)
+        weight.grad, bias.grad = gradient.add_(weight, alpha=penalty), bias_gradient
         return loss + penalty / 2 * weight.square().sum()
 
     optimizer.step(closure)  # type: ignore[arg-type]
+
+
+def cross_entropy(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy in float64 and its gradients by weight and bias, block by block: the scores of a million
+    images take 5 GB."""
+    loss, gradient, bias_gradient = 0.0, torch.zeros_like(weight), torch.zeros_like(bias)
+    start = 0
+    for inputs in blocks():
+        own = labels[start : start + len(inputs), None]
+        start += len(inputs)
+        logs = F.log_softmax(inputs @ weight.T + bias, 1)
+        loss -= float(logs.gather(1, own).sum())
+        excess = logs.exp_().scatter_add_(1, own, -torch.ones_like(own, dtype=logs.dtype))
+        gradient.addmm_(excess.T, inputs, alpha=1 / len(labels))
+        bias_gradient += excess.sum(0) / len(labels)
+    return torch.tensor(loss / len(labels), dtype=torch.float64), gradient, bias_gradient
+
+
+def count_all_errors(classifier: LinearClassifier, features: FeatureRows, labels: Tensor) -> tuple[int, int]:
+    """Count top-1 and top-5 errors of a classifier, block by block."""
+    scores = map(classifier.scores, features.blocks())
+    counts = [count_errors(block, own) for block, own in zip(scores, labels.split(features.step), strict=True)]
+    return sum(top1 for top1, _ in counts), sum(top5 for _, top5 in counts)
 
 
 def count_errors(scores: Tensor, labels: Tensor) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter, merge_parts
 from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.files import check_space
 
 AUTO_LIMIT = 2 * 10**9  # bytes of probabilities that `test.save_predictions=auto` writes at most
 
@@ -17,6 +18,14 @@ AUTO_LIMIT = 2 * 10**9  # bytes of probabilities that `test.save_predictions=aut
 def should_save_predictions(setting: bool | str, images: int, classes: int) -> bool:
     """Whether to write probabilities: `setting`, or if it is "auto", whether they take at most `AUTO_LIMIT` bytes."""
     return images * classes * 2 <= AUTO_LIMIT if setting == "auto" else bool(setting)
+
+
+def check_space_of_predictions(folder: Path, images: int, classes: int) -> None:
+    """Raise UserError if the disk cannot hold the probabilities: Fall 2009 has 90 GB before compression, which leaves a
+    quarter of those of a very certain network, more of others."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    needed = images * classes * 2 // 4
+    check_space(existing, needed, "test.save_predictions", "free some space, or set test.save_predictions=false")
 
 
 class PredictionWriter(L.Callback):

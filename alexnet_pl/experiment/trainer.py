@@ -27,7 +27,7 @@ from alexnet_pl.training.callbacks.monitoring import (
 from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
-from alexnet_pl.training.checkpointing import AtomicCheckpointIO, make_checkpoints
+from alexnet_pl.training.checkpointing import AtomicCheckpointIO, SaveClock, make_checkpoints
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import make_performance
 from alexnet_pl.training.schedules import Schedule
@@ -73,14 +73,15 @@ def make_trainer_arguments(cfg: DictConfig, run: Path, follows_schedule: bool) -
 
 
 def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callback]:
+    clock = SaveClock(make_performance(cfg).checkpoint_minutes)
     return [
         *own,
         RandomState(),
         RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
-        *make_checkpoints(run / CHECKPOINTS, cfg.objective, make_performance(cfg).checkpoint_minutes),
-        GracefulInterrupt(run / LAST),
+        *make_checkpoints(run / CHECKPOINTS, cfg.objective, clock),
+        GracefulInterrupt(run / LAST, clock),
     ]
 
 

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, batch_pipeline
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import check_space
 from alexnet_pl.json_records import Count, read_record, to_json, write_json
 from alexnet_pl.models.activations import layer_activations, learned_layers
 from alexnet_pl.retrieval.features import FeaturesInfo, FeatureSource
@@ -189,7 +190,10 @@ def open_partial(partial: Path, info: FeaturesInfo) -> None:
         pass
     if partial.exists():
         shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    needed = info.images * info.width * 2  # float16; the file is sparse, so its disk would fill up hours later
+    check_space(partial.parent, needed, "features", "free some space, or take a layer with fewer numbers")
+    partial.mkdir()
     shape = info.images, info.width
     np.lib.format.open_memmap(partial / "features.npy", "w+", np.float16, shape)
     write_json(partial / "about.json", to_json(info))

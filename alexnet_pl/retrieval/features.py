@@ -21,6 +21,8 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.json_records import Count, JsonObject, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
+VALUES = "features.npy"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:
@@ -68,7 +70,7 @@ class Features:
             raise UserError(f"{shorten_path(folder)}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
         try:
             self.info = read_record(folder / "about.json", FeaturesInfo, "make the features again")
-            self.values = np.load(folder / "features.npy", mmap_mode="r")
+            self.values = np.load(folder / VALUES, mmap_mode="r")
             self.labels = np.load(folder / "labels.npy")
             check_labels(self.labels, self.info.dataset.classes)
             shape = self.info.images, self.info.width

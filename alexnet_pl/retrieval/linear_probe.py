@@ -1,5 +1,6 @@
 """Linear probe: logistic regression on a network's features, with all training images or a few per class."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,17 +11,20 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.config.options import ProbeOptions
+from alexnet_pl.console import progress
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Sample, mean_ci, wilson_interval
 from alexnet_pl.evaluation.logistic_regression import (
+    FeatureRows,
     LinearClassifier,
-    count_errors,
+    count_all_errors,
     draw_by_class,
     fit_penalties,
+    memory_of_fit,
     split_by_class,
 )
 from alexnet_pl.json_records import Count, NonNegative, Percent
-from alexnet_pl.retrieval.features import Features
+from alexnet_pl.retrieval.features import VALUES, Features
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
 
 DRAWS = 5  # of the images of a few-shot table
@@ -73,23 +77,43 @@ class ProbeResult:
 
 
 class LabelledFeatures(NamedTuple):
-    """Features with labels. `values`: (N, width) float16, as on disk; `labels`: (N,) int64."""
+    """Features with labels (N,) int64."""
 
-    values: Tensor
+    features: FeatureRows
     labels: Tensor
 
     def rows(self, numbers: np.ndarray) -> "LabelledFeatures":
-        index = torch.from_numpy(numbers).to(self.labels.device)
-        return LabelledFeatures(self.values[index], self.labels[index])
+        index = torch.from_numpy(numbers)
+        here = self.features.rows(index.to(self.features.values.device))
+        return LabelledFeatures(here, self.labels[index.to(self.labels.device)])
 
 
 def load_features(features: Features, device: torch.device) -> LabelledFeatures:
-    """Load features to the device. Raises UserError if an image has no label."""
+    """Load features to a GPU if they fill at most half of its free memory, else map them into memory, to be read block
+    by block. Raises UserError if an image has no label."""
     if (features.labels < 0).any():
         raise UserError(f"{features.folder}: some images have no label; a probe needs labels of all images")
-    return LabelledFeatures(
-        torch.from_numpy(np.array(features.values)).to(device), torch.from_numpy(features.labels).to(device)
-    )
+    values = torch.from_numpy(np.load(features.folder / VALUES, mmap_mode="c"))  # "r" would make torch warn
+    if device.type == "cuda" and values.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        values = values.to(device)
+    return LabelledFeatures(FeatureRows(values, device=device), torch.from_numpy(features.labels).to(device))
+
+
+def check_memory(classes: int, width: int, layer: str, device: torch.device) -> None:
+    """Raise UserError if a fit needs more memory than the device has."""
+    needed, available = memory_of_fit(classes, width), memory(device)
+    if needed > available:
+        raise UserError(
+            f"probe.layer={layer}: fitting {classes:,} classes to {width:,} numbers takes {needed / 1e9:,.0f} GB of "
+            f"memory; there are {available / 1e9:,.0f}; choose a layer with fewer numbers"
+        )
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of memory of a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def probe_features(
@@ -102,7 +126,7 @@ def probe_features(
     errors, held_out = held_out_errors(trained_on, classes, options, seed)
     best = min(errors, key=lambda one: (one.held_out_error, -one.penalty)).penalty
     classifier = fit_one(trained_on, classes, best)
-    top1, top5 = count_errors(classifier.scores(tested.values), tested.labels)
+    top1, top5 = count_all_errors(classifier, *tested)
     few = [few_shots(trained_on, tested, classes, shots, seed) for shots in options.shots]
     count = len(test)
     return ProbeResult(
@@ -137,14 +161,15 @@ def held_out_errors(
     if not len(held_out.labels):
         raise UserError(f"probe.held_out={options.held_out}: holds out no images; use a larger share")
     errors = []
-    for penalty, classifier in fit_penalties(kept.values, kept.labels, classes, options.penalties):
-        wrong, _ = count_errors(classifier.scores(held_out.values), held_out.labels)
+    for penalty, classifier in fit_penalties(*kept, classes, options.penalties):
+        wrong, _ = count_all_errors(classifier, *held_out)
         errors.append(PenaltyError(penalty=penalty, held_out_error=100 * wrong / len(held_out.labels)))
+        progress(f"penalty {penalty:g}: error {errors[-1].held_out_error:.2f} % on held-out training images")
     return errors, len(held_out.labels)
 
 
 def fit_one(trained_on: LabelledFeatures, classes: int, penalty: float) -> LinearClassifier:
-    ((_, classifier),) = fit_penalties(trained_on.values, trained_on.labels, classes, [penalty])
+    ((_, classifier),) = fit_penalties(*trained_on, classes, [penalty])
     return classifier
 
 
@@ -159,7 +184,7 @@ def few_shots(
     errors = []
     for draw in range(DRAWS):
         drawn = trained_on.rows(draw_by_class(labels, shots, seed + draw))
-        wrong, _ = count_errors(fit_one(drawn, classes, FEW_SHOT_PENALTY).scores(tested.values), tested.labels)
+        wrong, _ = count_all_errors(fit_one(drawn, classes, FEW_SHOT_PENALTY), *tested)
         errors.append(100 * wrong / len(tested.labels))
     return summarize_draws(shots, errors)
 

@@ -9,12 +9,14 @@ batch files: `per_file=1000`.
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.progress import track
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError, not_installed, reason
@@ -54,19 +56,22 @@ def search_exactly(
     per_file: int | None = None,
     own: np.ndarray | None = None,
     rows: int = ROWS,
+    show: bool = False,
 ) -> Neighbors:
     """Find the exact `k` nearest images to each of `queries`, (N, width).
 
     `per_file`: at most one image of each group of `per_file` images in random order, as the authors' program searches
-    its batch files. `own`: (N,) rows of the queries themselves, which are left out. Raises UserError for values out of
-    range.
+    its batch files. `own`: (N,) rows of the queries themselves, which are left out. `show`: draw a progress
+    bar in a terminal. Raises UserError for values out of range.
     """
     check_search(features, queries, k, per_file, own is not None)
     start = time.perf_counter()
     candidates = k + OVERSAMPLE + (own is not None)
     best = TopK(len(queries), candidates)
     exact = np.ascontiguousarray(queries, np.float32)
-    for numbers in random_groups(len(features), per_file) if per_file else consecutive_groups(len(features), rows):
+    groups = random_groups(len(features), per_file) if per_file else consecutive_groups(len(features), rows)
+    count = -(-len(features) // (per_file or rows))
+    for numbers in track(groups, "search", count, transient=True, disable=not (show and sys.stdout.isatty())):
         per_block = 2 if per_file and own is not None else 1 if per_file else candidates
         squares, positions = import_faiss().knn(exact, features.rows(numbers), min(per_block, len(numbers)))
         block_numbers = numbers[positions]

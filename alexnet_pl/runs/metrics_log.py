@@ -2,8 +2,10 @@
 
 import csv
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,15 +55,40 @@ def validations(run: Path) -> dict[int, Row]:
     return {int(row["step"]): row for row in read_rows(run / METRICS) if "val/top1_error" in row}
 
 
+class LogSummary(NamedTuple):
+    """Values of a `metrics.csv` that reports need. `errors`: training error of each epoch, in percent; `rate`: median
+    images per second, None if no row has one."""
+
+    errors: tuple[float, ...]
+    rate: float | None
+
+
+def summarize(path: Path) -> LogSummary:
+    """Summary of a log. Each version of a file is parsed once: that of a long fit takes a second, and a report asks
+    several times per test."""
+    try:
+        about = path.stat()
+    except OSError:
+        return summarize_version(path, ())  # raises the error that names the file
+    return summarize_version(path, (about.st_size, about.st_mtime_ns, about.st_ino))
+
+
+@cache
+def summarize_version(path: Path, version: tuple[int, ...]) -> LogSummary:
+    rows = read_rows(path)
+    rates = [row[THROUGHPUT] for row in rows if THROUGHPUT in row]
+    errors = tuple(row[EPOCH_ERROR] for row in rows if EPOCH_ERROR in row)
+    return LogSummary(errors, median(rates) if rates else None)
+
+
 def images_per_second(run: Path) -> float | None:
     """Median images per second over the rows of `metrics.csv`; None if no row has a rate."""
-    rates = [row[THROUGHPUT] for row in read_rows(run / METRICS) if THROUGHPUT in row]
-    return median(rates) if rates else None
+    return summarize(run / METRICS).rate
 
 
 def read_errors(path: Path) -> list[float]:
     """Training error of each epoch, in percent."""
-    return [row[EPOCH_ERROR] for row in read_rows(path) if EPOCH_ERROR in row]
+    return list(summarize(path).errors)
 
 
 def column(rows: list[Row], name: str) -> tuple[np.ndarray, np.ndarray]:

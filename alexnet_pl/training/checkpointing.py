@@ -112,31 +112,56 @@ class RelocatableCheckpoint(ModelCheckpoint):
         return str(folder / Path(path).name) if path else path
 
 
+class SaveClock:
+    """When `last.ckpt` is due: `minutes` after it was last saved, or after training started. It decides when the state
+    is saved and nothing else, so results do not depend on it."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes, self.has_saved = minutes, False
+        self.since = time.monotonic()
+
+    def start(self) -> None:
+        self.since = time.monotonic()
+
+    def note_saved(self) -> None:
+        self.has_saved = True
+        self.start()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.since >= 60 * self.minutes
+
+    def is_due_after_validation(self) -> bool:
+        """Each session saves after its first validation, so that a full disk is noticed early."""
+        return not self.has_saved or self.is_due()
+
+    def is_due_within_epoch(self) -> bool:
+        """Never with `minutes=0`, which saves after each validation, since it would save after each step."""
+        return self.minutes > 0 and self.is_due()
+
+
 class LastCheckpoint(RelocatableCheckpoint):
-    """Saves `last.ckpt` after a validation if the previous one is at least `minutes` old: on a fast GPU an epoch takes
-    seconds, and so does writing half a gigabyte.
+    """Saves `last.ckpt` after a validation if `clock` says that it is due: on a fast GPU an epoch takes seconds, and so
+    does writing half a gigabyte. `GracefulInterrupt` saves it within long epochs."""
 
-    Each session saves one after its first validation, so that a full disk is noticed early.
-    """
-
-    def __init__(self, folder: Path, minutes: float, **options: Any) -> None:
+    def __init__(self, folder: Path, clock: SaveClock, **options: Any) -> None:
         super().__init__(folder, filename="last", monitor=None, **options)
-        self.minutes = minutes
-        self.save_time: float | None = None
+        self.clock = clock
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.clock.start()
 
     def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
         """Called by Lightning for each checkpoint that is due by its own rules."""
-        due = self.save_time is None or time.monotonic() - self.save_time >= 60 * self.minutes
-        if trainer.strategy.broadcast(due):  # the processes save together
+        if trainer.strategy.broadcast(self.clock.is_due_after_validation()):  # the processes save together
             super()._save_checkpoint(trainer, filepath)
-            self.save_time = time.monotonic()
+            self.clock.note_saved()
 
 
-def make_checkpoints(folder: Path, monitor: str, minutes: float) -> list[ModelCheckpoint]:
-    """Callbacks that save the weights with the lowest `monitor` as `best.ckpt`, and `last.ckpt` at most every `minutes`
-    minutes."""
+def make_checkpoints(folder: Path, monitor: str, clock: SaveClock) -> list[ModelCheckpoint]:
+    """Callbacks that save the weights with the lowest `monitor` as `best.ckpt`, and `last.ckpt` after validations."""
     options: dict[str, Any] = {"enable_version_counter": False, "auto_insert_metric_name": False}
     best = RelocatableCheckpoint(
         folder, filename="best", monitor=monitor, mode="min", save_weights_only=True, **options
     )
-    return [best, LastCheckpoint(folder, minutes, **options)]
+    return [best, LastCheckpoint(folder, clock, **options)]

@@ -129,7 +129,7 @@ def test_result_records_the_training_images_and_seed(cfg: DictConfig, tmp_path: 
 def test_incomplete_test_is_repeated(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its probabilities were saved, but not its tables."""
+    """Its probabilities and errors were saved, but not its tables."""
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -138,10 +138,12 @@ def test_incomplete_test_is_repeated(
     with pytest.raises(KeyboardInterrupt):
         run(cfg, "reproduce", tmp_path / "run")
     monkeypatch.undo()
+    lost = json.loads((tmp_path / "run/result.json").read_text())["top1_error"]
     for already in (False, True):
         error = run(cfg, "reproduce", tmp_path / "run")
         assert ("already tested" in capsys.readouterr().out) == already
         for place in ("result.json", "results/val-ten/result.json"):
             assert json.loads((tmp_path / "run" / place).read_text())["top1_error"] == pytest.approx(error)
+    assert lost == pytest.approx(error)
     assert (tmp_path / "run/results/val-ten/confusions.csv").is_file()
     assert not list((tmp_path / "run").rglob("*.tmp"))

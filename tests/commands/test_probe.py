@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from alexnet_pl.config import recipes
 from alexnet_pl.errors import UserError
 from alexnet_pl.json_records import read_record
+from alexnet_pl.retrieval import gallery, linear_probe
 from alexnet_pl.retrieval.linear_probe import ProbeResult
 
 PENALTIES = "probe.penalties=[1e-2,1e-3]"
@@ -107,6 +108,17 @@ def test_mistakes_are_reported_in_one_line(trained: Path, words: list[str], mess
     with pytest.raises(UserError, match=message) as error:
         probed(trained, *words)
     assert "\n" not in str(error.value)
+
+
+def test_probe_that_memory_cannot_hold_is_refused_before_features_are_computed(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_probe, "memory", lambda device: 10**9)
+    monkeypatch.setattr(gallery, "extract_features", None)
+    with pytest.raises(
+        UserError, match=r"^probe.layer=fc7: fitting 10 classes to 1,024 numbers takes 3 GB .*; there are 1; "
+    ):
+        probed(trained)
 
 
 def test_run_folder_without_the_probe_section_works(trained: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig, open_dict
-from run_folders import Killed, interrupt, load, table, whole_and_cut
+from run_folders import Killed, interrupt, load, rows_without_times, table, whole_and_cut
 from running import VAL, last, run
 
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -71,17 +71,6 @@ def test_new_fit_does_not_replace_a_run(
         with pytest.raises(UserError, match=said):
             run(cfg, "fit", tmp_path / "run")
     assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == before
-
-
-TIMES = ("train/images_per_second",)
-
-
-def rows_without_times(run_folder: Path) -> list[dict[str, str]]:
-    found = [
-        {key: value for key, value in row.items() if value and key not in TIMES}
-        for row in table(run_folder / "metrics.csv")
-    ]
-    return [row for row in found if set(row) != {"step"}]
 
 
 def test_metrics_csv_after_a_kill_at_any_row_equals_the_uninterrupted_one(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from run_folders import rows_without_times
 from running import TRAIN, VAL
 from two_processes import BEGUN, run_two_processes
 
@@ -58,6 +59,15 @@ def test_logged_losses_and_errors_are_those_of_the_whole_batch(runs: Path) -> No
         assert logged(runs / "ddp", name) == pytest.approx(expected, rel=1e-4)
 
 
+def test_killed_processes_continue_from_within_the_epoch_to_the_bit(runs: Path) -> None:
+    """They saved together, though only one's clock said so."""
+    assert [(runs / f"killed{rank}").read_text() for rank in range(2)] == ["2", "2"]
+    whole, continued = checkpoint(runs / "ddp"), checkpoint(runs / "killed")
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, continued["state_dict"][name]), name
+    assert rows_without_times(runs / "killed") == rows_without_times(runs / "ddp")
+
+
 def test_towers_match_one_process_with_the_same_dropout(runs: Path) -> None:
     assert_same_network(runs / "first", runs / "towers")
     for name in ("train/loss", "val/loss", "train/epoch_top1_error", "gradient_norm/conv1", "weight_norm/conv1"):
@@ -94,6 +104,12 @@ def test_towers_test_each_image_once(runs: Path) -> None:
     )
     assert two.images == one.images
     np.testing.assert_allclose(two.probabilities, one.probabilities, atol=2e-3)
+
+
+@pytest.mark.parametrize("command", ["test", "features"])
+def test_shards_are_verified_when_the_others_can_wait_for_hours(runs: Path, command: str) -> None:
+    """They wait half an hour for each other to start, and a day afterwards."""
+    assert json.loads((runs / f"{command}0.json").read_text()) == [["val", True]]
 
 
 def test_each_process_computes_its_share_of_the_features(runs: Path) -> None:

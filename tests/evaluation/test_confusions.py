@@ -1,6 +1,7 @@
 """Errors per class against torchmetrics, confusions against a loop, and pages with the right images."""
 
 import csv
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,13 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.evaluation.confusions import errors_by_class, find_confusions, write_confusions
+from alexnet_pl.evaluation.confusions import (
+    LISTED,
+    describe_pair,
+    errors_by_class,
+    find_confusions,
+    write_confusions,
+)
 from alexnet_pl.evaluation.prediction_file import Block, PredictionFile, PredictionFileWriter
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
@@ -52,6 +59,24 @@ def test_confusions_match_a_plain_count() -> None:
     for true, taken, images in found:
         assert list(images) == [i for i in range(400) if labels[i] == true and best[i, 0] == taken]
     assert find_confusions(labels, labels[:, None], 9) == []
+
+
+def test_table_of_a_million_pairs_has_the_most_confused_and_takes_seconds() -> None:
+    """Of twenty thousand classes, as in Fall 2011, each image's error is another pair; one pair is confused twice."""
+    classes, images = 20_000, 1_000_000
+    labels = (np.arange(images) % classes).astype(np.int32)
+    taken = ((labels + 1 + np.arange(images) // classes) % classes).astype(np.int32)
+    taken[classes] = taken[0]
+    start = time.process_time()
+    found = find_confusions(labels, taken[:, None], classes)
+    assert len(found) == LISTED
+    first = [(true, other, list(numbers)) for true, other, numbers in found[:2]]
+    assert first == [(0, 1, [0, classes]), (0, 3, [2 * classes])]
+    counts = np.bincount(labels)
+    names = [[f"n{i}", f"name {i}"] for i in range(classes)]
+    rows = [describe_pair(names, counts, *pair) for pair in found]
+    assert rows[0]["of_class"] == 100 * 2 / 50
+    assert time.process_time() - start < 10, "a count over all images for each pair would take minutes"
 
 
 def test_readable_files_list_and_show_the_confusions(tmp_path: Path) -> None:

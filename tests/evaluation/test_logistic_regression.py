@@ -8,9 +8,12 @@ from torch.nn import functional as F
 
 from alexnet_pl.evaluation import logistic_regression
 from alexnet_pl.evaluation.logistic_regression import (
+    FeatureRows,
+    count_all_errors,
     count_errors,
     draw_by_class,
     fit_penalties,
+    memory_of_fit,
     rows_by_class,
     split_by_class,
 )
@@ -45,7 +48,7 @@ def newton(features: Tensor, labels: Tensor, classes: int, penalty: float) -> Te
 @pytest.mark.parametrize(("count", "width"), [(60, 4), (6, 25)], ids=["many", "fewer than numbers"])
 def test_minimum_matches_newtons_method(count: int, width: int) -> None:
     features, labels = clouds(count, width)
-    for penalty, classifier in fit_penalties(features, labels, 3, [1e-2, 1e-3]):
+    for penalty, classifier in fit_penalties(FeatureRows(features), labels, 3, [1e-2, 1e-3]):
         wanted = newton(features, labels, 3, penalty)
         torch.testing.assert_close(
             classifier.scores(features).softmax(1), wanted.softmax(1), rtol=0, atol=1e-5, msg=f"penalty {penalty}"
@@ -53,19 +56,41 @@ def test_minimum_matches_newtons_method(count: int, width: int) -> None:
 
 
 def test_float16_features_match_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logistic_regression, "BLOCK", 7)
+    monkeypatch.setattr(logistic_regression, "BLOCK", 7 * 6)
     features, labels = clouds(50, 6)
     half = features.half()
-    ((_, small),) = fit_penalties(half, labels, 3, [1e-2])
-    ((_, exact),) = fit_penalties(half.double(), labels, 3, [1e-2])
-    found, wanted = small.scores(half), exact.scores(half.double())
+    ((_, small),) = fit_penalties(FeatureRows(half), labels, 3, [1e-2])
+    ((_, exact),) = fit_penalties(FeatureRows(half.double()), labels, 3, [1e-2])
+    found, wanted = small.scores(half.float()), exact.scores(half.double())
     torch.testing.assert_close(found.softmax(1).double(), wanted.softmax(1), rtol=0, atol=1e-3)
     assert count_errors(found, labels) == count_errors(wanted, labels)
 
 
+@pytest.mark.parametrize("kept", [0, 1e9], ids=["larger than what is kept", "kept"])
+def test_fit_of_chosen_rows_read_in_blocks_matches_newtons_method(monkeypatch: pytest.MonkeyPatch, kept: float) -> None:
+    """As of a million images in a memory map, of which a fifth is held out: neither is copied as a whole."""
+    monkeypatch.setattr(logistic_regression, "BLOCK", 8 * 4)
+    monkeypatch.setattr(logistic_regression, "KEPT", kept)
+    features, labels = clouds(75, 4)
+    chosen = torch.arange(75)[torch.arange(75) % 5 > 0]
+    part = FeatureRows(features).rows(torch.arange(0, 75)).rows(chosen)
+    assert [len(block) for block in part.blocks()] == [8] * 7 + [4]
+    for penalty, classifier in fit_penalties(part, labels[chosen], 3, [1e-2, 1e-3]):
+        wanted = newton(features[chosen], labels[chosen], 3, penalty)
+        found = classifier.scores(features[chosen])
+        torch.testing.assert_close(found.softmax(1), wanted.softmax(1), rtol=0, atol=1e-5)
+        assert count_all_errors(classifier, part, labels[chosen]) == count_errors(wanted, labels[chosen])
+
+
+@pytest.mark.parametrize(("classes", "width", "gigabytes"), [(1000, 4096, 3), (21841, 4096, 17), (1000, 290400, 40)])
+def test_memory_of_a_fit(classes: int, width: int, gigabytes: float) -> None:
+    """ILSVRC on fc7, Fall 2011 on fc7, ILSVRC on conv1."""
+    assert memory_of_fit(classes, width) / 1e9 == pytest.approx(gigabytes, rel=0.1)
+
+
 def test_penalties_are_yielded_largest_first_with_growing_weights() -> None:
     features, labels = clouds(40, 5)
-    found = list(fit_penalties(features, labels, 3, [1e-4, 1e-1, 1e-2]))
+    found = list(fit_penalties(FeatureRows(features), labels, 3, [1e-4, 1e-1, 1e-2]))
     assert [penalty for penalty, _ in found] == [1e-1, 1e-2, 1e-4]
     norms = [float(classifier.weight.norm()) for _, classifier in found]
     assert norms == sorted(norms)

@@ -1,6 +1,7 @@
 """Saving predictions during a test: whether probabilities are saved, and that a failed test leaves no file."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,14 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 import torch
 
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
-from alexnet_pl.evaluation.prediction_writer import PredictionWriter, should_save_predictions
+from alexnet_pl.evaluation.prediction_writer import (
+    PredictionWriter,
+    check_space_of_predictions,
+    should_save_predictions,
+)
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
@@ -28,6 +35,14 @@ def test_probabilities_are_saved_if_small_enough() -> None:
     assert not should_save_predictions("auto", 4_450_000, 10_184)
     assert should_save_predictions(True, 4_450_000, 10_184)
     assert not should_save_predictions(False, 10, 10)
+
+
+def test_probabilities_that_the_disk_cannot_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=20e9))
+    check_space_of_predictions(tmp_path / "results/val-ten", 150_000, 1000)
+    said = r"^test.save_predictions: .* 20.0 GB free, 22.7 GB are needed; .* set test.save_predictions=false$"
+    with pytest.raises(UserError, match=said):
+        check_space_of_predictions(tmp_path / "results/val-ten", 4_450_000, 10_184)
 
 
 def test_file_of_a_failed_test_is_removed(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import resource
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -157,6 +159,17 @@ def test_full_disk_raises_an_error(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_features_that_the_disk_cannot_hold_are_refused_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of ILSVRC's training images."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3e9))
+    info = FeaturesInfo(**vars(SOURCE), layer="fc7", images=1_281_167, width=4096)
+    with pytest.raises(UserError, match=r"^features: .*/features has 3.0 GB free, 10.5 GB are needed; free some space"):
+        extraction.open_partial(tmp_path / "features/train-fc7.partial", info)
+    assert not list((tmp_path / "features").iterdir())
 
 
 def test_shards_of_three_processes_form_the_whole(module: Classifier, tiny_store: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from feature_files import IMAGES, WIDTH, make_features, sparse
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError
+from alexnet_pl.retrieval import search
 from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.search import ApproximateIndex, find_nearest, search_exactly
 
@@ -33,6 +36,23 @@ def test_neighbors_match_brute_force_in_float64(images: Features, rows: int) -> 
     assert np.array_equal(found.numbers, order)
     np.testing.assert_allclose(found.distances, np.take_along_axis(distances, order, 1), rtol=1e-12)
     assert found.queries_per_second == pytest.approx(50 / found.seconds)
+
+
+@pytest.mark.parametrize(("per_file", "blocks"), [(None, 3), (30, 10)])
+def test_progress_of_a_long_search_is_shown_in_a_terminal(
+    images: Features, monkeypatch: pytest.MonkeyPatch, per_file: int | None, blocks: int
+) -> None:
+    shown = []
+
+    def track(groups: Iterable[np.ndarray], label: str, count: int, disable: bool, **_: Any) -> list[np.ndarray]:
+        shown.append((label, count, disable))
+        return list(groups)
+
+    monkeypatch.setattr(search, "track", track)
+    for is_terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        find_nearest(images, sparse(2, 1), 6, per_file=per_file, rows=128, show=True)
+    assert shown == [("search", blocks, False), ("search", blocks, True)]
 
 
 def test_near_ties_are_ordered_in_float64(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.runs import metrics_log
 from alexnet_pl.runs.metrics_log import epochs_to, images_per_second, read_errors, read_rows, validations
 
 LOG = """step,train/epoch_top1_error,train/images_per_second,val/top1_error
@@ -42,6 +43,23 @@ def test_log_content(tmp_path: Path) -> None:
     assert images_per_second(tmp_path) == 200.0
     (tmp_path / "metrics.csv").write_text(LOG.splitlines()[0] + "\n")
     assert images_per_second(tmp_path) is None
+
+
+def test_each_version_of_a_log_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = tmp_path / "metrics.csv", []
+    path.write_text(LOG)
+    monkeypatch.setattr(metrics_log, "read_rows", lambda path: read.append(path) or read_rows(path))
+    for _ in range(3):
+        assert (read_errors(path), images_per_second(tmp_path)) == ([60.0, 30.0], 200.0)
+    assert read == [path]
+    path.write_text(LOG + "12,20.0,,\n")
+    assert read_errors(path) == [60.0, 30.0, 20.0]
+    path.write_text(LOG + "14,200.0,,\n")
+    with pytest.raises(UserError, match=r"metrics.csv: line 9: corrupt"):
+        read_errors(path)
+    path.unlink()
+    with pytest.raises(UserError, match=r"metrics.csv: cannot be read"):
+        read_errors(path)
 
 
 def test_truncated_last_row_is_left_out(tmp_path: Path) -> None:

@@ -22,6 +22,15 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
+def rows_without_times(run_folder: Path) -> list[dict[str, str]]:
+    """Rows of metrics.csv that a continued fit repeats exactly."""
+    found = [
+        {key: value for key, value in row.items() if value and key != "train/images_per_second"}
+        for row in table(run_folder / "metrics.csv")
+    ]
+    return [row for row in found if set(row) != {"step"}]
+
+
 def load(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 

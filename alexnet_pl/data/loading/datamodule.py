@@ -89,7 +89,8 @@ class ImageStore(ResumableData):
         self.train_and_val: ConcatSplit | None = None
 
     def prepare_data(self) -> None:
-        """Download a remote store or draw the demo's images, in one process only."""
+        """Download a remote store or draw the demo's images, and verify the images of a test, in one process only. The
+        others wait without a limit: reading a terabyte takes hours."""
         if self.is_undrawn_demo:
             # not at the top: inference and most fits need neither `prepare` nor its sources
             from alexnet_pl.data.prepare.options import PrepareOptions
@@ -98,8 +99,12 @@ class ImageStore(ResumableData):
             print(f"data.root: {self.root} does not exist; the demo's images are drawn there", flush=True)
             make_store(PrepareOptions(self.root, DEMO, self.size))
         elif self.trainer is not None:
-            for split in ("train", "val") if self.trainer.state.fn == TrainerFn.FITTING else (self.test_split_name,):
+            stage = self.trainer.state.fn
+            splits = {TrainerFn.FITTING: ("train", "val"), TrainerFn.VALIDATING: ("val",)}
+            for split in splits.get(stage, (self.test_split_name,)):  # type: ignore[arg-type]
                 self.store.fetch(split)
+                if stage in (TrainerFn.VALIDATING, TrainerFn.TESTING):
+                    self.store.check_shards(split)
 
     @property
     def is_undrawn_demo(self) -> bool:

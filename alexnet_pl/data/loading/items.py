@@ -5,6 +5,7 @@ Used to train short codes (§7.1) and box networks (OverFeat §4, §5).
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,29 @@ class ItemLoader(EpochPosition):
         if self.training:
             self.start_epoch()
         order = epoch_order(self.count, self.seed, self.epoch) if self.training else np.arange(self.count)
-        for i in range(self.batches_done if self.training else 0, self.batches):
+
+        def read(i: int) -> Any:
+            return self.read_batch(i, order[i * self.batch_size : (i + 1) * self.batch_size])
+
+        first = self.batches_done if self.training else 0
+        for i, batch in enumerate(read_ahead(read, range(first, self.batches)), first):
             self.batches_done = i + 1
-            yield self.read_batch(i, order[i * self.batch_size : (i + 1) * self.batch_size])
+            yield batch
 
     @abstractmethod
     def read_batch(self, batch: int, numbers: np.ndarray) -> Any:
-        """Read this device's share of batch `batch`; `numbers`: indices of its items over all devices."""
+        """Read this device's share of batch `batch`; `numbers`: indices of its items over all devices. Called in a
+        thread."""
+
+
+def read_ahead(read: Callable[[int], Any], batches: range) -> Iterator[Any]:
+    """Yield `read(i)` of each batch; a thread reads the next one meanwhile."""
+    with ThreadPoolExecutor(1, "items") as thread:
+        waiting: Future[Any] | None = None
+        for i in batches:
+            batch = waiting.result() if waiting else read(i)
+            waiting = thread.submit(read, i + 1) if i + 1 in batches else None
+            yield batch
 
 
 class RowLoader(ItemLoader):

@@ -8,6 +8,7 @@ In the cache folder:
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,18 +20,27 @@ from alexnet_pl.data.store.integrity import hash_files
 from alexnet_pl.errors import UserError
 from alexnet_pl.json_records import LARGEST_RECORD, write_json
 
+INTERVAL = 60.0  # seconds after which the files verified so far are noted
 Version = list[int | str]
 """What identifies a verified version of a file."""
 
 
 def verify_files(root: Path, hashes: Mapping[str, str]) -> list[str]:
     """Names of the files below `root` that are missing or differ from their checksums. The others are remembered, and
-    not read again until they change."""
+    not read again until they change. An interrupted call keeps what it remembered up to a minute before."""
     names = list_unverified(root, hashes)
     before = {name: read_version(root / name, hashes[name]) for name in names}
     sums = show_progress(hash_files(root / name for name in names), len(names))
-    corrupt = [name for name, actual in zip(names, sums, strict=True) if actual != hashes[name]]
-    write_known(root, {name: before[name] for name in names if name not in corrupt})
+    corrupt, intact, since = [], {}, time.monotonic()
+    for name, actual in zip(names, sums, strict=True):
+        if actual != hashes[name]:
+            corrupt.append(name)
+        else:
+            intact[name] = before[name]
+        if time.monotonic() - since >= INTERVAL:
+            write_known(root, intact)
+            intact, since = {}, time.monotonic()
+    write_known(root, intact)
     return corrupt
 
 

@@ -93,14 +93,14 @@ def read_gpu_utilization(device: torch.device) -> float | None:
 
 
 class Throughput(L.Callback):
-    """Logs `train/images_per_second` over all devices since the last log; validation time is not counted."""
+    """Logs `train/images_per_second` over all devices since the last log; validations and checkpoints do not count."""
 
     def __init__(self, batch_size: int) -> None:
-        self.batch_size, self.since, self.steps = batch_size, 0.0, 0
+        self.batch_size, self.since, self.steps, self.has_saved = batch_size, 0.0, 0, False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock; `on_train_epoch_start` is not called for a resumed epoch."""
-        self.since, self.steps = time.perf_counter(), trainer.global_step
+        self.since, self.steps, self.has_saved = time.perf_counter(), trainer.global_step, False
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.on_train_start(trainer, pl_module)
@@ -108,6 +108,15 @@ class Throughput(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start again after a validation within an epoch (`trainer.val_check_interval`)."""
         self.on_train_start(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Called before a checkpoint is written; there is no hook afterwards."""
+        self.has_saved = True
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Start again after a checkpoint within an epoch."""
+        if self.has_saved:
+            self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if not should_log(trainer):

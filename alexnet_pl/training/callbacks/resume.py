@@ -19,6 +19,7 @@ from alexnet_pl.console import is_first_process, print_warning, shorten_path
 from alexnet_pl.data.loading.datamodule import image_share
 from alexnet_pl.errors import StoppedTogether, UserError, reason
 from alexnet_pl.runs.layout import CONFIG
+from alexnet_pl.training.checkpointing import SaveClock
 from alexnet_pl.training.metrics_file import MetricsFile
 
 
@@ -94,14 +95,17 @@ class GracefulInterrupt(L.Callback):
 
     During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
     Processes that train together agree every `VOTE` batches, so that all stop after the same step.
+
+    Also saves `last.ckpt` within an epoch when `clock` says that it is due, at the places where a signal would, so that
+    a fit that is killed in a long epoch or validation does not repeat all of it.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     QUEUEING = (signal.SIGUSR1, signal.SIGUSR2)
     VOTE = 20  # batches
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.caught, self.batches = path, 0, 0
+    def __init__(self, path: Path, clock: SaveClock) -> None:
+        self.path, self.clock, self.caught, self.batches = path, clock, 0, 0
         self.previous_handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -121,7 +125,8 @@ class GracefulInterrupt(L.Callback):
             print(f"\nfinishing this step, then saving; {again} quits without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Stop here if a signal was caught, except after an epoch's last step, when resuming would skip its validation.
+        """Stop here if a signal was caught, or save if it is due, except before a validation, which resuming would
+        skip.
 
         Also saves a fit that `trainer.max_steps` ends within an epoch: Lightning then counts the epoch as complete, and
         a resumed run would not train the rest of it.
@@ -129,16 +134,20 @@ class GracefulInterrupt(L.Callback):
         self.batches += 1
         if trainer.is_last_batch:
             return
-        if trainer.world_size == 1 or self.batches % self.VOTE == 0:
-            self.stop_if_caught(trainer)
-        if trainer.global_step == trainer.max_steps:
+        due = trainer.global_step == trainer.max_steps
+        if (trainer.world_size == 1 or self.batches % self.VOTE == 0) and not validates_next(trainer):
+            number, elapsed = self.agree(trainer)
+            self.stop_if_caught(trainer, number)
+            due = due or elapsed
+        if due:
             trainer.save_checkpoint(self.path)
+            self.clock.note_saved()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.stop_if_caught(trainer)
+        self.stop_if_caught(trainer, self.agree(trainer)[0])
 
-    def stop_if_caught(self, trainer: L.Trainer) -> None:
-        if number := self.agree_on_signal(trainer):
+    def stop_if_caught(self, trainer: L.Trainer, number: int) -> None:
+        if number:
             trainer.save_checkpoint(self.path)
             if bar := trainer.progress_bar_callback:
                 bar.teardown(trainer, trainer.lightning_module, "fit")  # draws its last state now, above the message
@@ -161,15 +170,18 @@ class GracefulInterrupt(L.Callback):
             cause = error
         raise StoppedTogether(code) from cause
 
-    def agree_on_signal(self, trainer: L.Trainer) -> int:
-        """Highest number of a signal that a process has caught, those that queue the job again first; 0 for none. Over
-        all processes, since it may reach only one of a pair of towers."""
+    def agree(self, trainer: L.Trainer) -> tuple[int, bool]:
+        """Highest number of a signal that a process has caught, those that queue the job again first, 0 for none; and
+        whether `last.ckpt` is due. Over all processes, since a signal may reach only one of a pair of towers, and
+        clocks differ."""
+        due = self.clock.is_due_within_epoch()
         if trainer.world_size == 1:
-            return self.caught
+            return self.caught, due
         above = signal.NSIG if self.caught in self.QUEUEING else 0
-        number = torch.tensor(self.caught + above, device=trainer.strategy.root_device)
-        dist.all_reduce(number, dist.ReduceOp.MAX)
-        return int(number) % signal.NSIG
+        votes = torch.tensor([self.caught + above, due], device=trainer.strategy.root_device)
+        dist.all_reduce(votes, dist.ReduceOp.MAX)
+        number, agreed = votes.tolist()
+        return number % signal.NSIG, bool(agreed)
 
     def how_to_resume(self) -> str:
         run = self.path.parents[1]
@@ -181,6 +193,13 @@ class GracefulInterrupt(L.Callback):
         for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
         self.previous_handlers = {}
+
+
+def validates_next(trainer: L.Trainer) -> bool:
+    """Whether a validation follows this step (`trainer.val_check_interval`)."""
+    loop = trainer.fit_loop
+    assert loop._data_fetcher is not None
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
 RESTORING = (

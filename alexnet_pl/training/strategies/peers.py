@@ -30,7 +30,7 @@ INTERVAL = 0.5  # seconds between checks
 REASON = 3.0  # seconds for a failing process to write its reason
 LINE = 2.0  # seconds for the other processes to print their line
 TEARDOWN = 10.0  # seconds for a failing process to close its loggers
-FINISH = timedelta(minutes=30)  # time for the first process to write the results that only it writes
+ALONE = timedelta(days=1)  # for what only the first process reads or writes; if it ends, all end at once
 
 
 class PeerWatch:
@@ -62,7 +62,7 @@ class PeerWatch:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.rank == 0:
             shutil.rmtree(self.run / FAILURES, ignore_errors=True)  # files of an earlier start
-        self.group = dist.new_group(backend="gloo", timeout=FINISH)  # type: ignore[assignment]
+        self.group = dist.new_group(backend="gloo", timeout=ALONE)  # type: ignore[assignment]
         everyone: list = [None] * self.world
         dist.all_gather_object(everyone, (machine(), os.getpid(), str(self.run)), group=self.group)
         self.run = Path(everyone[0][2])  # under torchrun, each process names the folder by its own clock
@@ -82,6 +82,11 @@ class PeerWatch:
         except Exception as error:
             self.fail(error)
             raise SystemExit(1) from None
+
+    def wait_for_first(self) -> None:
+        """Wait for the first process, which may read for hours what only it reads."""
+        if self.group is not None:
+            dist.barrier(group=self.group)
 
     def stop(self) -> None:
         self.ended.set()
@@ -184,6 +189,11 @@ def join(run: Path, command: str) -> PeerWatch:
 def leave() -> None:
     if PeerWatch.current:
         PeerWatch.current.leave()
+
+
+def wait_for_first() -> None:
+    if PeerWatch.current:
+        PeerWatch.current.wait_for_first()
 
 
 def fail(error: BaseException) -> None:

@@ -10,7 +10,7 @@ from alexnet_pl.cache import CACHE
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
-from alexnet_pl.data.store import integrity
+from alexnet_pl.data.store import integrity, verified
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -86,3 +86,17 @@ def test_other_processes_read_none(root: Path, monkeypatch: pytest.MonkeyPatch) 
     overwrite(root / "val-000001.u8")
     monkeypatch.setenv("RANK", "1")
     Store(root).check_shards("val")
+
+
+def test_interrupted_verification_continues(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was verified more than `INTERVAL` before the interruption is not read again."""
+    monkeypatch.setattr(verified, "INTERVAL", 0)
+    original = integrity.checksum
+    with monkeypatch.context() as patch:
+        patch.setattr(integrity, "checksum", lambda path: original(path) if path.name < "val-000002" else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Store(root).check_shards("val")
+    read: list[str] = []
+    monkeypatch.setattr(integrity, "checksum", lambda path: (read.append(path.name), original(path))[1])
+    Store(root).check_shards("val")
+    assert read == ["val-000002.u8"]

@@ -19,6 +19,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import StoppedTogether, UserError
 from alexnet_pl.training.callbacks.resume import GracefulInterrupt
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
+from alexnet_pl.training.checkpointing import SaveClock
 from alexnet_pl.training.strategies import peers
 
 START = {"command": "fit", "ckpt_path": None, "seed": 0, "optim.lr": 0.01}
@@ -30,10 +31,10 @@ def stop_after_a_signal(folder: Path) -> None:
     watch = peers.join(folder, "fit")
     watch.start()
     watch.exchange_ids()
-    interrupt = GracefulInterrupt(folder / "last.ckpt")
+    interrupt = GracefulInterrupt(folder / "last.ckpt", SaveClock(5))
     interrupt.caught = signal.SIGUSR1 * rank
     trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
-    code = 128 + interrupt.agree_on_signal(trainer)
+    code = 128 + interrupt.agree(trainer)[0]
 
     def finish() -> None:
         if rank == 0 and not closed.is_file():
@@ -60,13 +61,26 @@ def agree_on_queueing(folder: Path) -> None:
     trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
     pairs = ((signal.SIGTERM, signal.SIGUSR2), (signal.SIGUSR1, signal.SIGINT), (signal.SIGTERM, 0), (0, 0))
     for pair, agreed in zip(pairs, (signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM, 0), strict=True):
-        interrupt = GracefulInterrupt(folder / "last.ckpt")
+        interrupt = GracefulInterrupt(folder / "last.ckpt", SaveClock(5))
         interrupt.caught = pair[dist.get_rank()]
-        assert interrupt.agree_on_signal(trainer) == agreed
+        assert interrupt.agree(trainer) == (agreed, False)
 
 
 def test_signal_that_queues_the_job_again_comes_first(tmp_path: Path) -> None:
     run_processes(2, agree_on_queueing, tmp_path)
+
+
+def agree_on_saving(folder: Path) -> None:
+    """In each of two processes, whose clocks differ."""
+    trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    for pair in ((5, 0), (0, 5), (5, 5), (0, 0)):
+        clock = SaveClock(5)
+        clock.since -= 60 * pair[dist.get_rank()]
+        assert GracefulInterrupt(folder / "last.ckpt", clock).agree(trainer) == (0, any(pair))
+
+
+def test_processes_whose_clocks_differ_save_together(tmp_path: Path) -> None:
+    run_processes(2, agree_on_saving, tmp_path)
 
 
 @pytest.mark.parametrize(("end", "code"), [(SystemExit(144), 144), (RuntimeError("scontrol failed"), 140), (None, 140)])
@@ -74,7 +88,7 @@ def test_process_that_queues_the_job_again_leaves_with_the_others(
     end: BaseException | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """144 tells submitit's local executor to start the job again. The others have no handler."""
-    interrupt = GracefulInterrupt(tmp_path / "last.ckpt")
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt", SaveClock(5))
     if end:
         interrupt.previous_handlers[signal.SIGUSR2] = Mock(side_effect=end)
     with pytest.raises(StoppedTogether) as found:
@@ -94,7 +108,7 @@ def test_processes_without_a_handler_catch_the_signal_too(world: int, tmp_path: 
     """SIGUSR2 would end them."""
     loop = SimpleNamespace(epoch_loop=SimpleNamespace())
     trainer: Any = SimpleNamespace(world_size=world, fit_loop=loop)
-    interrupt = GracefulInterrupt(tmp_path / "last.ckpt")
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt", SaveClock(5))
     interrupt.on_train_start(trainer, trainer)
     try:
         assert (signal.getsignal(signal.SIGUSR2) == interrupt.catch) == (world == 2)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from alexnet_pl.training.callbacks.resume import RandomState
-from alexnet_pl.training.checkpointing import make_checkpoints
+from alexnet_pl.training.checkpointing import SaveClock, make_checkpoints
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 
 
@@ -11,7 +11,7 @@ def test_state_keys_are_unchanged() -> None:
     assert PlateauSchedule().state_key == "DivideByTen"
     assert ConstantSchedule(until=25.0).state_key == "Constant"
     assert RandomState().state_key == "RandomState"
-    best, last = make_checkpoints(Path(), "val/top1_error", minutes=5)
+    best, last = make_checkpoints(Path(), "val/top1_error", SaveClock(minutes=5))
     every = "'every_n_train_steps': 0, 'every_n_epochs': 1, 'train_time_interval': None"
     assert best.state_key == f"Checkpoint{{'monitor': 'val/top1_error', 'mode': 'min', {every}}}"
     assert last.state_key == f"Checkpoint{{'monitor': None, 'mode': 'min', {every}}}"
