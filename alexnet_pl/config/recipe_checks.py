@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.recipes import SHIPPED, compose
+from alexnet_pl.config.recipes import SHIPPED, compose_file
 from alexnet_pl.config.run_config import walk_nodes
 from alexnet_pl.errors import UserError
 
@@ -17,6 +19,8 @@ PLUGINS = re.compile(
     r"(hydra_plugins|hydra\._internal\.core_plugins)[\w.]*\.\w+(Launcher|Sweeper)|optuna\.samplers\.\w+"
 )
 """Classes that `_target_` may name: the launchers and sweepers that `defaults` choose."""
+CHOICES = ("hydra/", "hydra.searchpath=")
+"""Starts of typed words that decide which files Hydra reads."""
 SWEPT = re.compile(r"[,(]")  # in an override: values of a sweep, or brackets with a comma
 
 
@@ -24,27 +28,29 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
     """Raise UserError if a user's recipe, composed with overrides, names code to call or changes a node in `GUARDED` in
     any way.
 
-    Overrides of these nodes on the command line are allowed, since they are the user's own.
+    Overrides of these nodes on the command line are allowed, since they are the user's own. What does not compose here
+    is not run: Hydra's error is raised, which is what the command line would end with.
     """
     if (folder := recipe.parent / "hydra").is_dir():
         raise UserError(f"{folder}: not allowed beside a recipe: Hydra would read its own settings there; rename it")
-    typed = [word for word in overrides if word.lstrip("+").startswith("hydra/")]
+    typed = [word for word in overrides if word.lstrip("+~").startswith(CHOICES)]
     words = [word for word in overrides if word in typed or not word.lstrip("+~").startswith("hydra")]
+    shipped_base = compose_file(SHIPPED / "_base.yaml", typed, with_hydra=True)
     try:
-        shipped_base = compose(str(SHIPPED / "_base.yaml"), typed, with_hydra=True)
-    except UserError:  # the command line cannot compose it either
-        return
-    try:
-        found = [compose(str(recipe), words, with_hydra=True)]
-    except UserError:
-        if not any(SWEPT.search(word) for word in words):
-            return
-        found = [compose(str(recipe), job, with_hydra=True) for job in sweep_jobs(recipe, words)]
+        found = [compose_file(recipe, words, with_hydra=True)]
+    except (HydraException, OmegaConfBaseException):
+        if not any(map(is_swept, words)):
+            raise
+        found = [compose_file(recipe, job, with_hydra=True) for job in sweep_jobs(recipe, words)]
     if own := sweep_words(recipe, found[0]):
-        found += [compose(str(recipe), job, with_hydra=True) for job in sweep_jobs(recipe, [*words, *own])]
+        found += [compose_file(recipe, job, with_hydra=True) for job in sweep_jobs(recipe, [*words, *own])]
     for composed in found:
         check_guarded(recipe, composed, shipped_base)
         check_targets(recipe, composed, shipped_base)
+
+
+def is_swept(word: str) -> bool:
+    return bool(SWEPT.search(word)) and not word.startswith(CHOICES)
 
 
 def sweep_words(recipe: Path, composed: DictConfig) -> list[str]:
@@ -58,7 +64,7 @@ def sweep_words(recipe: Path, composed: DictConfig) -> list[str]:
 
 def sweep_jobs(recipe: Path, words: Iterable[str]) -> Iterator[list[str]]:
     """Overrides without those that are swept, then with each file beside the recipe that a sweep chooses."""
-    swept = [word for word in words if SWEPT.search(word)]
+    swept = [word for word in words if is_swept(word)]
     plain = [word for word in words if word not in swept]
     yield plain
     for key, _, value in (word.partition("=") for word in swept):

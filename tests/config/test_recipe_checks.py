@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.errors import ConfigCompositionException
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.run_config import check_recipe
@@ -96,5 +97,38 @@ def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"beside\.yaml: optim\._target_"):
         check_recipe(mine)
     beside.write_text("optim: {lr: 0.1}\n")
-    for words in (["hydra/job_logging=disabled"], ["-m", "optim.lr=0.1,0.2"], ["optim.nothing=3"]):
+    for words in (["hydra/job_logging=disabled"], ["-m", "optim.lr=0.1,0.2"]):
         assert words[-1] in to_hydra(["fit", "-c", str(mine), *words])
+
+
+def test_recipe_that_the_check_cannot_compose_is_not_run(tmp_path: Path) -> None:
+    """Its group is chosen in ways that a composition without -m, or without the typed folders, does not know."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.yaml").write_text("{}\n")
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "defaults": ["demo", {"x": "???"}, "_self_"],
+                "hydra": {"job": {"env_set": {"A": "b"}}, "sweeper": {"params": {"x": "a"}}},
+            }
+        )
+    )
+    with pytest.raises(ConfigCompositionException, match="You must specify 'x'"):
+        to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml")])
+    with pytest.raises(ConfigCompositionException, match=r"optim\.nothing"):
+        to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), "x=a", "optim.nothing=3"])
+
+
+def test_recipe_is_checked_with_the_files_of_a_typed_folder(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    (other / "x").mkdir(parents=True)
+    (other / "x/a.yaml").write_text("# @package _global_\nseed: 3\n")
+    own.mkdir()
+    words = ["fit", "-c", str(own / "mine.yaml"), f"hydra.searchpath=['file://{other}','file://{tmp_path}']"]
+    (own / "mine.yaml").write_text("defaults: [demo, {x: a}, _self_]\n")
+    assert words[-1] in to_hydra(words)
+    assert words[-1] in to_hydra([*words, "-m", "seed=1,2"])
+    (own / "mine.yaml").write_text("defaults: [demo, {x: a}, _self_]\nhydra: {job: {env_set: {A: b}}}\n")
+    for more in ([], ["-m", "seed=1,2"]):
+        with pytest.raises(UserError, match=r"hydra\.job\.env_set"):
+            to_hydra([*words, *more])
