@@ -28,6 +28,7 @@ from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
+from alexnet_pl.desktop_files import is_desktop_file, remove_empty
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_job_number
@@ -119,11 +120,11 @@ def remove_if_empty(folder: Path) -> None:
         with suppress(OSError):  # the first process's folder, which is not empty
             folder.rmdir()
         return
-    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+    if folder.exists() and {path.name for path in folder.iterdir() if not is_desktop_file(path)} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
         with suppress(OSError):  # not empty
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
+            remove_empty(folder.parent)
+            remove_empty(folder.parent.parent)
 
 
 def find_launched() -> "Launched | None":

@@ -94,7 +94,8 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(
 ) -> None:
     for name in ("runs/a/1/.hydra", "runs/b/1/.hydra", "runs/b/2"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "runs/b/2/metrics.csv").touch()
+    for name in ("runs/a/.DS_Store", "runs/b/1/.DS_Store", "runs/b/2/metrics.csv"):
+        (tmp_path / name).touch()
     main.remove_if_empty(tmp_path / "runs/b/1")
     main.remove_if_empty(tmp_path / "runs/b/2")
     main.remove_if_empty(tmp_path / "runs/a/1")
