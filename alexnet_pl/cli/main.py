@@ -64,8 +64,6 @@ def is_open(pipe: int) -> bool:
 
 def respond(argv: list[str]) -> None:
     try:
-        if sys.platform == "win32":
-            raise UserError("Windows is not supported (no POSIX file locks); use WSL2")
         if (text := text_for(argv)) is not None:
             print(text)
             raise SystemExit(0 if argv else 2)
