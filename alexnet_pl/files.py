@@ -1,11 +1,11 @@
 """Atomic writing of files, JSON records with type checks, checksums, and the cache folder."""
 
+import errno
 import hashlib
 import json
 import math
 import os
 import shutil
-import socket
 import stat
 import time
 import types
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.locks import is_running
+from alexnet_pl.locks import is_running, machine
 
 CACHE = "ALEXNET_PL_CACHE"  # environment variable that names the cache folder
 DEFAULT_CACHE = "~/.cache/alexnet_pl"
@@ -36,8 +36,11 @@ Record = TypeVar("Record")
 
 def open_cache() -> Path:
     """The cache folder, made for this user alone if it is missing. Raises UserError if another user, except the group,
-    may write to it."""
-    folder = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser()
+    may write to it, and OSError if there is no home folder."""
+    try:
+        folder = Path(os.environ.get(CACHE, DEFAULT_CACHE)).expanduser()
+    except RuntimeError as error:  # no HOME, as of a container's user without a name
+        raise OSError(errno.EACCES, f"no home folder, set {CACHE}=FOLDER", DEFAULT_CACHE) from error
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     about = folder.stat()
@@ -65,7 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def temporary_path(path: Path) -> Path:
     """Path of a temporary file beside `path` that no other process uses. Deletes those that killed processes left."""
     remove_stale(path.parent, f"{path.name}.")
-    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    return path.with_name(f"{path.name}.{machine()}-{os.getpid()}.tmp")
 
 
 def remove_stale(folder: Path, prefix: str = "") -> None:
@@ -77,9 +80,9 @@ def remove_stale(folder: Path, prefix: str = "") -> None:
 
 
 def is_stale(temporary: Path) -> bool:
-    """Whether the process that wrote a temporary file has ended. On another machine: if it is a day old."""
+    """Whether the process that wrote a temporary file has ended. Of another machine or container: if a day old."""
     name, _, number = temporary.stem.rpartition("-")
-    if number.isdigit() and name.endswith(f".{socket.gethostname()}"):
+    if number.isdigit() and name.endswith(f".{machine()}"):
         return int(number) == os.getpid() or not is_running(int(number))
     return time.time() - temporary.lstat().st_mtime > DAY
 

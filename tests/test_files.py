@@ -18,6 +18,7 @@ from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.files import CACHE, DAY, open_cache, parse_record, read_record, replacing, to_json
+from alexnet_pl.locks import machine
 from alexnet_pl.runs.fit_status import FitStatus
 from alexnet_pl.runs.provenance import ProvenanceRecord
 
@@ -170,12 +171,13 @@ def test_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
-    host, none, old = socket.gethostname(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
+    host, none, old = machine(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
     names = [
         (f"a.json.{host}-{none}.tmp", None, False),
         (f"a.json.{host}-{os.getppid()}.tmp", old, True),  # still running
         (f"b.json.{host}-{none}.tmp", None, True),  # of another file
         ("a.json.another-machine-1.tmp", None, True),
+        (f"a.json.{socket.gethostname()}.1-{none}.tmp", None, True),  # of a container that shares the name
         ("a.json.another-machine-2.tmp", old, False),
         ("a.json.tmp", old, False),  # of an earlier version
     ]
@@ -186,6 +188,13 @@ def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path
     with replacing(tmp_path / "a.json") as temporary:
         temporary.write_text("")
     assert {path.name for path in tmp_path.iterdir()} == {name for name, _, stays in names if stays} | {"a.json"}
+
+
+def test_missing_home_folder_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CACHE, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and an entry in passwd
+    with pytest.raises(OSError, match=f"no home folder, set {CACHE}=FOLDER"):
+        open_cache()
 
 
 def test_cache_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
