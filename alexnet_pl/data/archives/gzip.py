@@ -13,6 +13,7 @@ from alexnet_pl.data.archives.open_files import keep_open
 from alexnet_pl.data.archives.remote import is_remote, open_binary, read_remote
 from alexnet_pl.errors import reason
 
+AT_ONCE = 2**30  # bytes per read; macOS refuses 2 GiB
 SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each
 
 
@@ -34,8 +35,8 @@ def read_range(path: Path, start: int, size: int | None) -> bytes:
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "neither a file nor a link to one")
         count = about.st_size if size is None else size
-        data = os.pread(file, count, start)
-        while len(data) < count and (more := os.pread(file, count - len(data), start + len(data))):
+        data = os.pread(file, min(count, AT_ONCE), start)
+        while len(data) < count and (more := os.pread(file, min(count - len(data), AT_ONCE), start + len(data))):
             data += more
         return data
     except OSError as error:
