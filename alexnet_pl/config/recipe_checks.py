@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from alexnet_pl.errors import UserError
 
 GUARDED = ("job_logging", "hydra_logging", "callbacks", "job.env_set", "mode")
 """Nodes of Hydra that write files, call code, set environment variables or start a sweep before a command runs."""
+CODE = [
+    *(("launcher", key) for key in ("setup", "python", "srun_args")),
+    *(("sweeper", key) for key in ("search_space", "custom_search_space")),
+]
+"""Settings of submitit and Optuna that are commands, or name functions or files that `sweep_words` does not see."""
 PLUGINS = re.compile(
     r"(hydra_plugins|hydra\._internal\.core_plugins)[\w.]*\.\w+(Launcher|Sweeper)|optuna\.samplers\.\w+"
 )
@@ -63,15 +69,19 @@ def sweep_words(recipe: Path, composed: DictConfig) -> list[str]:
 
 
 def sweep_jobs(recipe: Path, words: Iterable[str]) -> Iterator[list[str]]:
-    """Overrides without those that are swept, then with each file beside the recipe that a sweep chooses."""
+    """Overrides without those that are swept, then with each combination of files that a sweep chooses: which files one
+    of them includes may depend on the others."""
     swept = [word for word in words if is_swept(word)]
     plain = [word for word in words if word not in swept]
     yield plain
+    choices = []
     for key, _, value in (word.partition("=") for word in swept):
-        if (recipe.parent / key.strip("+/").partition("@")[0]).is_dir():
+        group = key.strip("+/").partition("@")[0]
+        if any((folder / group).is_dir() for folder in (recipe.parent, SHIPPED)):
             if "(" in value:
                 raise UserError(f"{key}={value}: write the names, with commas between them: each file is checked")
-            yield from ([*plain, f"{key}={name}"] for name in value.split(","))
+            choices.append([f"{key}={name}" for name in value.split(",")])
+    yield from ([*plain, *job] for job in product(*choices) if job)
 
 
 def check_guarded(recipe: Path, composed: DictConfig, shipped_base: DictConfig) -> None:
@@ -79,6 +89,16 @@ def check_guarded(recipe: Path, composed: DictConfig, shipped_base: DictConfig) 
     for node in GUARDED:
         if find_node(found, node) != find_node(own, node):
             raise UserError(f"{recipe}: it sets hydra.{node}, which is not allowed in a recipe")
+    for section, key in CODE:
+        value, usual = (find_setting(one, section, key) for one in (found, own))
+        if value and value != usual:
+            raise UserError(f"{recipe}: it sets hydra.{section}.{key}, which is not allowed in a recipe")
+
+
+def find_setting(config: Any, section: str, key: str) -> Any:
+    """A setting; None if this launcher or sweeper has none of that name. A section that is to be computed stands for
+    all of its settings."""
+    return config[section].get(key) if isinstance(config[section], dict) else config[section]
 
 
 def find_node(config: Any, key: str) -> Any:

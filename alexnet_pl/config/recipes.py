@@ -3,9 +3,11 @@
 import difflib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
@@ -132,6 +134,19 @@ def compose_file(path: Path, overrides: Iterable[str], with_hydra: bool) -> Dict
     try:
         version.setbase("1.3")
         Hydra.create_main_hydra2("app", search)
-        return hydra_compose(path.stem, [*overrides], return_hydra_config=with_hydra)
+        with no_resolvers():
+            return hydra_compose(path.stem, [*overrides], return_hydra_config=with_hydra)
     finally:
         GlobalHydra.instance().hydra = held
+
+
+@contextmanager
+def no_resolvers() -> Iterator[None]:
+    """Refuse defaults that choose a file by time or environment (`${now:…}`, `${oc.env:…}`): another process or a later
+    one would read other files than those that were checked. Values of a config are not resolved here."""
+    held = BaseContainer._resolvers
+    BaseContainer._resolvers = {}
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers = held
