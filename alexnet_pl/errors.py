@@ -1,5 +1,7 @@
 """UserError: a mistake that the user can correct, reported in one line. StoppedTogether: a signal that a fit obeys."""
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """A mistake that the user can correct: the command prints the message as one line and exits with code 2.
@@ -14,7 +16,9 @@ class StoppedTogether(SystemExit):
 
 def not_installed(module: str | None, extra: str, wanted_by: str = "") -> UserError:
     """Error for a missing optional package. `extra`: the extra that brings it; `wanted_by`: key or file it is for."""
-    return UserError(f"{wanted_by and f'{wanted_by}: '}{module} is not installed; pip install -e '.[{extra}]'")
+    is_clone = (Path(__file__).resolve().parents[1] / "pyproject.toml").is_file()
+    what = f"-e '.[{extra}]'" if is_clone else f"'alexnet_pl[{extra}]'"
+    return UserError(f"{wanted_by and f'{wanted_by}: '}{module} is not installed; pip install {what}")
 
 
 def reason(error: Exception) -> str:

@@ -5,6 +5,8 @@ A lock is released when its process ends for any reason. File systems without lo
 
 import fcntl
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +25,13 @@ def is_running(pid: int) -> bool:
     except PermissionError:  # a process of another user
         return True
     return True
+
+
+def machine() -> str:
+    """Name of this machine and number of its process namespace, since containers may share the name."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}.{re.sub(r'[^0-9]', '', os.readlink('/proc/self/ns/pid'))}"
+    return socket.gethostname()
 
 
 def lock(file: IO[str], kind: int) -> None:

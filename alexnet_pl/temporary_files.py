@@ -1,14 +1,13 @@
 """Temporary files, which replace a file atomically, so that readers find its old content or the new one."""
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alexnet_pl.files import DAY
-from alexnet_pl.locks import is_running
+from alexnet_pl.locks import is_running, machine
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def temporary_path(path: Path) -> Path:
     """Path of a temporary file beside `path` that no other process uses. Deletes those that killed processes left."""
     remove_stale(path.parent, f"{path.name}.")
-    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    return path.with_name(f"{path.name}.{machine()}-{os.getpid()}.tmp")
 
 
 def remove_stale(folder: Path, prefix: str = "") -> None:
@@ -37,8 +36,8 @@ def remove_stale(folder: Path, prefix: str = "") -> None:
 
 
 def is_stale(temporary: Path) -> bool:
-    """Whether the process that wrote a temporary file has ended. On another machine: if it is a day old."""
+    """Whether the process that wrote a temporary file has ended. Of another machine or container: if a day old."""
     name, _, number = temporary.stem.rpartition("-")
-    if number.isdigit() and name.endswith(f".{socket.gethostname()}"):
+    if number.isdigit() and name.endswith(f".{machine()}"):
         return int(number) == os.getpid() or not is_running(int(number))
     return time.time() - temporary.lstat().st_mtime > DAY

@@ -10,6 +10,13 @@ from alexnet_pl.cache import CACHE, open_cache
 from alexnet_pl.errors import UserError
 
 
+def test_missing_home_folder_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CACHE, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and an entry in passwd
+    with pytest.raises(OSError, match=f"no home folder, set {CACHE}=FOLDER"):
+        open_cache()
+
+
 def test_cache_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     assert open_cache() == tmp_path / "cache"

@@ -1,5 +1,8 @@
 """CSV files: no text is a formula, and a reader never sees half a file."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,3 +39,12 @@ def test_file_stays_as_it_was_if_a_row_fails(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no more"):
         write_csv(tmp_path / "x.csv", ["name"], failing_rows())
     assert [path.read_text() for path in tmp_path.iterdir()] == ["name\nold\n"]
+
+
+def test_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from alexnet_pl.csv_file import write_csv; write_csv(Path('x.csv'), [chr(233)], [])"
+    )
+    ascii_alone = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=os.environ | ascii_alone)
+    assert (tmp_path / "x.csv").read_bytes() == "é\r\n".encode()

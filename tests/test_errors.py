@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alexnet_pl import errors
 from alexnet_pl.errors import UserError
 from alexnet_pl.inference.graphs import import_extra
 from alexnet_pl.retrieval.search import import_faiss
@@ -26,3 +28,10 @@ def test_missing_package_is_named_with_its_extra_in_one_form(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UserError, match=says):
         load()
+
+
+def test_missing_package_is_installed_by_name_outside_of_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "__file__", str(tmp_path / "site-packages/alexnet_pl/errors.py"))
+    assert str(errors.not_installed("uvicorn", "app")) == "uvicorn is not installed; pip install 'alexnet_pl[app]'"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pl.files import DAY
+from alexnet_pl.locks import machine
 from alexnet_pl.temporary_files import replacing
 
 
@@ -24,12 +25,13 @@ def test_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
-    host, none, old = socket.gethostname(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
+    host, none, old = machine(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
     names = [
         (f"a.json.{host}-{none}.tmp", None, False),
         (f"a.json.{host}-{os.getppid()}.tmp", old, True),  # still running
         (f"b.json.{host}-{none}.tmp", None, True),  # of another file
         ("a.json.another-machine-1.tmp", None, True),
+        (f"a.json.{socket.gethostname()}.1-{none}.tmp", None, True),  # of a container that shares the name
         ("a.json.another-machine-2.tmp", old, False),
         ("a.json.tmp", old, False),  # of an earlier version
     ]

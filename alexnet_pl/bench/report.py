@@ -173,7 +173,7 @@ def write_benchmarks(paths: list[Path], to: Path) -> None:
         )
     if not any(each["machine"]["gpu"] for each in measurements):
         parts.append(NO_GPU + "\n")
-    to.write_text("\n".join(parts))
+    to.write_text("\n".join(parts), encoding="utf-8")
 
 
 def read_measurements(path: Path) -> JsonObject:

@@ -22,6 +22,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import STARTED
 
 SWEEP = ("-m", "--multirun")
+REPLACING = ("config_path", "config_name", "config_dir", "experimental_rerun")  # Hydra's flags, as argparse names them
 SUITE = "bench.suite"  # key set by the word after `bench`
 
 
@@ -67,14 +68,18 @@ def check_overrides(command: Command, words: list[str]) -> None:
 
 
 def check_flags(command: Command, words: list[str]) -> None:
-    """Raise UserError for a flag that Hydra would refuse with its own usage, and for a word that is not a flag."""
+    """Raise UserError for a flag that Hydra would refuse with its own usage, for one that would replace the files that
+    were checked, and for a word that is not a flag."""
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the flags")
 
     parser.error = refuse
-    if stray := parser.parse_args(words).overrides:
+    parsed = parser.parse_args(words)
+    if replaced := [name for name in REPLACING if getattr(parsed, name)]:
+        raise UserError(f"--{replaced[0].replace('_', '-')}: not used here; give a recipe as -c FILE")
+    if stray := parsed.overrides:
         meant = "predict" in command.keys and Path(stray[0]).exists()
         raise UserError(f"{stray[0]}: settings are written key=value{f'; predict.images={stray[0]}?' if meant else ''}")
 

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -31,9 +30,6 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config
 from alexnet_pl.runtime.memory import ask_for_large_pages
-
-if TYPE_CHECKING:
-    pass
 
 HELP = ("-h", "--help")
 
@@ -63,8 +59,6 @@ def is_open(pipe: int) -> bool:
 
 def respond(argv: list[str]) -> None:
     try:
-        if sys.platform == "win32":
-            raise UserError("Windows is not supported (no POSIX file locks); use WSL2")
         if (text := text_for(argv)) is not None:
             print(text)
             raise SystemExit(0 if argv else 2)

@@ -10,6 +10,7 @@ from alexnet_pl.config.overrides import quote_value
 from alexnet_pl.config.recipes import is_run_config
 from alexnet_pl.config.run_config import check_links
 from alexnet_pl.console import is_first_process
+from alexnet_pl.desktop_files import is_desktop_file, remove_empty
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint, run_of_checkpoint
 
@@ -85,8 +86,8 @@ def remove_if_empty(folder: Path) -> None:
         with suppress(OSError):  # the first process's folder, which is not empty
             folder.rmdir()
         return
-    if folder.exists() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+    if folder.exists() and {path.name for path in folder.iterdir() if not is_desktop_file(path)} <= {".hydra"}:
         shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
         with suppress(OSError):  # not empty
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
+            remove_empty(folder.parent)
+            remove_empty(folder.parent.parent)

@@ -21,7 +21,7 @@ _alexnet_pl() {{
 {cases}
     esac
     COMPREPLY=($(compgen -S = -W "$keys" -- "$word") $(compgen -f -- "$word"))
-    [[ ${{COMPREPLY[0]}} == *= ]] && compopt -o nospace
+    [[ ${{COMPREPLY[0]}} == *= ]] && type compopt > /dev/null 2>&1 && compopt -o nospace
   fi
 }}
 complete -F _alexnet_pl alexnet_pl

@@ -42,11 +42,14 @@ def detect(cfg: DictConfig, folder: Path) -> None:
 
 
 def name_pictures(paths: Sequence[Path]) -> dict[Path, str]:
-    """Image → file name of its picture: the image's name as PNG, with a number if an earlier image has that name."""
+    """Image → file name of its picture: the image's name as PNG, with a number if an earlier image has that name, or
+    has it but for capitals: some file systems take them for one."""
     pictures: dict[Path, str] = {}
+    taken: set[str] = set()
     for path in dict.fromkeys(paths):
         names = (f"{path.stem}.png" if number == 1 else f"{path.stem}-{number}.png" for number in count(1))
-        pictures[path] = next(name for name in names if name not in pictures.values())
+        pictures[path] = next(name for name in names if name.lower() not in taken)
+        taken.add(pictures[path].lower())
     return pictures
 
 

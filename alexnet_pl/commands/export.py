@@ -52,7 +52,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     source = options.publish or out.resolve().name
     files = exported_formats(out)
     formats = {one: views.get(file, "") for one, file in files.items()}
-    (out / CARD).write_text(model_card(info, run, source, known, formats))
+    (out / CARD).write_text(model_card(info, run, source, known, formats), encoding="utf-8")
     megabytes = (out / name).stat().st_size / 1e6
     print_message(f"{options.format}, {megabytes:,.1f} MB; {compared}", out / name)
     if options.publish:

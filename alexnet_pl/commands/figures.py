@@ -99,5 +99,5 @@ def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")
     path = out.with_name(f"{out.name}.md")
-    path.write_text(figures_page(run, drawn, missing, out.name, command))
+    path.write_text(figures_page(run, drawn, missing, out.name, command), encoding="utf-8")
     print_message(f"{len(drawn)} figures as PNG and SVG, light and dark, in {shorten_path(out)}", path)

@@ -59,8 +59,9 @@ def usage() -> str:
   --cfg job   print the composed config and run nothing
 
 `alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
-Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM (a fit
-saves last.ckpt first: resume with ckpt_path=last; a second signal quits at once without saving)."""
+Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 128 + signal: 130 Ctrl-C, 143
+SIGTERM, 138 SIGUSR1 (158 on macOS). A fit saves last.ckpt first: resume with ckpt_path=last; a second signal quits at
+once without saving."""
 
 
 def command_help(command: Command) -> str:
@@ -94,8 +95,8 @@ def option_lines(command: Command) -> str:
 
 def config_lines(command: Command) -> str:
     """Sections of the config that the command reads, with the comments of configs/*.yaml."""
-    shared = [sections((SHIPPED / name).read_text()) for name in SHARED]
-    own = {name: text for file in OWN for name, text in sections((SHIPPED / file).read_text()).items()}
+    shared = [sections((SHIPPED / name).read_text(encoding="utf-8")) for name in SHARED]
+    own = {name: text for file in OWN for name, text in sections((SHIPPED / file).read_text(encoding="utf-8")).items()}
     lines: list[str] = []
     for key in command.keys:
         section, _, name = key.partition(".")

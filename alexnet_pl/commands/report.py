@@ -62,16 +62,16 @@ def report(cfg: DictConfig, folder: Path) -> None:
     about = f"{pluralize(len(tests), 'test')} in {searched}: first what these runs measured, then the paper's other "
     whole = report_page.ReportPage(f"{about}numbers.", measured, others)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(report_page.to_page(whole))
-    (folder / "report.html").write_text(report_page.to_html(whole))
-    (folder / "report.tex").write_text(tables.to_latex(whole.tables))
-    (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results))
-    (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]))
+    (folder / "report.md").write_text(report_page.to_page(whole), encoding="utf-8")
+    (folder / "report.html").write_text(report_page.to_html(whole), encoding="utf-8")
+    (folder / "report.tex").write_text(tables.to_latex(whole.tables), encoding="utf-8")
+    (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results), encoding="utf-8")
+    (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]), encoding="utf-8")
     if code_tests:
         save_code_curves(code_tests, folder)
-        (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)))
+        (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)), encoding="utf-8")
     if box_tests:
-        (folder / "boxes.md").write_text(boxes_page([*box_claims, *box_proxies]))
+        (folder / "boxes.md").write_text(boxes_page([*box_claims, *box_proxies]), encoding="utf-8")
     save_drawing(lambda theme: draw_comparison_chart(rows, proxy_results, theme), folder / "report")
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 

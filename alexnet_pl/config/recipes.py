@@ -3,9 +3,11 @@
 import difflib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
@@ -104,18 +106,47 @@ def config_for_hydra(path: Path) -> Path:
 def compose(name: str, overrides: Iterable[str] = (), with_hydra: bool = False) -> DictConfig:
     """Compose a recipe as the command line does, also within a running command. `with_hydra`: include the node
     `hydra`."""
-    from hydra import compose as hydra_compose  # not at the top, since `--help` does not need Hydra
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException  # not at the top, since `--help` does not need Hydra
 
-    path, held = config_for_hydra(find_recipe(name)), GlobalHydra.instance().hydra
-    search = f"hydra.searchpath=[file://{SHIPPED}]"
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(path.parent), version_base="1.3"):
-            return hydra_compose(path.stem, [search, *overrides], return_hydra_config=with_hydra)
+        return compose_file(config_for_hydra(find_recipe(name)), overrides, with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
+
+
+def compose_file(path: Path, overrides: Iterable[str], with_hydra: bool) -> DictConfig:
+    """Compose a file with Hydra; its errors are raised as they are.
+
+    The shipped recipes are added as --config-dir adds them, not by an override of hydra.searchpath, in whose grammar
+    letters and signs of a path have a meaning.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
+    from hydra.core.global_hydra import GlobalHydra
+
+    held = GlobalHydra.instance().hydra
+    search = create_config_search_path(str(path.parent))
+    search.prepend("command-line", f"file://{SHIPPED}", SearchPathQuery(provider="schema"))
+    GlobalHydra.instance().clear()
+    try:
+        version.setbase("1.3")
+        Hydra.create_main_hydra2("app", search)
+        with no_resolvers():
+            return hydra_compose(path.stem, [*overrides], return_hydra_config=with_hydra)
     finally:
         GlobalHydra.instance().hydra = held
+
+
+@contextmanager
+def no_resolvers() -> Iterator[None]:
+    """Refuse defaults that choose a file by time or environment (`${now:…}`, `${oc.env:…}`): another process or a later
+    one would read other files than those that were checked. Values of a config are not resolved here."""
+    held = BaseContainer._resolvers
+    BaseContainer._resolvers = {}
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers = held

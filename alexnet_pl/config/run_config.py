@@ -8,6 +8,7 @@ package's own keys.
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,21 +43,33 @@ def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
     """
     check_links(folder)
     text = yaml.safe_dump(read_own_keys(folder / name), sort_keys=False, allow_unicode=True)
-    copy = f"configs/{hashlib.sha256(text.encode()).hexdigest()[:16]}/config.yaml"
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
-        path = open_cache() / copy
-        make_private(path.parent.parent)
-        make_private(path.parent)
-        return write_copy(path, text)
+        return write_private(open_cache() / "configs", name, text)
     except OSError:  # home folder not writable, or a cache of another user
+        return write_temporary(name, text)
+
+
+def write_temporary(name: str, text: str) -> Path:
+    """Write a copy to this user's folder in the temporary one, or to a new folder if another user has its name."""
+    try:
+        return write_private(Path(tempfile.gettempdir()) / f"alexnet_pl-{os.getuid()}", name, text)
+    except OSError:
         return write_copy(Path(tempfile.mkdtemp(prefix="alexnet_pl-")) / "config.yaml", text)
+
+
+def write_private(folder: Path, name: str, text: str) -> Path:
+    make_private(folder)
+    make_private(folder / name)
+    return write_copy(folder / name / "config.yaml", text)
 
 
 def make_private(folder: Path) -> None:
     """Create a folder that only this user may write: Hydra would read settings that others put there. Raises OSError if
     it is a link or another user's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    about = folder.lstat()  # once: in the temporary folder, others could replace what is not this user's
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
         raise PermissionError(f"{folder} is not this user's")
     folder.chmod(0o700)
 

@@ -48,7 +48,8 @@ def run_command(words: Sequence[str]) -> None:
     """
     command, last = [sys.executable, "-u", "-m", "alexnet_pl", *words], "failed"
     env = {name: value for name, value in os.environ.items() if name not in TERMINAL}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as child:
+    text: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # names of files may hold other bytes
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, **text) as child:
         assert child.stdout
         for line in child.stdout:  # `print`, so that a notebook shows it below the cell
             print(line, end="", flush=True)

@@ -53,5 +53,5 @@ def write_figure1(folders: list[Path], out: Path) -> Path:
     best = choose_rates(runs)
     save_drawing(lambda theme: draw_figure1(best, theme), out / "figure1")
     path = out / "figure1.md"
-    path.write_text(figure1_page(runs, "figure1", folders))
+    path.write_text(figure1_page(runs, "figure1", folders), encoding="utf-8")
     return path

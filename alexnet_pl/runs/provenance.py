@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -125,6 +126,9 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # a diff may hold other bytes
+
+
 def git(*words: str) -> str | None:
     """Output of git in the package's own checkout; None if the package is not in a checkout or git fails.
 
@@ -136,7 +140,7 @@ def git(*words: str) -> str | None:
     environment = {"PATH": os.environ.get("PATH", os.defpath), **GIT_ENVIRONMENT}
     command = ["git", "-C", str(root), "-c", f"safe.directory={root}", *GIT_OPTIONS, *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+        done = subprocess.run(command, capture_output=True, timeout=30, env=environment, **TEXT)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -1,6 +1,8 @@
 """Performance options of a run, which change its numbers by no more than rounding."""
 
 import shutil
+import subprocess
+import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,17 +56,19 @@ class Performance:
             keep_freed_memory()
 
     def uses_compile(self, device: torch.device) -> bool:
-        """Whether to use torch.compile on `device`.
+        """Whether to use torch.compile on `device`, by default on CPUs and NVIDIA's GPUs only.
 
         It needs a C++ compiler for the CPU; for a GPU, Triton, which needs compute capability 7.0, and a C compiler for
         launchers; and the Python headers for both, which some systems ship in a separate package.
         """
         if self.compile != "auto":
             return bool(self.compile)
+        if device.type not in ("cpu", "cuda"):
+            return False
         compilers = ("gcc", "clang") if device.type == "cuda" else ("c++", "g++", "clang++")
         headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
         generator = device.type != "cuda" or has_triton()
-        return self.optimized and headers and generator and any(map(shutil.which, compilers))
+        return self.optimized and headers and generator and any(map(is_compiler, compilers))
 
     def rounds_images(self, device: torch.device) -> bool:
         """Whether the augmentation on `device` gives autocast's precision, rather than float32."""
@@ -81,6 +85,13 @@ class Performance:
         if images.device.type == "cuda" and not self.uses_compile(images.device):
             most = UNCOMPILED_PER_PASS
         return max(1, most // len(images)) if self.optimized else 1
+
+
+def is_compiler(name: str) -> bool:
+    """Whether a compiler is installed. On macOS, the name may belong to a program that offers to install one."""
+    if not shutil.which(name):
+        return False
+    return sys.platform != "darwin" or subprocess.run([name, "--version"], capture_output=True).returncode == 0
 
 
 UNOPTIMIZED = Performance(optimized=False, compile=False, cache_on_gpu=False, retain_memory=False, readahead=False)

@@ -181,6 +181,7 @@ def test_slice_apart_returns_its_result_or_where_it_failed(config, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has /proc")
 def test_hanging_slice_is_killed_with_its_processes_when_the_time_is_over(config, tmp_path: Path, capfd) -> None:
     cfg = config("demo", "trainer.accelerator=cpu")
     begin = time.monotonic()

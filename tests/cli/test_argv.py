@@ -227,3 +227,11 @@ def test_store_of_a_run_is_checked_without_a_log_in_outputs(command: str, tmp_pa
     words = to_hydra([command, "runs/demo/x"])
     assert f"hydra.run.dir='runs/{command}/${{now:%Y-%m-%d_%H-%M-%S}}'" in words
     assert "hydra/job_logging=none" in words
+
+
+@pytest.mark.parametrize(
+    "flags", [["--config-dir=/x"], ["-cd", "/x"], ["--config-n=x"], ["-cp", "/x"], ["--experimental-rerun", "x.pickle"]]
+)
+def test_flags_that_would_replace_the_checked_files_are_refused(flags: list[str]) -> None:
+    with pytest.raises(UserError, match=r"^--[a-z-]+: not used here; give a recipe as -c FILE$"):
+        to_hydra(["fit", "-c", "demo", *flags])

@@ -81,6 +81,14 @@ def test_bash_completion_works_in_bash(tmp_path: Path) -> None:
         assert done.stdout.strip() == wanted, done.stderr
 
 
+def test_bash_completion_works_without_compopt(tmp_path: Path) -> None:
+    """macOS's bash 3.2 has none."""
+    script = alexnet_pl("completion", "bash", cwd=tmp_path).stdout
+    line = "enable -n compopt; COMP_WORDS=(alexnet_pl fit optim.momen); COMP_CWORD=2; _alexnet_pl; echo $COMPREPLY"
+    done = subprocess.run(["bash", "-c", f"{script}\n{line}"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("optim.momentum=\n", "")
+
+
 def test_completion_refuses_an_unknown_shell(tmp_path: Path) -> None:
     done = alexnet_pl("completion", "csh", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "alexnet_pl: completion: choose a shell: bash, zsh, fish\n")

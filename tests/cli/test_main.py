@@ -77,6 +77,13 @@ def test_cli_config_and_paper_do_not_import_torch() -> None:
     assert done.stdout == "False False\n", done.stderr
 
 
+def test_system_without_file_locks_is_refused_in_one_line() -> None:
+    program = "import sys; sys.modules['fcntl'] = None; from alexnet_pl.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    said = "alexnet_pl: Windows is not supported (no POSIX file locks); use WSL2\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -96,7 +103,8 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(
 ) -> None:
     for name in ("runs/a/1/.hydra", "runs/b/1/.hydra", "runs/b/2"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "runs/b/2/metrics.csv").touch()
+    for name in ("runs/a/.DS_Store", "runs/b/1/.DS_Store", "runs/b/2/metrics.csv"):
+        (tmp_path / name).touch()
     remove_if_empty(tmp_path / "runs/b/1")
     remove_if_empty(tmp_path / "runs/b/2")
     remove_if_empty(tmp_path / "runs/a/1")

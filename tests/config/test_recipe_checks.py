@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.errors import ConfigCompositionException
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.run_config import check_recipe
@@ -42,7 +43,6 @@ CALL = {"x": {"_target_": "os.system", "command": "echo"}}
             },
             "sweeper.x._target_",
         ),
-        ({"mine": {"hydra": {"sweeper": {"params": "${oc.create:{a: 1}}"}}}}, "sweeper.params"),
     ],
 )
 def test_recipe_cannot_make_hydra_write_files_or_call_code(tmp_path: Path, files: dict[str, Any], named: str) -> None:
@@ -96,5 +96,82 @@ def test_recipe_cannot_name_code_and_typed_words_are_allowed(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"beside\.yaml: optim\._target_"):
         check_recipe(mine)
     beside.write_text("optim: {lr: 0.1}\n")
-    for words in (["hydra/job_logging=disabled"], ["-m", "optim.lr=0.1,0.2"], ["optim.nothing=3"]):
+    for words in (["hydra/job_logging=disabled"], ["-m", "optim.lr=0.1,0.2"]):
         assert words[-1] in to_hydra(["fit", "-c", str(mine), *words])
+
+
+def test_recipe_that_the_check_cannot_compose_is_not_run(tmp_path: Path) -> None:
+    """Its group is chosen in ways that a composition without -m, or without the typed folders, does not know."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/a.yaml").write_text("{}\n")
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "defaults": ["demo", {"x": "???"}, "_self_"],
+                "hydra": {"job": {"env_set": {"A": "b"}}, "sweeper": {"params": {"x": "a"}}},
+            }
+        )
+    )
+    with pytest.raises(ConfigCompositionException, match="You must specify 'x'"):
+        to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml")])
+    with pytest.raises(ConfigCompositionException, match=r"optim\.nothing"):
+        to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), "x=a", "optim.nothing=3"])
+
+
+def test_files_that_only_a_combination_of_choices_includes_are_checked(tmp_path: Path) -> None:
+    """Also if one of the groups is a shipped one."""
+    hostile = "# @package _global_\n" + yaml.safe_dump({"hydra": {"job": {"env_set": {"A": "b"}}}})
+    for name, content in {
+        "v/a": "{}\n", "v/b": "# @package _global_\ndefaults: [{/x: '${o}'}]\n", "o/c": "{}\n", "o/d": "{}\n",
+        "x/c": "{}\n", "x/d": hostile, "y/as_run": "{}\n", "y/as_printed": hostile,
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(content)
+    for defaults, params in (
+        ([{"v": "a"}, {"o": "c"}], {"v": "a,b", "o": "c,d"}),
+        ([{"y": "${variant}"}], {"variant": "as_run,as_printed"}),
+    ):
+        text = {"defaults": ["demo", *defaults, "_self_"], "hydra": {"sweeper": {"params": params}}}
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(text))
+        with pytest.raises(UserError, match=r"hydra\.job\.env_set"):
+            to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml")])
+
+
+def test_sections_of_hydra_are_not_computed(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [demo, _self_]\nhydra: {sweeper: {params: '${oc.create:{a: 1}}'}}\n")
+    with pytest.raises(ConfigCompositionException, match=r"Unsupported interpolation type oc\.create"):
+        to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml")])
+
+
+@pytest.mark.parametrize("chosen", ["${oc.env:LOCAL_RANK,'0'}", "${now:0}"])
+def test_files_chosen_by_environment_or_time_are_refused(tmp_path: Path, chosen: str) -> None:
+    """The processes of one fit, or a later second, would choose others."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/0.yaml").write_text("# @package _global_\nseed: 3\n")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"defaults": ["demo", {"x": chosen}, "_self_"]}))
+    with pytest.raises(ConfigCompositionException, match="Error resolving interpolation"):
+        to_hydra(["fit", "-c", str(tmp_path / "mine.yaml")])
+
+
+def test_launchers_of_a_recipe_run_no_commands(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher (extra `sweep`)")
+    (tmp_path / "mine.yaml").write_text(
+        "defaults: [demo, {override hydra/launcher: submitit_slurm}, _self_]\nhydra: {launcher: {setup: [date]}}\n"
+    )
+    with pytest.raises(UserError, match=r"it sets hydra\.launcher\.setup, which is not allowed"):
+        to_hydra(["fit", "-m", "-c", str(tmp_path / "mine.yaml"), "seed=1,2"])
+
+
+def test_recipe_is_checked_with_the_files_of_a_typed_folder(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    (other / "x").mkdir(parents=True)
+    (other / "x/a.yaml").write_text("# @package _global_\nseed: 3\n")
+    own.mkdir()
+    words = ["fit", "-c", str(own / "mine.yaml"), f"hydra.searchpath=['file://{other}','file://{tmp_path}']"]
+    (own / "mine.yaml").write_text("defaults: [demo, {x: a}, _self_]\n")
+    assert words[-1] in to_hydra(words)
+    assert words[-1] in to_hydra([*words, "-m", "seed=1,2"])
+    (own / "mine.yaml").write_text("defaults: [demo, {x: a}, _self_]\nhydra: {job: {env_set: {A: b}}}\n")
+    for more in ([], ["-m", "seed=1,2"]):
+        with pytest.raises(UserError, match=r"hydra\.job\.env_set"):
+            to_hydra([*words, *more])

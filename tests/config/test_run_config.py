@@ -1,7 +1,9 @@
 """Untrusted configs: a run folder can neither run commands nor write files outside the run."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,39 @@ def test_git_ignores_environment_and_user_configuration(tmp_path: Path, monkeypa
     canary.unlink()
     assert provenance.git("status", "--porcelain") == ""
     assert not canary.exists()
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Temporary folder of a user whose cache cannot be made."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ALEXNET_PL_CACHE", str(tmp_path / "file/cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    return tmp_path / "temporary"
+
+
+def test_without_a_cache_all_copies_lie_in_one_folder_of_the_user(run: Path, temporary: Path) -> None:
+    save(run, OWN)
+    copy = isolated_config(run)
+    assert isolated_config(run) == copy
+    (folder,) = temporary.iterdir()
+    assert copy.parents[1] == folder
+    assert folder.stat().st_mode & 0o777 == copy.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_folder_that_another_user_made_is_not_used(
+    run: Path, temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(run, OWN)
+    user = os.getuid()
+    (tmp_path / "elsewhere").mkdir()
+    (temporary / f"alexnet_pl-{user}").symlink_to(tmp_path / "elsewhere")
+    assert isolated_config(run).parent.parent == temporary
+    (temporary / f"alexnet_pl-{user + 1}").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    assert isolated_config(run).parent.parent == temporary
+    assert not list((temporary / f"alexnet_pl-{user + 1}").iterdir()) + list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -306,9 +306,9 @@ def test_detect_writes_boxes_in_three_formats(
 
 
 def test_images_of_one_name_have_pictures_of_their_own() -> None:
-    paths = [Path(name) for name in ("a/1.jpg", "b/1.jpg", "a/1.png", "a/1-2.jpg", "a/2.jpg")]
+    paths = [Path(name) for name in ("a/1.jpg", "b/1.jpg", "a/1.png", "a/1-2.jpg", "a/2.jpg", "A.jpg", "a.jpg")]
     pictures = name_pictures(paths)
-    assert list(pictures.values()) == ["1.png", "1-2.png", "1-3.png", "1-2-2.png", "2.png"]
+    assert list(pictures.values()) == ["1.png", "1-2.png", "1-3.png", "1-2-2.png", "2.png", "A.png", "a-2.png"]
     assert list(pictures) == paths
 
 

@@ -1,5 +1,6 @@
 """Run used by the notebooks: the user's own, or the demo, trained once."""
 
+import sys
 from pathlib import Path
 
 import lightning as L
@@ -35,6 +36,17 @@ def test_demo_is_trained_and_tested_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(run.glob("results/*/probabilities.parquet"))
     assert trained_run.example_run() == run
     assert (run / "checkpoints/last.ckpt").stat().st_mtime_ns == made
+
+
+def test_output_that_is_not_utf8_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nprintf 'caf\\351\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    trained_run.run_command(["fit"])
+    assert capsys.readouterr().out == "caf\ufffd\n"
 
 
 def test_failing_demo_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,16 @@ def test_docker_context_suffices_to_build_the_wheel(tmp_path: Path) -> None:
     assert recipes | modules <= names
 
 
+def test_source_archive_builds_the_wheel_and_has_no_half_of_the_tests() -> None:
+    """Tests read files of the whole checkout, such as scripts/ and the workflows."""
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    archived = {line.strip("/") for line in targets["sdist"]["include"]}
+    assert kept - {"pyproject.toml", "README.md"} <= archived  # the first is always in it
+    assert "*.md" in archived
+    assert not {"tests", "docs", "notebooks", "Makefile"} & archived
+
+
 def test_extras_of_the_image_and_of_conda_exist() -> None:
     image = re.search(r"^ARG EXTRAS=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     (pip,) = [part["pip"] for part in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1:]]

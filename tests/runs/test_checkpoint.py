@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import random
-import socket
 import subprocess
 import sys
 import zipfile
@@ -17,6 +16,7 @@ import pytest
 import torch
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.locks import machine
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_checks import check_compatible, check_resume_settings
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO
@@ -251,7 +251,7 @@ def test_kill_between_rotation_and_write_leaves_no_extra_file(
 ) -> None:
     """last.ckpt and previous.ckpt are then two names of one file; renaming one to the other does nothing (POSIX)."""
     os.link(saved, saved.with_name("previous.ckpt"))
-    left = saved.with_name(f"previous.ckpt.{socket.gethostname()}-{2**22 + 1}.tmp")  # a number above Linux's last
+    left = saved.with_name(f"previous.ckpt.{machine()}-{2**22 + 1}.tmp")  # a number above Linux's last
     left.write_bytes(b"of a kill just before")
     before = saved.read_bytes()
     AtomicCheckpointIO().save_checkpoint({"state_dict": {}, "global_step": 8, "alexnet_pl": {"switches": {}}}, saved)

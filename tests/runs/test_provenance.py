@@ -38,6 +38,11 @@ def test_commit_and_uncommitted_changes_are_recorded(checkout: Path) -> None:
     assert changed.changed_files == ["M alexnet_pl/runs/provenance.py"]
 
 
+def test_changes_that_are_not_utf8_are_recorded(checkout: Path) -> None:
+    (checkout / "alexnet_pl/runs/provenance.py").write_bytes(b"caf\xe9\n")
+    assert "+caf\ufffd" in provenance.read_changes()
+
+
 def test_changes_of_other_files_in_the_checkout_are_not_recorded(checkout: Path) -> None:
     (checkout / "private.txt").write_text("secret\n")
     subprocess.run(["git", "add", "private.txt"], cwd=checkout, check=True)

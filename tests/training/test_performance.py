@@ -1,6 +1,7 @@
 """Performance options: the same results within rounding, and each can be disabled."""
 
 import shutil
+import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,6 +81,23 @@ def test_compilation_is_skipped_without_a_compiler_or_headers(tmp_path: Path, mo
     assert not Performance().uses_compile(CPU)
     assert not Performance().uses_compile(gpu)
     assert Performance(compile=True).uses_compile(gpu)
+
+
+def test_macs_compile_on_the_cpu_alone_and_only_with_a_compiler_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Xcode's tools, macOS has a c++ that only says so."""
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name) if (tmp_path / name).is_file() else None)
+    for code in (0, 1):
+        (tmp_path / "c++").write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / "c++").chmod(0o755)
+        assert Performance().uses_compile(CPU) == (code == 0)
+        assert not Performance().uses_compile(torch.device("mps"))
+    assert Performance(compile=True).uses_compile(torch.device("mps"))
 
 
 def test_compiler_starts_no_worker_processes() -> None:

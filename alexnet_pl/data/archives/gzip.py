@@ -15,11 +15,11 @@ from alexnet_pl.data.archives.open_files import keep_open
 from alexnet_pl.data.archives.remote import is_remote, open_binary, read_remote
 from alexnet_pl.errors import reason
 
+AT_ONCE = 2**30  # bytes per read; macOS refuses 2 GiB
 SEEK_POINTS = 1024  # positions per file at which decompression can start; 32 kB of memory each, and as much exported
 BUFFER = 1 << 20  # bytes that are decompressed at least for a read
-HEADERS = (
-    8192  # bytes that are read to list a file in an archive; what Python chooses is 1 MB on NFS, the next ten files
-)
+# bytes that are read to list a file in an archive; on NFS Python would choose 1 MB, which contains the next ten files
+HEADERS = 8192
 
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
@@ -59,12 +59,15 @@ class OpenFile:
     def read(self, start: int, size: int) -> bytes:
         """Read `size` bytes from `start`, less at the end of the file."""
         try:
-            data = os.pread(self.descriptor, size, start)
-            while len(data) < size and (more := os.pread(self.descriptor, size - len(data), start + len(data))):
+            data = self.read_part(start, size)
+            while len(data) < size and (more := self.read_part(start + len(data), size - len(data))):
                 data += more
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         return data
+
+    def read_part(self, start: int, size: int) -> bytes:
+        return os.pread(self.descriptor, min(size, AT_ONCE), start)
 
     def close(self) -> None:
         os.close(self.descriptor)

@@ -1,5 +1,6 @@
 """Last step of `prepare`: merge the metadata of all shards into the store's labels, names, statistics and manifest."""
 
+import errno
 import os
 import shutil
 import sys
@@ -25,6 +26,7 @@ from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError
 from alexnet_pl.json_records import write_json
 
+NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 FEW, SMALL_SHARE = 10, 0.001  # a split may have this many unreadable images: the larger of the number and the share
 
 
@@ -57,8 +59,9 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
     manifest["fingerprint"] = compute_fingerprint(manifest, root)
     manifest["files"] = {name: checksum(root / name) for name in list_small_files(manifest)}
     write_json(root / "store.json", manifest)
-    for name in (*list_small_files(manifest), "store.json", "."):
+    for name in (*list_small_files(manifest), "store.json"):
         fsync(root / name)
+    fsync_folder(root)
     return manifest
 
 
@@ -127,3 +130,12 @@ def fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Write a folder's entries to the disk, where the file system can: some of SMB, FUSE and containers cannot."""
+    try:
+        fsync(folder)
+    except OSError as error:
+        if error.errno not in NOT_FOR_FOLDERS:
+            raise

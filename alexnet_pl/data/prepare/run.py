@@ -29,6 +29,7 @@ from alexnet_pl.data.sources.name_split import OLDER_SPLIT
 from alexnet_pl.data.store.encoding import WHOLE, shard_name
 from alexnet_pl.data.store.file_limit import check_shard_number
 from alexnet_pl.data.store.integrity import DESCRIPTION
+from alexnet_pl.desktop_files import is_empty, remove_empty
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import check_space
 from alexnet_pl.json_records import JsonObject
@@ -52,7 +53,7 @@ def prepare(
     root = root.resolve()
     if root.is_mount():
         raise UserError(f"data.root: {root} is a mount point; give a folder in it")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if root.exists() and (not root.is_dir() or not is_empty(root)):
         raise UserError(f"data.root: {root} exists and holds no store; give an empty or a new folder")
     partial = root.with_name(root.name + ".partial")
     try:
@@ -92,7 +93,7 @@ def finish_store(
             return {}
         manifest = finalize(source, plan, partial, settings)
         if root.exists():
-            root.rmdir()
+            remove_empty(root)
         partial.rename(root)
         return manifest
 

@@ -6,12 +6,14 @@ throughput. Few images are processed in the main process, since starting another
 
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 import torch
@@ -23,9 +25,11 @@ from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Shard, read_records
 from alexnet_pl.data.prepare.shard import ImageReader, make_shard
 from alexnet_pl.data.store.encoding import shard_name
+from alexnet_pl.errors import UserError
 from alexnet_pl.runtime.memory import keep_freed_memory
 
-MULTIPROCESSING = get_context("forkserver")  # forks a single-threaded process that has imported everything
+# forks a single-threaded process that has imported everything; macOS's libraries do not survive a fork
+MULTIPROCESSING = get_context("spawn" if sys.platform == "darwin" else "forkserver")
 THREAD_STATE = threading.local()
 
 
@@ -61,11 +65,22 @@ class WorkerPool:
     def make(self, shards: list[Shard], on_progress: Callable[[int], None]) -> None:
         """Process all shards; `on_progress` gets the number of images done. Raises the first error of a worker."""
         try:
-            futures = [self.pool.submit(process_shard, shard) for shard in shards]
+            futures = self.submit(shards)
             self.wait_for(futures, lambda: on_progress(self.images_done.value))
         finally:
             self.stop.set()
             self.pool.shutdown(cancel_futures=True)
+
+    def submit(self, shards: list[Shard]) -> list[Future[None]]:
+        try:
+            return [self.pool.submit(process_shard, shard) for shard in shards]
+        except OSError as error:  # as worker processes start
+            if "AF_UNIX" not in str(error):
+                raise
+            raise UserError(
+                f"TMPDIR: {gettempdir()} is too long for the socket of worker processes; set a shorter TMPDIR, or "
+                f"prepare.workers=1"
+            ) from error
 
     def wait_for(self, futures: list[Future[None]], on_progress: Callable[[], None]) -> None:
         """Wait until all are done or one fails; raises the error of that one."""

@@ -22,7 +22,7 @@ def write_failure(run: Path, rank: int, error: BaseException) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
+            temporary.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}", encoding="utf-8")
 
 
 def first_failure(run: Path, since: float) -> str | None:
@@ -31,7 +31,8 @@ def first_failure(run: Path, since: float) -> str | None:
     for path in (run / FAILURES).glob("rank*.txt"):
         with contextlib.suppress(OSError):
             if (when := path.stat().st_mtime) > since - CLOCKS:
-                found.append((when, f"rank {path.stem.removeprefix('rank')}: {path.read_text().splitlines()[0]}"))
+                text = path.read_text(encoding="utf-8")
+                found.append((when, f"rank {path.stem.removeprefix('rank')}: {text.splitlines()[0]}"))
     return min(found)[1] if found else None
 
 

@@ -7,7 +7,6 @@ machines; `distributed.timeout` detects a process that hangs.
 
 import contextlib
 import os
-import platform
 import shutil
 import signal
 import sys
@@ -21,7 +20,7 @@ import torch.distributed as dist
 
 from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import StoppedTogether, UserError
-from alexnet_pl.locks import is_running
+from alexnet_pl.locks import is_running, machine
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.training.strategies import failures
 from alexnet_pl.training.strategies.failures import FAILURES
@@ -204,11 +203,3 @@ def fail(error: BaseException) -> None:
 def is_reported(error: BaseException) -> bool:
     """Whether `PeerWatch.fail` has already printed this error."""
     return getattr(error, "reported", False)
-
-
-def machine() -> str:
-    """Name of this machine and, since containers may share it, its process namespace."""
-    try:
-        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return platform.node()

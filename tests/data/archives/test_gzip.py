@@ -1,6 +1,7 @@
 """Compressed archives: checksums are verified although images are read at random offsets."""
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from copies import Files, kaggle_tar, numbered, packed, tar, write
 
+from alexnet_pl.data.archives import gzip as archives_gzip
 from alexnet_pl.data.archives.tar_stream import stream_files
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
@@ -61,3 +63,18 @@ def test_lists_are_read_whatever_the_archive_is_named(
     files: Files = {"a.txt": b"a", "b.xml": b"b"}
     path = write(tmp_path, {name: pack(tar(files))}) / name
     assert dict(stream_files(path, lambda inside: inside.endswith(".txt"), "prepare.source")) == {"a.txt": b"a"}
+
+
+def test_large_ranges_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS refuses to read 2 GiB at once."""
+    (tmp_path / "a.tar").write_bytes(b"0123456789")
+    read, counts = os.pread, []
+
+    def pread(file: int, count: int, start: int) -> bytes:
+        counts.append(count)
+        return read(file, count, start)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(archives_gzip, "AT_ONCE", 4)
+    assert archives_gzip.read_range(tmp_path / "a.tar", 1, None) == b"123456789"
+    assert max(counts) == 4

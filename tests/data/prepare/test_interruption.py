@@ -6,11 +6,12 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,6 +98,23 @@ def test_interrupted_run_leaves_no_store_and_can_be_repeated(
     assert set(beside(tmp_path / "store")) <= {"store.partial"}
     assert make(source, tmp_path / "store") == make(source, tmp_path / "undisturbed")
     assert sorted(beside(tmp_path / "store")) == ["store", "undisturbed"]
+
+
+@pytest.mark.parametrize(("kind", "finishes"), [(stat.S_IFDIR, True), (stat.S_IFREG, False)], ids=["folder", "file"])
+def test_file_system_that_syncs_no_folders_gets_a_store(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int, finishes: bool
+) -> None:
+    sync = os.fsync
+
+    def refuse(handle: int) -> None:
+        if stat.S_IFMT(os.fstat(handle).st_mode) == kind:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with nullcontext() if finishes else pytest.raises(UserError, match="Invalid argument"):
+        make(source, tmp_path / "store")
+    assert (tmp_path / "store/store.json").is_file() == finishes
 
 
 def test_listings_of_killed_runs_are_deleted(source: DatasetListing, tmp_path: Path) -> None:

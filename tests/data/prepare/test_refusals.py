@@ -1,7 +1,10 @@
 """`prepare`: refusals that leave everything unchanged."""
 
 import errno
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import namedtuple
 from functools import partial
@@ -85,6 +88,19 @@ def test_empty_folder_is_accepted(source: DatasetListing, tmp_path: Path, monkey
     assert Store("relative").manifest == Store(tmp_path / "store").manifest
 
 
+def test_folder_that_a_desktop_has_shown_is_empty(source: DatasetListing, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/.DS_Store").touch()
+    make(source, tmp_path / "store")
+    assert not (tmp_path / "store/.DS_Store").exists()
+    (tmp_path / "other").mkdir()
+    for name in (".DS_Store", ".git"):  # a hidden file may be the user's
+        (tmp_path / "other" / name).touch()
+    with pytest.raises(UserError, match="exists and holds no store"):
+        make(source, tmp_path / "other")
+    assert {path.name for path in (tmp_path / "other").iterdir()} == {".DS_Store", ".git"}
+
+
 def test_root_that_is_a_file_is_refused_and_unchanged(source: DatasetListing, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("not a folder")
     with pytest.raises(UserError, match=r"^data\.root: .*store"):
@@ -140,6 +156,7 @@ def test_unreadable_source_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         pipeline.list_source(PrepareOptions(str(tmp_path / "store"), "x", source=str(tmp_path)))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 def test_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/full behaves like a file on a full disk."""
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Path("/dev/full").open("wb"))  # noqa: SIM115
@@ -147,6 +164,20 @@ def test_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         DiskList([["a row"]])
     with lists_beside(tmp_path / "new/store"), pytest.raises(UserError, match=rf"^{tmp_path}: No space.*data\.root"):
         DiskList([["a row"]])
+
+
+def test_temporary_folder_too_long_for_sockets_is_named(tmp_path: Path) -> None:
+    """The path of a socket has about 100 characters."""
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    program = (
+        "from pathlib import Path; from alexnet_pl.data.prepare.workers import WorkerPool; "
+        "from photographs import PLAIN; WorkerPool(2, Path(), Path(), PLAIN, print).make([None], print)"
+    )
+    environment = os.environ | {"TMPDIR": str(long), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    says = f"UserError: TMPDIR: {long} is too long for the socket of worker processes; set a shorter TMPDIR, or"
+    assert done.stderr.splitlines()[-1] == f"alexnet_pl.errors.{says} prepare.workers=1"
 
 
 def test_iterators_of_a_disk_list_do_not_disturb_each_other() -> None:

@@ -42,7 +42,7 @@ def test_batch_has_the_requested_records_in_order(shard: int, tmp_path: Path, mo
 def few_files() -> Iterator[int]:
     """Soft limit of 32 more open files than there are now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = len(os.listdir("/proc/self/fd")) + 32
+    limit = len(os.listdir("/dev/fd")) + 32
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     yield limit
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -50,12 +50,12 @@ def few_files() -> Iterator[int]:
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
 def test_store_of_more_shards_than_the_limit_on_open_files(encoding: str, tmp_path: Path, few_files: int) -> None:
-    """One file per shard stays open: /proc counts them."""
+    """One file per shard stays open: /dev/fd lists them."""
     settings = StoreSettings("s", 8, {}, StoreEncoding(encoding), shard=1)
     prepare(synthetic.list_synthetic(60, 4), tmp_path / "store", settings, partial(synthetic.read_drawn, size=8))
     split = Store(tmp_path / "store").split("train")
     split.images(np.arange(60))
-    assert len(os.listdir("/proc/self/fd")) > few_files
+    assert len(os.listdir("/dev/fd")) > few_files
 
 
 def test_too_low_hard_limit_on_open_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,21 @@
+"""Files that a desktop writes into a folder as it shows it, which a user takes for empty."""
+
+from pathlib import Path
+
+NAMES = (".ds_store", "._.ds_store", ".localized", ".directory", "thumbs.db", "desktop.ini")
+
+
+def is_desktop_file(path: Path) -> bool:
+    return path.name.lower() in NAMES and path.is_file()
+
+
+def is_empty(folder: Path) -> bool:
+    return all(map(is_desktop_file, folder.iterdir()))
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder with its desktop files. Raises OSError if it holds others."""
+    if is_empty(folder):
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
+    folder.rmdir()
