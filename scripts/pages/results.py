@@ -43,7 +43,7 @@ def ours(row: ReportRow, docs: str) -> str:
         return measured_elsewhere(row.claim.label, docs)
     runs = min(value.runs for value in measured)
     count = f" ({pluralize(runs, 'run')})" if runs else ""
-    beside = f", [beside the row above]({docs}norms.md)" if row.claim.label == SHORTENED else ""
+    beside = f", [compared with the row above]({docs}norms.md)" if row.claim.label == SHORTENED else ""
     return join(number(value.mean, 2) for value in measured) + count + beside
 
 
