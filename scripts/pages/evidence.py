@@ -19,7 +19,7 @@ from alexnet_pl.reporting.box_tables import PAGE as BOXES_HEAD
 from alexnet_pl.reporting.box_tables import box_claim_tables, box_proxy_tables, collect_box_tests
 from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.measured_page import measured_page, proxy_page_tables
-from alexnet_pl.reporting.norms_comparison import HEAD, norms_page
+from alexnet_pl.reporting.norms_comparison import HEAD, NORMS_MISSING, norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
 from alexnet_pl.table import to_markdown
@@ -70,7 +70,7 @@ def evidence_pages() -> dict[Path, str]:
 def cifar10_pages() -> dict[Path, str]:
     """Pages of CIFAR-10. Figure 1's stays as an earlier command wrote it until all its runs are kept."""
     kept = [folder for folder in NORMS_RUNS if folder.is_dir()]
-    pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}\nNot yet measured.").rstrip() + "\n"}
+    pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}{NORMS_MISSING}\nNot yet measured.").rstrip() + "\n"}
     if is_complete("figure1", "figure1-search"):
         pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1", FIGURE1_RUNS)
     return pages
