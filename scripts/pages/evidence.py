@@ -26,7 +26,7 @@ from alexnet_pl.table import to_markdown
 from pages.early_learning import early_learning_section
 from pages.effects import summarize_effects
 from pages.markdown import NOTE, ROOT, table, with_table
-from pages.results import ROWS, results_table
+from pages.results import ROWS, overfeat_table, results_table
 
 NORMS, NORMS_RUNS = ROOT / "docs/norms.md", [KEPT / "cifar10", KEPT / "cifar10-tenth"]
 FIGURE1, FIGURE1_RUNS = ROOT / "docs/figure1.md", [KEPT / "figure1", KEPT / "figure1-search"]
@@ -58,7 +58,9 @@ def evidence_pages() -> dict[Path, str]:
     shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
     return {
         **cifar10_pages(),
-        RESULTS: with_table(RESULTS.read_text(), "results", results_table(rows, None, "")),
+        RESULTS: with_table(
+            with_table(RESULTS.read_text(), "results", results_table(rows, None, "")), "overfeat", overfeat_table(rows)
+        ),
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),

@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 
 from alexnet_pl.console import pluralize
-from alexnet_pl.paper.claim import ALEXNET, Claim
+from alexnet_pl.paper.claim import ALEXNET, OVERFEAT, Claim
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting.norms_comparison import MEAN
+from alexnet_pl.reporting.tables import UNVERIFIED
 from pages.markdown import ROOT, join, number, table
 
 ROWS = (  # labels of the rows shown in README; docs/results.md has the others
@@ -28,6 +29,25 @@ def results_table(rows: Sequence[ReportRow], labels: tuple[str, ...] | None, doc
     shown = [row for row in rows if row.claim.paper == ALEXNET and row.claim.recipe]
     lines = [row_cells(row, docs) for row in shown if not labels or row.claim.label in labels]
     return table(("network", "images", "in the paper", "paper", "ours"), lines)
+
+
+def overfeat_table(rows: Sequence[ReportRow]) -> str:
+    """Table of OverFeat's rows that a recipe reproduces."""
+    shown = [row for row in rows if row.claim.paper == OVERFEAT and row.claim.recipe]
+    return table(("network", "images", "in the paper", "paper", "ours"), map(overfeat_cells, shown))
+
+
+def overfeat_cells(row: ReportRow) -> tuple[str, ...]:
+    claim = row.claim
+    paper = [f"{claim.bound} {overfeat_number(value)}".strip() for value in claim.values.values()]
+    values = [overfeat_number(row.measured[metric].mean) for metric in claim.values if metric in row.measured]
+    mark = "" if claim.verified else f" {UNVERIFIED}"
+    return claim.label, claim.data or "", claim.section, join(paper) + mark, join(values) or "not yet measured"
+
+
+def overfeat_number(value: float) -> str:
+    """Errors have two decimals, sizes and counts none."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:.2f}"
 
 
 def row_cells(row: ReportRow, docs: str) -> tuple[str, ...]:

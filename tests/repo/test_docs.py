@@ -27,6 +27,7 @@ from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.experiment.build import NETS
 from alexnet_pl.paper.box_claims import BOX_CLAIMS
+from alexnet_pl.paper.claim import OVERFEAT
 from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.results import collect_tests
@@ -187,6 +188,17 @@ def test_sizes_of_checkpoints_are_those_of_the_paper_s_network() -> None:
     together = f"{(2 * last + best) / 1e3:.1f} GB of checkpoints"
     assert together in README.read_text()
     assert together in (ROOT / "docs/how-to/sweeps.md").read_text()
+
+
+def test_results_list_every_number_of_overfeat_that_a_recipe_measures() -> None:
+    """With the mark of those that nobody compared with the paper."""
+    page = (ROOT / "docs/results.md").read_text().partition("## OverFeat")[2].partition("## ")[0]
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}
+    claims = {claim.label: claim for claim in CLAIMS if claim.paper == OVERFEAT and claim.recipe}
+    assert claims.keys() == rows.keys() - {"network", "---"}
+    assert all(("†" in rows[label]) == (not claim.verified) for label, claim in claims.items())
+    assert "| 35.60 / 14.71 † | not yet measured |" in rows["1 accurate, ten crops"]
+    assert "| about 145,000,000 | 145,920,872 |" in rows["parameters, fast"]
 
 
 def test_readme_is_short() -> None:
