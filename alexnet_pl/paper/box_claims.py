@@ -42,7 +42,7 @@ class BoxClaim:
     @property
     def command(self) -> str:
         """Command that measures the number, given a store and a run of configs/overfeat_accurate.yaml."""
-        command = "python -m alexnet_pl reproduce -c overfeat_localise".split()
+        command = ["python", "-m", "alexnet_pl", "reproduce", "-c", "overfeat_localise"]
         return shlex.join([*command, *self.overrides, "data.root=FOLDER", "transfer.weights=RUN"])
 
     @property
