@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.data.loading.augment import Augment as Augment
     from alexnet_pl.data.store.split import Split as Split
     from alexnet_pl.data.store.store import Store as Store
+    from alexnet_pl.data.store.whole import WholeSplit as WholeSplit
     from alexnet_pl.detection.box_run import BoxRun as open_boxes
     from alexnet_pl.detection.box_run import example_box_run as example_box_run
     from alexnet_pl.detection.merging import match_scores as match_scores
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.figures.offset_pooling import draw_offset_pooling as draw_offset_pooling
     from alexnet_pl.figures.offset_pooling import draw_scale_table as draw_scale_table
     from alexnet_pl.figures.retrieval_sheet import compare_neighbors as compare_neighbors
+    from alexnet_pl.inference.trained_network import Prediction as Prediction
     from alexnet_pl.inference.trained_network import TrainedNetwork as TrainedNetwork
     from alexnet_pl.inference.trained_network import load as load
     from alexnet_pl.models.alexnet import AlexNet as AlexNet
@@ -51,10 +53,12 @@ PUBLIC = {  # name → module:definition
     "LocalResponseNorm": "models.layers:LocalResponseNorm",
     "MomentumSGD": "training.optimizer:MomentumSGD",
     "OverFeat": "models.overfeat:OverFeat",
+    "Prediction": "inference.trained_network:Prediction",
     "Split": "data.store.split:Split",
     "Store": "data.store.store:Store",
     "TrainedNetwork": "inference.trained_network:TrainedNetwork",
     "UserError": "errors:UserError",
+    "WholeSplit": "data.store.whole:WholeSplit",
     "code_report": "reporting.code_tables:code_report",
     "color_selectivity": "models.color_selectivity:color_selectivity",
     "compare_neighbors": "figures.retrieval_sheet:compare_neighbors",

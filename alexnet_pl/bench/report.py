@@ -153,7 +153,7 @@ def projection_lines(measured: JsonObject) -> list[str]:
 
 HEAD = """# Benchmarks
 
-Written by `python -m alexnet_pl bench report bench.output={names}` from the JSON files of `bench`. The candidates run
+Written by `python -m alexnet_pl bench report 'bench.output={names}'` from the JSON files of `bench`. The candidates run
 in turn, once per round, and the median over the rounds counts: on a shared machine, ratios within one run are reliable,
 the rates themselves less so. Every candidate has its own defaults; ours are the recipe's. If a loader's rounds differ
 by more than a factor of two, targets use its fastest round.

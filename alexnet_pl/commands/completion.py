@@ -31,7 +31,15 @@ complete -c alexnet_pl -n __fish_use_subcommand -f -a "{commands}"
 complete -c alexnet_pl -s c -l config -r -a "{recipes}"
 {fish_keys}
 """
-SCRIPTS = {"bash": BASH, "zsh": "autoload -U +X bashcompinit && bashcompinit\n" + BASH, "fish": FISH}
+ZSH = """\
+autoload -Uz compinit bashcompinit && compinit && bashcompinit
+compopt() {{ :; }}
+"""  # bashcompinit has `complete` and `compgen` but no `compopt`; keys end in `=` without a space by -o nospace
+SCRIPTS = {
+    "bash": BASH,
+    "zsh": ZSH + BASH.replace("complete -F", "complete -o nospace -F"),
+    "fish": FISH,
+}
 
 
 USAGE = """\

@@ -46,6 +46,7 @@ def usage() -> str:
     return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
        alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
        alexnet_pl COMMAND --help
+       alexnet_pl --version
 
 {of_recipes}
 

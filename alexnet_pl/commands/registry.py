@@ -12,6 +12,7 @@ from alexnet_pl.errors import UserError
 
 NET = ("model", "augment")  # sections that decide a checkpoint's network
 MACHINE = ("trainer", "performance", "distributed")
+FIT = ("objective", "logger", "wandb", "data", *NET, "optim", "schedule", "transfer", "monitor", *MACHINE)
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ COMMANDS = {
             "train; ckpt_path=last resumes the newest run of the recipe",
             targets_by_kind={"codes": "codes:fit", "boxes": "boxes:fit"},
             uses_trainer=True,
-            keys=(
-                *("seed", "ckpt_path", "objective", "logger", "wandb", "data", *NET, "optim", "schedule"),
-                *("transfer", "monitor", "codes", "boxes", *MACHINE),
-            ),
+            keys=("seed", "ckpt_path", *FIT, "codes", "boxes"),
             examples=(
                 "fit -c demo",
                 "fit -c ilsvrc2012 data.root=/fast/ilsvrc2012 optim.lr=0.02",
@@ -117,7 +115,7 @@ COMMANDS = {
             targets_by_kind={"codes": "reproduce:reproduce", "boxes": "reproduce:reproduce"},
             stable_run_dir=True,
             uses_trainer=True,
-            keys=("seed", "test", "data", *NET, "optim", "schedule", "transfer", "codes", "boxes", "detect", *MACHINE),
+            keys=("seed", "test", *FIT, "codes", "boxes", "detect"),
             examples=("reproduce -c ilsvrc2010 data.root=/fast/ilsvrc2010",),
             next="report",
         ),
@@ -128,7 +126,7 @@ COMMANDS = {
             stable_run_dir=True,
             uses_trainer=True,
             first_process_only=True,
-            keys=("ensemble", "test", "data"),
+            keys=("ensemble", "test", *FIT),  # those of FIT apply to the members that it trains
             examples=("ensemble -c ensemble_5cnns data.root=/fast/ilsvrc2012",),
             next="report",
         ),
@@ -196,7 +194,7 @@ COMMANDS = {
             default_recipe="_base.yaml",
             stable_run_dir=True,
             keys=("report",),
-            examples=("report", "report report.runs=[runs,/more/runs]"),
+            examples=("report", "report 'report.runs=[runs,/more/runs]'"),
             next="dashboard",
         ),
         Command(

@@ -17,7 +17,10 @@ LATER = (
     "test.aspect=", "test.score=", "data.shuffle=", "model.unit_biases=", "schedule.plateau.bias_drop=",
 )  # fmt: skip
 # keys whose list may be written without brackets: 1,2,4,6
-LISTS = ("test.scales", "probe.shots", "probe.penalties", "transfer.layers", "transfer.freeze", "model.unit_biases")
+LISTS = (
+    "test.scales", "detect.scales", "boxes.scales", "probe.shots", "probe.penalties", "transfer.layers",
+    "transfer.freeze", "model.unit_biases",
+)  # fmt: skip
 
 
 def is_override(word: str) -> bool:

@@ -20,7 +20,7 @@ def find_members(runs: Sequence[Path], split: str | None, views: str) -> list[Pr
     tested on different classes, images or views.
     """
     if not runs:
-        raise UserError("ensemble.members is required: pass ensemble.members=[RUN,RUN], or groups to train")
+        raise UserError("ensemble.members is required: pass 'ensemble.members=[RUN,RUN]', or groups to train")
     readers = [PredictionFile(find_predictions(run, split, views)) for run in runs]
     for reader in readers[1:]:
         check_comparable(readers[0], reader)

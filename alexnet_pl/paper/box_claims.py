@@ -6,6 +6,7 @@ and have not been compared with the paper: the figures of our copy are pictures.
 """
 
 import math
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,8 +42,8 @@ class BoxClaim:
     @property
     def command(self) -> str:
         """Command that measures the number, given a store and a run of configs/overfeat_accurate.yaml."""
-        stores = "data.root=FOLDER transfer.weights=RUN"
-        return " ".join(["python -m alexnet_pl reproduce -c overfeat_localise", *self.overrides, stores])
+        command = ["python", "-m", "alexnet_pl", "reproduce", "-c", "overfeat_localise"]
+        return shlex.join([*command, *self.overrides, "data.root=FOLDER", "transfer.weights=RUN"])
 
     @property
     def overrides(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Rows of the report: the paper's value, ours with its interval, and the command that reproduces it."""
 
 import functools
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -144,13 +145,14 @@ def reproduce_command(claim: Claim) -> str:
     """Command that reproduces a row, reusing finished fits and tests. FOLDER stands for prepared stores."""
     assert claim.recipe
     is_ensemble = len(matching.recipe_networks(claim.recipe, claim.overrides)) > 1
-    words = [f"python -m alexnet_pl {'ensemble' if is_ensemble else 'reproduce'} -c {claim.recipe}", *claim.overrides]
+    command = "ensemble" if is_ensemble else "reproduce"
+    words = ["python", "-m", "alexnet_pl", command, "-c", claim.recipe, *claim.overrides]
     if claim.views != matching.default_views(claim.recipe):
         words += view_overrides(claim.views)
     words.append("data.root=FOLDER")
     if claim.data and not DATASETS[claim.data].labeled:
         words.append("test.split=test")
-    return " ".join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in pretraining_stores(claim))])
+    return shlex.join([*words, *(f"transfer.data_roots.{name}=FOLDER" for name in pretraining_stores(claim))])
 
 
 def pretraining_stores(claim: Claim) -> list[str]:

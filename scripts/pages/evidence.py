@@ -23,13 +23,13 @@ from alexnet_pl.reporting.box_claim_tables import box_claim_tables
 from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 from alexnet_pl.reporting.code_tables import codes_page, collect_codes
 from alexnet_pl.reporting.measured_page import measured_page, proxy_page_tables
-from alexnet_pl.reporting.norms_comparison import HEAD, norms_page
+from alexnet_pl.reporting.norms_comparison import HEAD, NORMS_MISSING, norms_page
 from alexnet_pl.reporting.proxy_tables import format_points
 from alexnet_pl.runs.metrics_log import read_rows
 from pages.early_learning import early_learning_section
 from pages.effects import summarize_effects
 from pages.markdown import NOTE, ROOT, table, with_table
-from pages.results import ROWS, results_table
+from pages.results import ROWS, overfeat_table, results_table
 
 NORMS, NORMS_RUNS = ROOT / "docs/norms.md", [KEPT / "cifar10", KEPT / "cifar10-tenth"]
 FIGURE1, FIGURE1_RUNS = ROOT / "docs/figure1.md", [KEPT / "figure1", KEPT / "figure1-search"]
@@ -61,7 +61,9 @@ def evidence_pages() -> dict[Path, str]:
     shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
     return {
         **cifar10_pages(),
-        RESULTS: with_table(RESULTS.read_text(), "results", results_table(rows, None, "")),
+        RESULTS: with_table(
+            with_table(RESULTS.read_text(), "results", results_table(rows, None, "")), "overfeat", overfeat_table(rows)
+        ),
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
@@ -73,7 +75,7 @@ def evidence_pages() -> dict[Path, str]:
 def cifar10_pages() -> dict[Path, str]:
     """Pages of CIFAR-10. Figure 1's stays as an earlier command wrote it until all its runs are kept."""
     kept = [folder for folder in NORMS_RUNS if folder.is_dir()]
-    pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}\nNot yet measured.").rstrip() + "\n"}
+    pages = {NORMS: (norms_page(kept) if kept else f"{HEAD}{NORMS_MISSING}\nNot yet measured.").rstrip() + "\n"}
     if is_complete("figure1", "figure1-search"):
         pages[FIGURE1] = figure1_page(find_runs(FIGURE1_RUNS), "figure1", FIGURE1_RUNS)
     return pages

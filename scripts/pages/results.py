@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 
 from alexnet_pl.console import pluralize
-from alexnet_pl.paper.claim import ALEXNET, Claim
+from alexnet_pl.paper.claim import ALEXNET, OVERFEAT, Claim
 from alexnet_pl.paper.rows import ReportRow
 from alexnet_pl.reporting.norms_comparison import MEAN
+from alexnet_pl.reporting.tables import UNVERIFIED
 from pages.markdown import ROOT, join, number, table
 
 ROWS = (  # labels of the rows shown in README; docs/results.md has the others
@@ -30,6 +31,25 @@ def results_table(rows: Sequence[ReportRow], labels: tuple[str, ...] | None, doc
     return table(("network", "images", "in the paper", "paper", "ours"), lines)
 
 
+def overfeat_table(rows: Sequence[ReportRow]) -> str:
+    """Table of OverFeat's rows that a recipe reproduces."""
+    shown = [row for row in rows if row.claim.paper == OVERFEAT and row.claim.recipe]
+    return table(("network", "images", "in the paper", "paper", "ours"), map(overfeat_cells, shown))
+
+
+def overfeat_cells(row: ReportRow) -> tuple[str, ...]:
+    claim = row.claim
+    paper = [f"{claim.bound} {overfeat_number(value)}".strip() for value in claim.values.values()]
+    values = [overfeat_number(row.measured[metric].mean) for metric in claim.values if metric in row.measured]
+    mark = "" if claim.verified else f" {UNVERIFIED}"
+    return claim.label, claim.data or "", claim.section, join(paper) + mark, join(values) or "not yet measured"
+
+
+def overfeat_number(value: float) -> str:
+    """Errors have two decimals, sizes and counts none."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:.2f}"
+
+
 def row_cells(row: ReportRow, docs: str) -> tuple[str, ...]:
     claim = row.claim
     paper = [f"{claim.bound} {number(value, 1)}".strip() for value in claim.values.values()]
@@ -43,7 +63,7 @@ def ours(row: ReportRow, docs: str) -> str:
         return measured_elsewhere(row.claim.label, docs)
     runs = min(value.runs for value in measured)
     count = f" ({pluralize(runs, 'run')})" if runs else ""
-    beside = f", [beside the row above]({docs}norms.md)" if row.claim.label == SHORTENED else ""
+    beside = f", [compared with the row above]({docs}norms.md)" if row.claim.label == SHORTENED else ""
     return join(number(value.mean, 2) for value in measured) + count + beside
 
 

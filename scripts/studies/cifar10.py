@@ -7,6 +7,7 @@ from alexnet_pl.config import recipes
 from studies.run import Run, Study, alexnet_pl
 
 NETWORKS = ("13pct", "11pct")
+WITHOUT_NORMS = "model.norm=false"  # in the network of 11 %: the effect of its norms alone
 SEEDS = (0, 1, 2, 3, 4)
 SEEDS_OF_NORMS = SEEDS[:3]  # hours each
 TENTH = (  # of the schedule of both networks
@@ -30,6 +31,15 @@ def planned_runs(seeds: Sequence[int]) -> Iterator[Run]:
             override = f"model.activation={activation}"
             yield Run("figure1", activation, seed, "cifar10", "cifar10", (override,))
     yield from search_runs()
+    yield from runs_without_norms(seeds)
+
+
+def runs_without_norms(seeds: Sequence[int]) -> Iterator[Run]:
+    for part, schedule in (("cifar10-tenth", (*FASTER, *TENTH)), ("cifar10", FASTER)):
+        for seed in seeds:
+            if seed in SEEDS_OF_NORMS:
+                overrides = (*schedule, WITHOUT_NORMS)
+                yield Run(part, "11pct-without-norms", seed, "cifar10_11pct", "cifar10", overrides)
 
 
 def search_runs() -> Iterator[Run]:

@@ -11,8 +11,10 @@ import pytest
 from command_line import alexnet_pl
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl import __version__
 from alexnet_pl.commands import registry, run_options
-from alexnet_pl.commands.help import command_help, wrap_lines
+from alexnet_pl.commands.completion import command_keys
+from alexnet_pl.commands.help import command_help, usage, wrap_lines
 from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.config.run_config import KNOWN
 
@@ -87,6 +89,34 @@ def test_bash_completion_works_without_compopt(tmp_path: Path) -> None:
     line = "enable -n compopt; COMP_WORDS=(alexnet_pl fit optim.momen); COMP_CWORD=2; _alexnet_pl; echo $COMPREPLY"
     done = subprocess.run(["bash", "-c", f"{script}\n{line}"], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("optim.momentum=\n", "")
+
+
+def test_zsh_completion_loads_what_bashcompinit_needs_and_lacks(tmp_path: Path) -> None:
+    """`complete` calls compdef, which compinit defines. There is no compopt, so keys get no space by an option of
+    `complete`. Run in bash, with functions in place of zsh's."""
+    script = alexnet_pl("completion", "zsh", cwd=tmp_path).stdout
+    functions = """
+        autoload() { :; }
+        compinit() { compdef() { :; }; }
+        bashcompinit() { complete() { compdef || exit 1; echo "$@"; }; enable -n compopt; }
+    """
+    ask = "COMP_WORDS=(alexnet_pl fit logge); COMP_CWORD=2; _alexnet_pl; echo ${COMPREPLY[@]}"
+    call = ["bash", "-c", f"enable -n complete; {functions}\n{script}\n{ask}"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("-o nospace -F _alexnet_pl alexnet_pl\nlogger=\n", "")
+
+
+def test_help_names_the_keys_of_the_fits_that_a_command_starts() -> None:
+    """`reproduce` and the members of `ensemble` are fits, so the words of a fit apply to them."""
+    fit = {*registry.FIT, "objective", "logger", "wandb", "monitor", "transfer"}
+    for name in ("fit", "reproduce", "ensemble"):
+        assert fit <= {*registry.COMMANDS[name].keys}
+        assert "transfer.data_roots.fall2011" in command_keys(registry.COMMANDS[name])
+
+
+def test_usage_names_the_flag_that_prints_the_version(tmp_path: Path) -> None:
+    assert "alexnet_pl --version\n" in usage()
+    assert alexnet_pl("--version", cwd=tmp_path).stdout == f"alexnet_pl {__version__}\n"
 
 
 def test_completion_refuses_an_unknown_shell(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bare_runs import make_checkpoint_file, make_run_folder
 from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from nbclient import NotebookClient
 
 from alexnet_pl import run_command
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.experiment.trained_run import FOLDER
+from alexnet_pl.runs.layout import latest_checkpoint, link_latest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -68,6 +70,28 @@ def test_colab_notebook_installs_existing_extras_and_its_commands_compose() -> N
     assert extras in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (opened,) = [line.removeprefix("%run alexnet_pl/") for line in lines if line.startswith("%run ")]
     assert (ROOT / opened).is_file()
+
+
+def test_codes_of_the_retrieval_notebook_are_no_run_of_the_network_s_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lay in runs/imagenette/latest-codes, which `test -c imagenette` then took for the newest network."""
+    monkeypatch.chdir(tmp_path)
+    run = make_run_folder(tmp_path / "runs/imagenette/a")
+    make_checkpoint_file(run, "last", age=1)
+    link_latest(run)
+    commands: list[list[str]] = []
+    names = {"RUN": "runs/imagenette/latest", "CODES": None, "ROOT": None}
+    names |= {"example_run": Path, "run_command": commands.append}
+    cells = [cell.source for cell in code(ROOT / "notebooks/retrieval.ipynb")]
+    for source in (source for source in cells if "example_run(RUN)" in source or "run_command([" in source):
+        exec(source, names)
+    (where,) = (Path(word.partition("=")[2]) for word in commands[-1] if word.startswith("hydra.run.dir="))
+    make_checkpoint_file(make_run_folder(where), "last", age=0)
+    link_latest(where)
+    assert latest_checkpoint(Path("runs/imagenette"), "last").is_relative_to(run / "checkpoints")
+    assert Path("runs/imagenette/latest").resolve() == run
+    assert f"codes.features={run}" in commands[-1], "not a link that a newer training moves"
 
 
 class Shell:

@@ -26,8 +26,12 @@ from alexnet_pl.config import checks
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.config.recipes import SHIPPED
 from alexnet_pl.models.networks import NETS
+from alexnet_pl.paper.box_claims import BOX_CLAIMS
+from alexnet_pl.paper.claim import OVERFEAT
+from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.paper.deviations import measure_deviations
 from alexnet_pl.paper.results import collect_tests
+from alexnet_pl.paper.rows import reproduce_command
 from alexnet_pl.training.classifier import Classifier
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +141,22 @@ def test_shell_blocks_use_only_known_programs() -> None:
     assert not [(page.name, line) for page, line in LINES if not line.startswith(known)]
 
 
+def test_brackets_in_shell_blocks_are_quoted() -> None:
+    """zsh takes [1,4] for a pattern and refuses a command without a file of such a name."""
+    bare = [(page.name, line) for page, line in LINES if "=[" in re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", line)]
+    assert not bare
+
+
+def test_commands_of_the_reports_are_quoted_for_a_shell() -> None:
+    claims = [claim for claim in CLAIMS if claim.recipe]
+    commands = [*map(reproduce_command, claims), *(claim.command for claim in BOX_CLAIMS)]
+    assert any("[" in command for command in commands)
+    script = "\n".join(f"printf '%s ' {command}; echo" for command in commands)
+    done = subprocess.run(["bash", "-O", "failglob", "-c", script], capture_output=True, text=True, check=True)
+    given = [line.split() for line in done.stdout.splitlines()]
+    assert given == [shlex.split(command) for command in commands], done.stderr
+
+
 def test_make_targets_in_shell_blocks_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     typed = {line.split()[1] for _, line in LINES if line.startswith("make ")}
@@ -158,6 +178,27 @@ def test_extras_that_are_installed_exist() -> None:
 
 def test_readme_and_site_use_every_command() -> None:
     assert {command.split()[0] for command in TYPED} == {*COMMANDS, "completion"}
+
+
+def test_sizes_of_checkpoints_are_those_of_the_paper_s_network() -> None:
+    """4 bytes a weight, with its velocity 8, and the mean image; 60,965,224 weights are counted in another test."""
+    weights, mean = 4 * 60_965_224, 4 * 3 * 256 * 256
+    best, last = (round((size + mean) / 1e6) for size in (weights, 2 * weights))
+    assert f"network {last}, {last} and {best} MB" in (ROOT / "docs/reference/files.md").read_text()
+    together = f"{(2 * last + best) / 1e3:.1f} GB of checkpoints"
+    assert together in README.read_text()
+    assert together in (ROOT / "docs/how-to/sweeps.md").read_text()
+
+
+def test_results_list_every_number_of_overfeat_that_a_recipe_measures() -> None:
+    """With the mark of those that nobody compared with the paper."""
+    page = (ROOT / "docs/results.md").read_text().partition("## OverFeat")[2].partition("## ")[0]
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}
+    claims = {claim.label: claim for claim in CLAIMS if claim.paper == OVERFEAT and claim.recipe}
+    assert claims.keys() == rows.keys() - {"network", "---"}
+    assert all(("†" in rows[label]) == (not claim.verified) for label, claim in claims.items())
+    assert "| 35.60 / 14.71 † | not yet measured |" in rows["1 accurate, ten crops"]
+    assert "| about 145,000,000 | 145,920,872 |" in rows["parameters, fast"]
 
 
 def test_readme_is_short() -> None:

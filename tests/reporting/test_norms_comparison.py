@@ -57,6 +57,37 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
         assert f"\n{row}\n" in f"{said}\n"
 
 
+def test_norms_alone_are_compared_with_the_same_network_with_norms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are not in the column of the 13 % network, whose other settings differ. Differences 0.5 and 1.5: mean 1,
+    standard error 1/2, and 12.706 is Student's t for one degree of freedom."""
+    (alone,) = matching.recipe_networks("cifar10_11pct", ("model.norm=false",))
+    for seed, error in enumerate((13.0, 15.0, 14.0)):
+        path = write_run(tmp_path / f"alone/{seed}", False, seed, error, epochs=520)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "training": alone.training}))
+    for seed, error in enumerate((12.5, 13.5)):
+        write_run(tmp_path / f"norms/{seed}", True, seed, error, epochs=520)
+    write_run(tmp_path / "13pct/0", False, 0, 16.0, epochs=520)
+    write_run(tmp_path / "tenth/0", False, 0, 17.0)
+    dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+    said = single_spaces(capsys.readouterr().out)
+    assert "are in the last two columns." in said
+    assert "not yet measured." not in said
+    for row in (
+        "| seed | 13 % network, no norms, % | 11 % network, norms, % | difference | 11 % network without norms, % | "
+        "difference by the norms alone |",
+        "| paper | 13 | 11 | 2 | | |",
+        "| 0 | 16.00 | 12.50 | 3.50 | 13.00 | 0.50 |",
+        "| 1 | not yet measured | 13.50 | | 15.00 | 1.50 |",
+        "| 2 | not yet measured | not yet measured | | 14.00 | |",
+        "| mean (95 % interval) | | 13.00 (6.65 to 19.35) | | 14.00 (1.29 to 26.71) | 1.00 (-5.35 to 7.35) |",
+        "| seed | 13 % network, no norms, % | 11 % network, norms, % | difference |",
+        "| 0 | 17.00 | not yet measured | |",
+    ):
+        assert f"\n{row}\n" in f"{said}\n", row
+
+
 def test_step_limited_runs_and_runs_with_other_settings_are_separate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
