@@ -27,7 +27,7 @@ from alexnet_pl.data.loading.streaming import LoaderOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
-from alexnet_pl.experiment.trainer_options import check_fit_options, check_trainer_options
+from alexnet_pl.experiment.trainer_options import REFUSED, check_fit_options, check_trainer_options
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
 from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
@@ -229,6 +229,7 @@ def make_trainer_options(cfg: DictConfig, run: Path, follows_schedule: bool) -> 
     check_trainer_options({**options, "accelerator": kind})
     set_tf32(cfg)
     set_processes(options, kind)
+    options = {name: value for name, value in options.items() if name not in REFUSED}  # left are those without effect
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
         check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)
