@@ -174,6 +174,7 @@ def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
+    from alexnet_pl.config.numbers import convert_numbers
     from alexnet_pl.config.schema import check_config
     from alexnet_pl.runtime import ask_for_large_pages  # imports torch: not at the top, so that --help stays instant
 
@@ -184,6 +185,7 @@ def run(cfg: DictConfig) -> float | None:
         folder = Path(job.runtime.output_dir)
         is_new = not is_run(folder)
         try:
+            convert_numbers(cfg)
             if sweep:
                 prepare_job(cfg, folder, job)
             if is_new:
