@@ -9,11 +9,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
+from alexnet_pl.commands.network_of_weights import OWN, own_values
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
-from alexnet_pl.commands.typed_overrides import is_sweep_job, typed_overrides
+from alexnet_pl.commands.typed_overrides import is_sweep_job, is_typed, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.overrides import quote_literal
+from alexnet_pl.config.neutral import is_neutral
+from alexnet_pl.config.overrides import format_literal, quote_literal, read_section
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCHEDULES
 from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path
@@ -51,7 +53,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 def check_staged_rates(cfg: DictConfig) -> None:
     """Raise UserError for rates outside of `schedule.name=staged`, since they would have no effect."""
     transfer = options.make_transfer_options(cfg)
-    typed = any(word.startswith("optim.lr=") for word in typed_overrides())
+    typed = is_typed("optim.lr")
     if cfg.schedule.name == "staged" and (typed or transfer.rates):
         key = "optim.lr" if typed else "transfer.rates"
         raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
@@ -60,10 +62,9 @@ def check_staged_rates(cfg: DictConfig) -> None:
 def check_typed_schedule(cfg: DictConfig) -> None:
     """Raise UserError for a typed key of another schedule than the chosen one; jobs of a sweep may choose several."""
     for word in typed_overrides():
-        section, _, rest = word.partition(".")
-        name = rest.partition(".")[0]
-        if section == "schedule" and name in SCHEDULES and name != cfg.schedule.name and not is_sweep_job():
-            raise UserError(f"{word}: schedule.name={cfg.schedule.name} does not read it; add schedule.name={name}")
+        for name, value in read_section([word], "schedule").items():
+            if value and name in SCHEDULES and name != cfg.schedule.name and not is_sweep_job():
+                raise UserError(f"{word}: schedule.name={cfg.schedule.name} does not read it; add schedule.name={name}")
 
 
 def store_fingerprint(cfg: DictConfig) -> str:
@@ -131,13 +132,14 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and
-    the typed keys that take precedence over those of `transfer.network=weights`."""
+    the user's own values that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
     if cfg.transfer.weights:
         start["transfer.weights"] = cfg.transfer.weights
     words = [f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items()]
     if cfg.transfer.get("network") == "weights":
-        words += [f"++{word}" for word in typed_overrides() if word.startswith(("model.", "augment."))]
+        own = [(f"{section}.{key}", value) for section in OWN for key, value in own_values(cfg, section).items()]
+        words += [f"++{format_literal(key, value)}" for key, value in own]
     pin_argv_for_ddp_ranks(words)
 
 
