@@ -246,7 +246,13 @@ def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callb
         RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
-        *make_checkpoints(run / CHECKPOINTS, cfg.objective, make_performance(cfg).checkpoint_minutes),
+        *make_checkpoints(
+            run / CHECKPOINTS,
+            cfg.objective,
+            make_performance(cfg).checkpoint_minutes,
+            epochs=cfg.data.get("include_val_after_epoch"),
+            validates=cfg.trainer.get("limit_val_batches") != 0,
+        ),
         GracefulInterrupt(run / LAST),
     ]
 

@@ -76,6 +76,11 @@ def check_fit_options(cfg: DictConfig, on_one_gpu: bool, follows_schedule: bool)
         raise UserError(
             "trainer.limit_val_batches=0: schedule.name=plateau follows the validation error; choose another schedule"
         )
+    if follows_schedule and cfg.schedule.name == "plateau" and cfg.data.get("include_val_after_epoch") is not None:
+        raise UserError(
+            "data.include_val_after_epoch: schedule.name=plateau follows the error of images that are not trained on; "
+            "choose another schedule"
+        )
     if cfg.performance.cuda_graph and not on_one_gpu:
         raise UserError("performance.cuda_graph: needs one NVIDIA GPU; set it to false, or trainer.devices=1")
 
