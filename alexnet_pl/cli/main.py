@@ -101,6 +101,8 @@ def start(argv: list[str]) -> None:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
+    from alexnet_pl.config.numbers import convert_numbers
+
     ask_for_large_pages()
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN
@@ -108,6 +110,7 @@ def run(cfg: DictConfig) -> float | None:
         folder = Path(job.runtime.output_dir)
         is_new = not is_run(folder)
         try:
+            convert_numbers(cfg)
             if sweep:
                 prepare_job(cfg, folder, job)
             if is_new:

@@ -6,6 +6,7 @@ from pathlib import Path
 import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
+from alexnet_pl.config.neutral import is_neutral
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import print_message
 from alexnet_pl.data.loading.datamodule import ImageStore
@@ -31,7 +32,7 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
         weights["seed"] = cfg.seed
     dataset = describe_dataset(data.store, data.test_split_name)
     tested = TestDescription(dataset=dataset, views=module.views, imported=imported, **weights)
-    complete = tested.training and OmegaConf.select(cfg, "trainer.limit_test_batches") is None
+    complete = tested.training and is_neutral("limit_test_batches", OmegaConf.select(cfg, "trainer.limit_test_batches"))
     return replace(tested, claim=matching.matching_claim(tested) if complete else None)
 
 

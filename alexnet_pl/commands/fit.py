@@ -9,13 +9,15 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
+from alexnet_pl.commands.network_of_weights import OWN, own_values
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
-from alexnet_pl.commands.typed_overrides import is_sweep_job, typed_overrides
+from alexnet_pl.commands.typed_overrides import is_sweep_job, is_typed, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.overrides import quote_literal
+from alexnet_pl.config.neutral import is_neutral
+from alexnet_pl.config.overrides import format_literal, quote_literal, read_section
 from alexnet_pl.config.schema import store_root
-from alexnet_pl.config.sections import SCHEDULES
+from alexnet_pl.config.sections import SCHEDULES, VALIDATION_METRICS
 from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
@@ -32,7 +34,7 @@ from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
 from alexnet_pl.training.callbacks.resume import restoring
-from alexnet_pl.training.checkpointing import save_last
+from alexnet_pl.training.checkpointing import BestCheckpoint, save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
@@ -52,7 +54,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 def check_staged_rates(cfg: DictConfig) -> None:
     """Raise UserError for rates outside of `schedule.name=staged`, since they would have no effect."""
     transfer = options.make_transfer_options(cfg)
-    typed = any(word.startswith("optim.lr=") for word in typed_overrides())
+    typed = is_typed("optim.lr")
     if cfg.schedule.name == "staged" and (typed or transfer.rates):
         key = "optim.lr" if typed else "transfer.rates"
         raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
@@ -61,10 +63,9 @@ def check_staged_rates(cfg: DictConfig) -> None:
 def check_typed_schedule(cfg: DictConfig) -> None:
     """Raise UserError for a typed key of another schedule than the chosen one; jobs of a sweep may choose several."""
     for word in typed_overrides():
-        section, _, rest = word.partition(".")
-        name = rest.partition(".")[0]
-        if section == "schedule" and name in SCHEDULES and name != cfg.schedule.name and not is_sweep_job():
-            raise UserError(f"{word}: schedule.name={cfg.schedule.name} does not read it; add schedule.name={name}")
+        for name, value in read_section([word], "schedule").items():
+            if value and name in SCHEDULES and name != cfg.schedule.name and not is_sweep_job():
+                raise UserError(f"{word}: schedule.name={cfg.schedule.name} does not read it; add schedule.name={name}")
 
 
 def store_fingerprint(cfg: DictConfig) -> str:
@@ -132,13 +133,14 @@ def start_from(cfg: DictConfig, folder: Path) -> None:
 
 def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and
-    the typed keys that take precedence over those of `transfer.network=weights`."""
+    the user's own values that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
     if cfg.transfer.weights:
         start["transfer.weights"] = cfg.transfer.weights
     words = [f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items()]
     if cfg.transfer.get("network") == "weights":
-        words += [f"++{word}" for word in typed_overrides() if word.startswith(("model.", "augment."))]
+        own = [(f"{section}.{key}", value) for section in OWN for key, value in own_values(cfg, section).items()]
+        words += [f"++{format_literal(key, value)}" for key, value in own]
     pin_argv_for_ddp_ranks(words)
 
 
@@ -169,9 +171,24 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if trainer.global_step == first_step and status and status.finished:
         print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
     else:
-        validated = describe_validation(errors, len(data.store.classes), cfg.trainer.get("limit_val_batches"))
+        validated = describe_validation(cfg, errors, len(data.store.classes), trainer.global_step)
         print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)
-    return errors.get(cfg.objective)
+    return measure_objective(cfg, trainer, errors)
+
+
+def measure_objective(cfg: DictConfig, trainer: L.Trainer, errors: Mapping[str, float]) -> float | None:
+    """The last value of `objective`, which a sweep minimizes; that of best.ckpt if the validation images were trained
+    on afterwards."""
+    if cfg.objective not in VALIDATION_METRICS or not is_trained_on(cfg, errors):
+        return errors.get(cfg.objective)
+    (best,) = (one for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint))
+    return None if best.best_model_score is None else float(best.best_model_score)
+
+
+def is_trained_on(cfg: DictConfig, errors: Mapping[str, float]) -> bool:
+    """Whether the network had trained on the validation images when it was last validated."""
+    since = cfg.data.get("include_val_after_epoch")
+    return since is not None and errors.get("epoch", 0) > since
 
 
 def announce_compilation(module: Classifier, device: torch.device) -> None:
@@ -181,14 +198,16 @@ def announce_compilation(module: Classifier, device: torch.device) -> None:
         progress("compiling response normalization; later fits find it in a cache")
 
 
-def describe_validation(errors: Mapping[str, float], classes: int, batches: int | float | None = None) -> str:
-    """`batches`: limit of validation batches, if the user set one."""
+def describe_validation(cfg: DictConfig, errors: Mapping[str, float], classes: int, step: int) -> str:
+    """The last validation, with what sets it apart from one of the network after its last step, `step`."""
     if "val/top1_error" not in errors:
         return "not validated"
+    batches = cfg.trainer.get("limit_val_batches")
+    notes = [] if is_neutral("limit_val_batches", batches) else [f"limited by trainer.limit_val_batches={batches}"]
+    notes += ["of images trained on"] if is_trained_on(cfg, errors) else []
+    notes += [f"after step {errors['step']:,.0f}"] if errors["step"] != step else []
     top5 = append_top5(classes, errors["val/top5_error"])
-    is_whole = batches is None or (isinstance(batches, float) and batches == 1)  # the integer 1 is one batch
-    limited = "" if is_whole else f", limited by trainer.limit_val_batches={batches}"
-    return f"val top-1 error {errors['val/top1_error']:.2f} %{top5}, center view{limited}"
+    return ", ".join([f"val top-1 error {errors['val/top1_error']:.2f} %{top5}", "center view", *notes])
 
 
 def fit_to_end(

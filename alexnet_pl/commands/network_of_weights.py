@@ -10,11 +10,13 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands.dispatch import kind_of
-from alexnet_pl.commands.typed_overrides import typed_overrides
+from alexnet_pl.commands.typed_overrides import is_typed, started_recipe, typed_overrides
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_transfer_options
-from alexnet_pl.config.run_config import check_literal
+from alexnet_pl.config.overrides import read_section
+from alexnet_pl.config.run_config import MAX_ALIASES, check_literal, included_recipes
 from alexnet_pl.config.schema import store_root
+from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -26,6 +28,7 @@ from alexnet_pl.runs.checkpoint_checks import check_is_network
 from alexnet_pl.runs.layout import CONFIG, LAST
 from alexnet_pl.temporary_files import replacing
 
+OWN = ("model", "augment")  # sections in which the user's own values take precedence
 OF_WEIGHTS = ("model", "augment", "data.size", "data.name")  # keys that `transfer.network=weights` sets
 
 
@@ -61,12 +64,13 @@ def take_network_of_weights(cfg: DictConfig, folder: Path) -> None:
     check_literal(architecture, "transfer.weights")
     augment = dict(architecture["augment"])
     cfg.data.size = augment.pop("size")
+    own = {section: own_values(cfg, section) for section in OWN}
     for section, values in {"model": architecture["model"], "augment": augment}.items():
-        cfg[section] = {**values, **command_line_values(section)}
+        cfg[section] = {**values, **own[section]}
     if not OmegaConf.is_missing(cfg.data, "root"):
         store = open_store_of_size(cfg)
         cfg.data.name = store.name
-        if checkpoint is None and "num_classes" not in command_line_values("model"):
+        if checkpoint is None and "num_classes" not in own["model"]:
             cfg.model.num_classes = len(store.classes)
 
 
@@ -89,10 +93,25 @@ def own_checkpoint(cfg: DictConfig, folder: Path) -> Path | None:
     return Path(cfg.ckpt_path) if cfg.ckpt_path else None
 
 
-def command_line_values(section: str) -> dict[str, object]:
-    """Values of a section that are given on the command line, which take precedence."""
-    words = [word for word in typed_overrides() if word.startswith(f"{section}.")]
-    return dict(OmegaConf.from_dotlist(words).get(section) or {})
+def own_values(cfg: DictConfig, section: str) -> Settings:
+    """Values that take precedence over those of the weights: those typed, and those that the user's recipe sets on top
+    of the recipe that chose `transfer.network`."""
+    keys = dict.fromkeys(read_section(typed_overrides(), section))
+    if (recipe := started_recipe()) and not is_typed("transfer.network"):
+        keys |= dict.fromkeys(keys_above_choice(recipe, section))
+    return {key: cfg[section][key] for key in keys if key in cfg[section]}
+
+
+def keys_above_choice(recipe: Path, section: str) -> set[str]:
+    """Keys of a section in `recipe` and in those of its folder that it builds on, down to the one that chooses
+    `transfer.network`, such as finetune.yaml."""
+    config = read_yaml(recipe, MAX_ALIASES)
+    own = config.get(section)
+    keys = {key for key, value in own.items() if value is not None or key != "num_classes"} if own else set()
+    if "network" in (config.get("transfer") or {}):
+        return keys
+    below = included_recipes(recipe.parent, config.get("defaults"))
+    return keys.union(*(keys_above_choice(base, section) for base in below))
 
 
 def open_store_of_size(cfg: DictConfig) -> Store:

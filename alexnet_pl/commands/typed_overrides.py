@@ -1,12 +1,16 @@
 """Overrides that the user typed, as distinct from those of a recipe or a run folder."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from alexnet_pl.config.overrides import read_section
+from alexnet_pl.config.run_config import MAX_ALIASES
 from alexnet_pl.config.schema import store_root
+from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import JOB_NUMBER
 
@@ -23,6 +27,22 @@ def typed_overrides() -> list[str]:
 
 def is_sweep_job() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def is_typed(key: str) -> bool:
+    """Whether the user typed a key, alone or within its section."""
+    section, _, name = key.partition(".")
+    return name in read_section(typed_overrides(), section)
+
+
+def started_recipe() -> Path | None:
+    """File of the recipe that the command line composed; None for a run folder, whose config is no recipe."""
+    if not HydraConfig.initialized():
+        return None
+    job = HydraConfig.get()
+    folders = [source.path for source in job.runtime.config_sources if source.provider == "main"]
+    paths = [Path(folder) / f"{job.job.config_name}.yaml" for folder in folders]
+    return next((path for path in paths if "defaults" in read_yaml(path, MAX_ALIASES)), None)
 
 
 def refuse_typed(reasons: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.migration import ADDED, leave_out_added, not_deciding
+from alexnet_pl.config.migration import ADDED, deciding_options, leave_out_added
 from alexnet_pl.config.options import make_code_options
 
 Settings = dict[str, Any]
@@ -24,11 +24,10 @@ def box_signature(cfg: DictConfig) -> Settings:
 def optimization(cfg: DictConfig) -> Settings:
     """Settings of the optimizer and of the fit that both signatures contain."""
     trainer: Settings = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
-    left_out = not_deciding(None)
     return {
         "optim": OmegaConf.to_container(cfg.optim, resolve=True),
         "data": {"batch_size": cfg.data.batch_size},
-        "trainer": {key: value for key, value in trainer.items() if key not in left_out},
+        "trainer": deciding_options(trainer, None),
     }
 
 
@@ -47,7 +46,6 @@ def training_signature(cfg: DictConfig) -> Settings:
     run with a recipe's signature fills that recipe's row."""
     whole: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     name = whole["schedule"]["name"]
-    left_out = not_deciding(name)
     transfer = whole["transfer"]
     data = {**ADDED["data"], **whole["data"]}
     settings = {
@@ -56,7 +54,7 @@ def training_signature(cfg: DictConfig) -> Settings:
         "augment": whole["augment"],
         "optim": whole["optim"],
         "schedule": {"name": name, **(whole["schedule"].get(name) or {})},
-        "trainer": {key: value for key, value in whole["trainer"].items() if key not in left_out},
+        "trainer": deciding_options(whole["trainer"], name),
         "transfer": {
             "layers": sorted(transfer["layers"] or []),
             "freeze": transfer.get("freeze") or [],

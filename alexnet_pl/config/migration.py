@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from alexnet_pl.config.neutral import leave_out_neutral
 from alexnet_pl.errors import UserError
 
 SCHEMA = 2
@@ -111,14 +112,19 @@ def present_settings(training: dict[str, Any]) -> dict[str, Any]:
     settings = leave_out_added(migrate(training))
     schedule = settings.get("schedule")
     if isinstance(trainer := settings.get("trainer"), dict):
-        left_out = not_deciding(schedule.get("name") if isinstance(schedule, dict) else None)
-        settings["trainer"] = {key: value for key, value in trainer.items() if key not in left_out}
+        settings["trainer"] = deciding_options(trainer, schedule.get("name") if isinstance(schedule, dict) else None)
     return settings
 
 
 def not_deciding(schedule: str | None) -> tuple[str, ...]:
     """Keys of `trainer` that do not decide a network trained with `schedule.name`; None: codes or boxes."""
     return HARDWARE if schedule in ("plateau", None) else (*HARDWARE, VALIDATED_EVERY)
+
+
+def deciding_options(trainer: dict[str, Any], schedule: str | None) -> dict[str, Any]:
+    """Section `trainer` without the options that do not decide the network."""
+    left_out = not_deciding(schedule)
+    return {key: value for key, value in leave_out_neutral(trainer).items() if key not in left_out}
 
 
 def leave_out_of_section(section: str, keys: Any) -> Any:

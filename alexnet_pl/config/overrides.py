@@ -1,8 +1,12 @@
 """Overrides, `key=value`, as the user types them and as Hydra takes them."""
 
+import json
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import OmegaConf
 
 PATHS = (
     "data.root", "prepare.source", "prepare.synsets", "bench.output", "report.output", "predict.images", "ckpt_path",
@@ -44,6 +48,25 @@ def allow_new_key(word: str, sweep: bool = False) -> str:
     return f"++{word}" if word.startswith(LATER) else word
 
 
+def read_override(word: str) -> tuple[str, Any]:
+    """Key and value of an override as Hydra reads it: `optim={lr: 0.1}` sets a section."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # not at the top: `--help` needs no Hydra
+
+    override = OverridesParser.create().parse_override(word)
+    return override.key_or_group, override.value()
+
+
+def read_section(words: Iterable[str], section: str) -> dict[str, Any]:
+    """What overrides set in a section, by key or as a whole; later ones take precedence."""
+    values = OmegaConf.create()
+    for word in words:
+        if word.startswith((f"{section}.", f"{section}=")):
+            key, value = read_override(word)
+            OmegaConf.update(values, key, value, force_add=True)
+    found: Any = OmegaConf.to_container(values, resolve=False)
+    return found.get(section) or {}
+
+
 def quote_value(value: str) -> str:
     """Quote a value so that Hydra takes commas and braces literally."""
     return "'" + value.replace("'", "\\'") + "'"
@@ -62,6 +85,14 @@ def format_override(key: str, value: object) -> str:
     elif isinstance(value, list):
         text = text.replace(" ", "")
     return f"{key}={text}"
+
+
+def format_literal(key: str, value: object) -> str:
+    """Override `key=value` of a value of a config, which Hydra reads back as it is."""
+    value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    if isinstance(value, list):
+        return f"{key}=[{','.join(format_literal('', one)[1:] for one in value)}]"
+    return f"{key}={quote_literal(value) if isinstance(value, str) else json.dumps(value)}"
 
 
 def quote_for_sweep(words: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ import lightning as L
 from torch import Tensor
 
 from alexnet_pl.data.loading.datamodule import image_share
+from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter, merge_parts
 from alexnet_pl.evaluation.result import TestDescription
@@ -57,8 +58,9 @@ class PredictionWriter(L.Callback):
         assert isinstance(outputs, Tensor)
         if self.writer is None:
             return
-        first = self.share + self.writer.rows * self.shares
-        numbers = range(first, first + len(outputs) * self.shares, self.shares)
+        loader = trainer.test_dataloaders
+        assert isinstance(loader, EvalLoader)
+        numbers = loader.indices[self.writer.rows : self.writer.rows + len(outputs)]
         self.writer.add(
             Block(
                 self.split.names_of(numbers),

@@ -140,7 +140,7 @@ def build_classifier(cfg: DictConfig, *, other_classes: bool = False) -> tuple[C
         data.check_num_classes(module.net.num_classes)
     if cfg.command == "fit":
         check_staged_layers(cfg, module.net)
-    check_compatible(cfg.ckpt_path, module.architecture)
+    check_compatible(cfg.ckpt_path, module.architecture, trains=cfg.command == "fit")
     return module, data
 
 

@@ -15,7 +15,7 @@ from alexnet_pl.config.options import make_distributed_options
 from alexnet_pl.config.schema import check_keys
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.experiment.processes import cluster_plugins, make_strategy, set_processes
-from alexnet_pl.experiment.trainer_checks import check_fit_options, check_trainer_options
+from alexnet_pl.experiment.trainer_checks import REFUSED, check_fit_options, check_trainer_options
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime.device import choose_device
@@ -63,6 +63,7 @@ def make_trainer_arguments(cfg: DictConfig, run: Path, follows_schedule: bool) -
     check_trainer_options({**options, "accelerator": kind})
     set_tf32(cfg)
     set_processes(options, kind)
+    options = {name: value for name, value in options.items() if name not in REFUSED}  # left are those without effect
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
         check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)
@@ -80,7 +81,13 @@ def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callb
         RestoredState(cfg.ckpt_path),
         MetricsPosition(),
         Throughput(cfg.data.batch_size),
-        *make_checkpoints(run / CHECKPOINTS, cfg.objective, clock),
+        *make_checkpoints(
+            run / CHECKPOINTS,
+            cfg.objective,
+            clock,
+            epochs=cfg.data.get("include_val_after_epoch"),
+            validates=cfg.trainer.get("limit_val_batches") != 0,
+        ),
         GracefulInterrupt(run / LAST, clock),
     ]
 

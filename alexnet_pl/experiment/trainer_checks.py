@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from alexnet_pl.config.neutral import is_neutral
 from alexnet_pl.errors import UserError
 from alexnet_pl.runtime.cores import cores
 
@@ -33,10 +34,6 @@ REFUSED: dict[str, str] = {
     "enable_checkpointing": "a fit always writes checkpoints",
     "enable_model_summary": "`figures` draws the network",
 }
-NEUTRAL = {  # values of these options that have no effect
-    "accumulate_grad_batches": 1, "overfit_batches": 0, "fast_dev_run": 0, "barebones": False,
-    "enable_autolog_hparams": True, "sync_batchnorm": False,
-}  # fmt: skip
 LEAST: dict[str, int] = {  # minimum values of options that are numbers; null is Lightning's default
     "max_epochs": -1,
     "max_steps": -1,
@@ -57,7 +54,7 @@ def check_trainer_options(options: Mapping[str, Any]) -> None:
     are accepted."""
     for name, why in REFUSED.items():
         value = options.get(name)
-        if value is not None and not (name in NEUTRAL and value == NEUTRAL[name]):
+        if not is_neutral(name, value):
             raise UserError(f"trainer.{name}={value}: not supported, {why}")
     for name, least in LEAST.items():
         check_count(name, options.get(name), least)
@@ -78,6 +75,11 @@ def check_fit_options(cfg: DictConfig, on_one_gpu: bool, follows_schedule: bool)
     if follows_schedule and cfg.schedule.name == "plateau" and cfg.trainer.get("limit_val_batches") == 0:
         raise UserError(
             "trainer.limit_val_batches=0: schedule.name=plateau follows the validation error; choose another schedule"
+        )
+    if follows_schedule and cfg.schedule.name == "plateau" and cfg.data.get("include_val_after_epoch") is not None:
+        raise UserError(
+            "data.include_val_after_epoch: schedule.name=plateau follows the error of images that are not trained on; "
+            "choose another schedule"
         )
     if cfg.performance.cuda_graph and not on_one_gpu:
         raise UserError("performance.cuda_graph: needs one NVIDIA GPU; set it to false, or trainer.devices=1")

@@ -9,16 +9,24 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_metadata import read_import
 
+TESTED = {"size", "crop", "mean"}  # keys of `augment` that decide a network's input in a test
+DEFAULTS = {"augment": {"mean": "center"}}  # recipes and older checkpoints may lack it
 
-def check_compatible(path: str | Path | None, switches: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UserError, naming the key, if a checkpoint's network or image sizes differ from the recipe's."""
+
+def check_compatible(
+    path: str | Path | None, switches: Mapping[str, Mapping[str, Any]], *, trains: bool = False
+) -> None:
+    """Raise UserError, naming the key, if a checkpoint's network or image sizes differ from the recipe's, or the mean
+    that it subtracts, which a fit may change. `trains`: for a fit."""
     if path is None:
         return
+    compared = TESTED - {"mean"} if trains else TESTED
     saved = read_checkpoint(path)["alexnet_pl"]["switches"]
     for section, wanted in switches.items():
-        wanted, stored = ({**ADDED.get(section, {}), **keys} for keys in (wanted, saved.get(section, {})))
+        defaults = {**ADDED.get(section, {}), **DEFAULTS.get(section, {})}
+        wanted, stored = ({**defaults, **keys} for keys in (wanted, saved.get(section, {})))
         for key in sorted({*wanted, *stored}):
-            if section == "augment" and key not in ("size", "crop"):
+            if section == "augment" and key not in compared:
                 continue  # other augmentation settings may change later
             if wanted.get(key) != stored.get(key):
                 raise UserError(

@@ -11,6 +11,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from alexnet_pl.config.sections import VALIDATION_METRICS
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import LAST, PREVIOUS_NAME
@@ -158,10 +159,43 @@ class LastCheckpoint(RelocatableCheckpoint):
             self.clock.note_saved()
 
 
-def make_checkpoints(folder: Path, monitor: str, clock: SaveClock) -> list[ModelCheckpoint]:
-    """Callbacks that save the weights with the lowest `monitor` as `best.ckpt`, and `last.ckpt` after validations."""
+class BestCheckpoint(RelocatableCheckpoint):
+    """Saves the weights with the lowest `monitor` as `best.ckpt`; a training metric is read after each epoch.
+
+    `epochs`: number of epochs after which the network trains on validation images too, so that their error chooses no
+    network any more; None: never.
+    """
+
+    def __init__(self, folder: Path, monitor: str, epochs: int | None, **options: Any) -> None:
+        of_validation = monitor in VALIDATION_METRICS
+        options |= {
+            "mode": "min",
+            "save_weights_only": True,
+            "save_on_train_epoch_end": None if of_validation else True,
+        }
+        super().__init__(folder, filename="best", monitor=monitor, **options)
+        self.epochs = epochs if of_validation else None
+
+    def chooses(self, trainer: L.Trainer) -> bool:
+        return self.epochs is None or trainer.current_epoch < self.epochs
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.chooses(trainer):
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.chooses(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+def make_checkpoints(
+    folder: Path, monitor: str, clock: SaveClock, *, epochs: int | None = None, validates: bool = True
+) -> list[ModelCheckpoint]:
+    """Callbacks that save the weights with the lowest `monitor` as `best.ckpt`, and `last.ckpt` when `clock` says that
+    it is due. `epochs`: see `BestCheckpoint`; `validates`: whether there are validations to save after, not epochs."""
     options: dict[str, Any] = {"enable_version_counter": False, "auto_insert_metric_name": False}
-    best = RelocatableCheckpoint(
-        folder, filename="best", monitor=monitor, mode="min", save_weights_only=True, **options
-    )
-    return [best, LastCheckpoint(folder, clock, **options)]
+    after_epochs = {} if validates else {"save_on_train_epoch_end": True}
+    return [
+        BestCheckpoint(folder, monitor, epochs, **options),
+        LastCheckpoint(folder, clock, **options, **after_epochs),
+    ]

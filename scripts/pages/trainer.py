@@ -6,7 +6,8 @@ from pages.markdown import NOTE, table
 TRAINER_HEAD = """\
 `trainer.OPTION=value` sets an option of
 [Lightning's Trainer](https://lightning.ai/docs/pytorch/stable/common/trainer.html). Each either works or is refused in
-one line that says why; none is ignored. The defaults that recipes set are in [Config keys](config.md#trainer).
+one line that says why; none is ignored. Values that change nothing, such as trainer.limit_train_batches=1.0, are
+accepted and leave a run in its row of the paper. The defaults that recipes set are in [Config keys](config.md#trainer).
 """
 WORKS: dict[str, str] = {  # the other options
     "accelerator": "auto, cpu, gpu, cuda or mps",
@@ -22,9 +23,12 @@ WORKS: dict[str, str] = {  # the other options
     "max_steps": "maximum number of steps",
     "min_steps": "minimum number of steps",
     "limit_train_batches": "number of batches per epoch; 1.0: all",
-    "limit_val_batches": "number of batches per validation; 0: no validation, which schedule.name=plateau refuses",
-    "limit_test_batches": "number of batches per test; such a result fills no row of the paper",
-    "val_check_interval": "batches, or share of an epoch, between two validations",
+    "limit_val_batches": "number of batches per validation, of images spread evenly over the split; 1.0: all; 0: no "
+    "validation, which schedule.name=plateau refuses",
+    "limit_test_batches": "number of batches per test, of images spread evenly over the split; 1.0: all. The result of "
+    "fewer fills no row of the paper",
+    "val_check_interval": "batches, or share of an epoch, between two validations; with "
+    "trainer.check_val_every_n_epoch=null, batches counted over all epochs",
     "check_val_every_n_epoch": "epochs between two validations",
     "log_every_n_steps": "steps between two lines of metrics.csv; the host waits for the device at each",
     "enable_progress_bar": "false: no progress bar",

@@ -86,6 +86,13 @@ def test_key_of_another_schedule_is_refused(tiny: list[str], tmp_path: Path) -> 
     assert (code, "schedule.name=plateau does not read it; add schedule.name=steps" in text) == (2, True), text
 
 
+def test_number_in_quotes_is_a_number(tiny: list[str], tmp_path: Path) -> None:
+    """Lightning started as many processes as the text says, each of which trained as if it were the only one."""
+    words = ["trainer.devices='999'", "trainer.accelerator=cpu", "hydra.run.dir=run"]
+    code, text = type_command(["fit", "-c", "imagenette", *tiny, *words], tmp_path)
+    assert (code, "trainer.devices=999: this machine has" in text) == (2, True), text
+
+
 def test_sweep_over_the_tests_of_a_run(copied_run: Path, tmp_path: Path) -> None:
     """They are saved in the run folder, as single tests are; the config lies in .hydra/test, not in .hydra/started."""
     words = ["test", "run", "-m", "test.views=ten,center"]

@@ -226,3 +226,59 @@ def test_longer_fit_continues_from_the_checkpoint_of_the_end(cfg: DictConfig, tm
         assert torch.equal(value, longer["state_dict"][name]), name
     errors = [[row["val/top1_error"] for row in table(run / "metrics.csv")] for run in tmp_path.iterdir()]
     assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"val_check_interval": 3},
+        {"check_val_every_n_epoch": 2},
+        {"check_val_every_n_epoch": 2, "limit_val_batches": 0},
+    ],
+    ids=str,
+)
+def test_best_checkpoint_by_training_error_does_not_depend_on_validations(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """It was not saved, or by the error of the epoch before; without validations, last.ckpt was saved only at the
+    end."""
+    cfg.objective, cfg.schedule.name, cfg.trainer.max_epochs = "train/epoch_top1_error", "steps", 3
+    cfg.performance.checkpoint_minutes = 0
+    OmegaConf.update(cfg, "trainer", options, force_add=True)
+    saved = record_saves(monkeypatch)
+    run(cfg, "fit", tmp_path)
+    errors = [
+        float(row["train/epoch_top1_error"]) for row in table(tmp_path / "metrics.csv") if row["train/epoch_top1_error"]
+    ]
+    best = load(tmp_path / "checkpoints/best.ckpt")["global_step"]
+    assert best == STEPS * (1 + errors.index(min(errors)))
+    if "limit_val_batches" in options:
+        assert saved == [STEPS, 2 * STEPS, 3 * STEPS]
+
+
+def test_error_of_images_trained_on_chooses_no_network(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the second epoch on, of 136 images: 8 batches of 16."""
+    cfg.schedule.name, cfg.trainer.max_epochs, cfg.data.include_val_after_epoch = "steps", 3, 1
+    objective = run(cfg, "fit", tmp_path)
+    errors = {
+        row["step"]: float(row["val/top1_error"]) for row in table(tmp_path / "metrics.csv") if row["val/top1_error"]
+    }
+    assert list(errors) == ["6", "14", "22"]
+    assert load(tmp_path / "checkpoints/best.ckpt")["global_step"] == 6
+    assert objective == pytest.approx(errors["6"])
+    assert ", center view, of images trained on; " in capsys.readouterr().out
+    assert load(last(tmp_path))["global_step"] == 22, "the network of the last epoch is the one to test"
+
+
+def test_last_line_names_the_step_of_an_earlier_validation(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg.schedule.name, cfg.trainer.max_epochs = "steps", 3
+    OmegaConf.update(cfg, "trainer", {"check_val_every_n_epoch": 2}, force_add=True)
+    run(cfg, "fit", tmp_path / "rare")
+    assert ", center view, after step 12; " in capsys.readouterr().out
+    cfg.trainer.max_epochs = 2
+    run(cfg, "fit", tmp_path / "last")
+    assert ", center view; " in capsys.readouterr().out

@@ -67,6 +67,12 @@ def test_typed_settings_of_classifiers_are_refused(
         run(cfg, "fit", tmp_path / "run")
 
 
+def test_interval_longer_than_an_epoch_is_refused(cfg: DictConfig, tmp_path: Path) -> None:
+    cfg.trainer = {**cfg.trainer, "val_check_interval": 11}
+    with pytest.raises(UserError, match=r"^trainer.val_check_interval=11: an epoch has fewer batches \(10\)"):
+        run(cfg, "fit", tmp_path / "codes")
+
+
 @pytest.mark.parametrize("binary", ["straight_through", "noise"])
 @pytest.mark.parametrize("step", [4, 20])
 def test_interrupted_and_resumed_fit_is_bit_identical(

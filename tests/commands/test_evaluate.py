@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from run_folders import load
 from running import TRAIN, VAL, Compose, last, run
 from torch.nn import functional as F
@@ -23,6 +23,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.result import load_result
 from alexnet_pl.experiment import build
+from alexnet_pl.runs.layout import PROBABILITIES
 
 
 def ten_views_by_hand(cfg: DictConfig, folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,6 +61,20 @@ def test_test_counts_every_image_once_with_ten_views(cfg: DictConfig, tmp_path: 
     assert (result["views"], result["claim"]) == ("ten", None)
     low, high = result["top1_error_interval"]
     assert low < top1 < high
+
+
+def test_limited_test_names_the_images_that_it_read(cfg: DictConfig, tmp_path: Path, tiny_run: Path) -> None:
+    """16 of 40, spread over the classes, by which a store of folders is sorted."""
+    OmegaConf.update(cfg, "trainer.limit_test_batches", 1, force_add=True)
+    cfg.test.views = "center"
+    run(cfg, "test", tmp_path, last(tiny_run))
+    saved = PredictionFile(tmp_path / "results/val-center" / PROBABILITIES)
+    split = Store(Path(cfg.data.root)).split("val")
+    names = [split.names[number * VAL // 16] for number in range(16)]
+    labels = [int(split.labels[number * VAL // 16]) for number in range(16)]
+    blocks = list(saved.blocks())
+    assert [name for block in blocks for name in block.images] == names
+    assert [int(label) for block in blocks for label in block.labels] == labels
 
 
 def test_validate_repeats_the_last_validation_of_the_fit(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import alexnet_pl
 from omegaconf import OmegaConf
 from PIL import Image
 from run_folders import load
@@ -228,3 +229,20 @@ def test_learning_rate_factors_and_gradients_per_layer() -> None:
     }
     every = TransferOptions(layers=["conv1", "conv2"], weights="x", freeze=["all"])
     assert learning_rate_scales(net, every) == {"conv1": 0, "conv2": 0}
+
+
+def test_users_recipe_takes_precedence_over_the_weights(store: Path, tiny_run: Path, tmp_path: Path) -> None:
+    """As its keys say; those that it leaves out, and those of finetune.yaml, are from the weights."""
+    (tmp_path / "base.yaml").write_text(
+        "defaults: [finetune, _self_]\nmodel: {dropout: 0.123}\naugment: {flip: false}\n"
+    )
+    (tmp_path / "mine.yaml").write_text("defaults: [base, _self_]\naugment: {noise: 0.0, random_crop: true}\n")
+    words = [f"data.root={store}", f"transfer.weights={tiny_run}", "trainer.max_epochs=1", *KEYS]
+    words += ["trainer.limit_train_batches=1", "hydra.run.dir=run", "augment={noise: 0.2}"]
+    done = alexnet_pl("fit", "-c", "mine.yaml", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    saved = OmegaConf.load(tmp_path / "run/.hydra/config.yaml")
+    architecture = load(last(tmp_path / "run"))["alexnet_pl"]["switches"]
+    for model, augment in ((saved.model, saved.augment), (architecture["model"], architecture["augment"])):
+        assert (model["dropout"], model["width"], model["num_classes"]) == (0.123, 0.25, len(CLASSES))
+        assert (augment["flip"], augment["noise"], augment["crop"]) == (False, 0.2, 67)

@@ -78,6 +78,19 @@ def test_logged_schedule_ends_after_its_last_epoch_not_at_a_validation_within_it
     assert (status.steps, status.epochs, status.ended_by) == (6, 1, "schedule")
 
 
+def test_interval_longer_than_an_epoch_is_refused_or_counted_over_epochs(cfg: DictConfig, tmp_path: Path) -> None:
+    """Lightning's own check was a traceback, after fit.json of a finished run said that it was not."""
+    OmegaConf.update(cfg, "trainer", {"val_check_interval": 7}, force_add=True)
+    says = r"^trainer.val_check_interval=7: an epoch has fewer batches \(6\); .*check_val_every_n_epoch=null$"
+    with pytest.raises(UserError, match=says):
+        run(cfg, "fit", tmp_path / "refused")
+    assert not (tmp_path / "refused/fit.json").exists()
+    OmegaConf.update(cfg, "trainer", {"check_val_every_n_epoch": None}, force_add=True)
+    run(cfg, "fit", tmp_path / "run")
+    rows = table(tmp_path / "run/metrics.csv")
+    assert [row["step"] for row in rows if row["val/top1_error"]] == ["7"]
+
+
 def test_diverging_fit_stops_with_a_message(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.optim.lr = 1e4
     for every in (1, 6):

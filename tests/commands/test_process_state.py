@@ -31,11 +31,12 @@ def test_typed_keys_of_the_network_of_weights_reach_the_other_ranks(
     config: Compose, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
     """Their config has the values, but cannot tell which of them take precedence over those of the weights."""
-    type_words(monkeypatch, typed := "model.dropout=0.3", "optim.lr=0.1", crop := "augment.crop=67")
+    own = ["model.dropout=0.3", "model.without='conv3'", "model.unit_biases=['conv2','fc7']", "augment.flip=false"]
+    type_words(monkeypatch, *own, "optim.lr=0.1")
     started = ["alexnet_pl", "--config-path=/b", "--config-name=config", "++command=fit"]  # by `reproduce` or a sweep
     monkeypatch.setattr(sys, "argv", list(started))
-    pin_start_for_ddp_ranks(config("finetune", "transfer.weights=/a", f"transfer.network={network}"))
-    added = [f"++{typed}", f"++{crop}"] if network == "weights" else []
+    pin_start_for_ddp_ranks(config("finetune", "transfer.weights=/a", f"transfer.network={network}", *own))
+    added = [f"++{word}" for word in own] if network == "weights" else []
     assert sys.argv == [*started, "ckpt_path=null", "transfer.weights='/a'", *added]
 
 

@@ -59,6 +59,25 @@ def test_typed_rate_that_a_staged_schedule_ignores_is_refused(typed: Compose, ti
         dispatch.run(typed("finetune2012", *words), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("optim={lr: 0.1}", r"^optim.lr: schedule.name=staged sets every rate itself; set them there$"),
+        (
+            "++schedule.logged={stop: 20}",
+            r"^schedule.logged={stop: 20}: schedule.name=staged does not read it; add .*=logged",
+        ),
+        ("++schedule={logged: {stop: 20}}", r"^schedule={logged: {stop: 20}}: schedule.name=staged does not read it"),
+    ],
+)
+def test_section_typed_as_a_whole_is_checked_like_its_keys(
+    word: str, says: str, typed: Compose, tiny_store: Path, tmp_path: Path
+) -> None:
+    words = ["command=fit", f"data.root={tiny_store}", "transfer.weights=/away"]
+    with pytest.raises(UserError, match=says):
+        dispatch.run(typed("finetune2012", *words, word), tmp_path)
+
+
 def test_all_commands_without_images_are_tested() -> None:
     recipes = [one.name for one in COMMANDS.values() if one.takes == "recipe" and not one.reads_store]
     assert sorted(recipes) == sorted(WITHOUT_IMAGES)

@@ -182,6 +182,7 @@ def test_main_recipe_has_the_papers_constants(config: Compose) -> None:
         ("+trainer.val_check_interval=0", "trainer.val_check_interval=0: a number of batches"),
         ("+trainer.val_check_interval='00:00:05:00'", "trainer.val_check_interval=00:00:05:00: a number of batches"),
         ("+trainer.limit_val_batches=0", "trainer.limit_val_batches=0: schedule.name=plateau follows the validation"),
+        ("data.include_val_after_epoch=2", "data.include_val_after_epoch: schedule.name=plateau follows the error of"),
         ("+trainer.max_time='00:01:00:00'", "trainer.max_time=00:01:00:00: not supported, .* `timeout -s INT"),
         ("performance.cuda_graph=true", "performance.cuda_graph: needs one NVIDIA GPU"),
         ("+trainer.limit_train_batches=0", "trainer.limit_train_batches=0: a whole number, at least 1"),

@@ -13,10 +13,13 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from pages.trainer import WORKS
 from running import Compose
 
+from alexnet_pl.config.identity import box_signature, training_signature
+from alexnet_pl.config.migration import present_settings
+from alexnet_pl.config.neutral import NEUTRAL
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trainer import make_trainer
-from alexnet_pl.experiment.trainer_checks import NEUTRAL, REFUSED, check_trainer_options
+from alexnet_pl.experiment.trainer_checks import REFUSED, check_trainer_options
 
 PAGE = Path(__file__).parents[2] / "docs/reference/trainer.md"
 
@@ -39,6 +42,42 @@ def test_refused_option_is_named_with_the_reason(name: str) -> None:
 
 def test_values_that_change_nothing_are_accepted() -> None:
     check_trainer_options(NEUTRAL)
+
+
+def test_neutral_values_are_those_of_a_trainer_without_the_option(
+    config: Compose, tiny: list[str], tmp_path: Path
+) -> None:
+    """By Lightning's own defaults, or by what a fit passes to Lightning."""
+    set_by_fit = {"num_sanity_val_steps", "use_distributed_sampler", "enable_model_summary"}
+    defaults = inspect.signature(L.Trainer.__init__).parameters
+    for name, value in NEUTRAL.items():
+        if name not in set_by_fit:
+            assert defaults[name].default in (value, None), name
+    cfg = config("imagenette", *tiny, *(f"++trainer.{name}={value}" for name, value in NEUTRAL.items()))
+    trainer = make_trainer(cfg, tmp_path, build.classifier_callbacks(cfg, tmp_path))
+    plain = config("imagenette", *tiny)
+    other = make_trainer(plain, tmp_path, build.classifier_callbacks(plain, tmp_path))
+    for name in ("num_sanity_val_steps", "limit_train_batches", "val_check_interval", "max_steps", "min_epochs"):
+        assert (getattr(trainer, name) or 0) == (getattr(other, name) or 0), name
+
+
+def test_values_that_change_nothing_keep_the_row(config: Compose, tiny: list[str]) -> None:
+    """Also in records of earlier versions, which kept them."""
+    words = [f"++trainer.{name}={value}" for name, value in NEUTRAL.items()]
+    cfg, plain = config("imagenette", *tiny, *words, "++trainer.max_time=null"), config("imagenette", *tiny)
+    recipe = training_signature(plain)
+    assert training_signature(cfg) == recipe
+    assert present_settings({**recipe, "trainer": {**recipe["trainer"], **NEUTRAL}}) == recipe
+    boxes = config("boxes_demo")
+    assert box_signature(config("boxes_demo", *words)) == box_signature(boxes)
+
+
+@pytest.mark.parametrize(
+    "word", ["limit_train_batches=1", "val_check_interval=1", "max_steps=5", "check_val_every_n_epoch=null"]
+)
+def test_one_batch_is_not_all_of_them(config: Compose, tiny: list[str], word: str) -> None:
+    cfg = config("imagenette", *tiny, "schedule.name=plateau", f"++trainer.{word}")
+    assert training_signature(cfg) != training_signature(config("imagenette", *tiny, "schedule.name=plateau"))
 
 
 @pytest.mark.parametrize("name", ["fsdp", "deepspeed_stage_2", "ddp_spawn", "ddp_find_unused_parameters_true", "mine"])

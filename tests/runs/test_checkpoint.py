@@ -79,6 +79,17 @@ def test_differing_setting_is_named_with_both_values(
     assert [other for other in SWITCHES["model"] if f"model.{other}" in message] == [key] * (section == "model")
 
 
+def test_mean_of_another_recipe_is_refused_in_a_test(saved: Path) -> None:
+    """It was subtracted from the images, though the network had learned without it. A fit may change it."""
+    wanted = copy.deepcopy(SWITCHES)
+    wanted["augment"]["mean"] = "center"  # the default
+    check_compatible(saved, wanted)
+    wanted["augment"]["mean"] = "per_position"
+    check_compatible(saved, wanted, trains=True)
+    with pytest.raises(UserError, match=r"has augment\.mean=center, this recipe augment\.mean=per_position; add"):
+        check_compatible(saved, wanted)
+
+
 def test_setting_of_only_one_side_is_named(saved: Path) -> None:
     more, fewer = copy.deepcopy(SWITCHES), copy.deepcopy(SWITCHES)
     more["model"]["conv6"] = True

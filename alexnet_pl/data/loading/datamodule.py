@@ -12,7 +12,14 @@ from alexnet_pl.config.sections import DEMO
 from alexnet_pl.console import is_first_process
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.loading.augment import Augment
-from alexnet_pl.data.loading.loaders import SHUFFLES, EvalLoader, ResumableData, TrainLoader, check_batch_size
+from alexnet_pl.data.loading.loaders import (
+    SHUFFLES,
+    EvalLoader,
+    ResumableData,
+    TrainLoader,
+    check_batch_size,
+    count_batches,
+)
 from alexnet_pl.data.loading.streaming import DEFAULT_OPTIONS, LoaderOptions
 from alexnet_pl.data.loading.whole_images import WholeImageLoader
 from alexnet_pl.data.store.concat import ConcatSplit
@@ -55,7 +62,7 @@ class ImageStore(ResumableData):
     name: data set that the store must hold; None for any.
     batch_size: images per step over all devices, 128 in §6.
     include_val_after_epoch: after this number of epochs, also train on the validation images, as the program's CIFAR-10
-        runs do. From then on the validation error is meaningless.
+        runs do. From then on the validation error is of images trained on.
     shuffle: order of the training images, `epoch` or `once` (`TrainLoader`); new when validation images are added.
     whole_images: test on images of any size and aspect ratio, as dense views need.
     tested_split: split to test on instead of the default.
@@ -141,6 +148,8 @@ class ImageStore(ResumableData):
             print(f"data.batch_size={self.batch_size}: {count} training images; a batch repeats some", flush=True)
         if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
+        if stage == "fit":
+            self.check_interval(count_batches(len(self.training_split(0)), self.batch_size))
 
     def rank_info(self, limit: int | float) -> RankInfo:
         """Arguments of a loader for this process."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_pl.data.loading.loaders import EpochPosition, ResumableData, epoch_order
+from alexnet_pl.data.loading.loaders import EpochPosition, ResumableData, count_batches, epoch_order
 
 
 class ItemLoader(EpochPosition):
@@ -26,7 +26,7 @@ class ItemLoader(EpochPosition):
         super().__init__()
         self.count, self.batch_size, self.seed, self.training = count, batch_size, seed, training
         self.share = slice(rank, None, world)
-        self.batches = max(1, count // batch_size) if training else -(-count // batch_size)
+        self.batches = count_batches(count, batch_size) if training else -(-count // batch_size)
 
     def __len__(self) -> int:
         return self.batches
@@ -86,6 +86,10 @@ class ItemDataModule(ResumableData):
     @abstractmethod
     def make_loader(self, split: str, training: bool) -> ItemLoader:
         """Loader of the split `train` or `val` for this device."""
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self.check_interval(len(self.make_loader("train", training=True)))
 
     @property
     def rank_and_world(self) -> tuple[int, int]:

@@ -60,6 +60,19 @@ class ResumableData(L.LightningDataModule):
         self.train_loader: EpochPosition | None = None
         self.position: dict[str, int] | None = None
 
+    def check_interval(self, batches: int) -> None:
+        """Raise UserError if `trainer.val_check_interval` is more than the `batches` of an epoch."""
+        trainer = self.trainer
+        assert trainer is not None
+        interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else batches
+        within_epoch = trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches > 0
+        if within_epoch and isinstance(interval, int) and interval > batches:
+            raise UserError(
+                f"trainer.val_check_interval={interval}: an epoch has fewer batches ({batches}); to count them over "
+                "all epochs, add trainer.check_val_every_n_epoch=null"
+            )
+
     def resume(self, loader: Loader) -> Loader:
         """`loader`, the new training loader, at the position in the checkpoint."""
         self.train_loader = loader
@@ -104,7 +117,7 @@ class TrainLoader(EpochPosition):
         self.crop, self.shuffle = crop, shuffle
         self.split, self.batch_size, self.seed, self.draw, self.device = split, batch_size, seed, draw, device
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
-        self.batches = max(1, len(split) // batch_size)
+        self.batches = count_batches(len(split), batch_size)
         if limit is not None:
             self.batches = min(self.batches, limit)
         self.pipeline = batch_pipeline(split, device, options)
@@ -143,6 +156,9 @@ class EvalLoader:
 
     The last batch is padded with other images; only as many images count as there are labels. `total` is the number of
     images over all devices, which lets a test check that none was skipped or counted twice.
+
+    `limit`: number of batches on each device, of images spread evenly over the split: stores are sorted by class, so
+    that the first images are of a few classes.
     """
 
     def __init__(
@@ -158,7 +174,7 @@ class EvalLoader:
         self.split, self.batch_size, self.device = split, batch_size, device
         self.pipeline = batch_pipeline(split, device, options)
         self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
-        self.indices = np.arange(rank, self.total, world)
+        self.indices = np.arange(rank, self.total, world) * len(split) // max(1, self.total)
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
@@ -168,6 +184,11 @@ class EvalLoader:
         batches = (self.indices[start : start + self.batch_size] for start in starts)
         for images, labels in self.pipeline(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
+
+
+def count_batches(count: int, batch_size: int) -> int:
+    """Number of training batches of an epoch of `count` images or other items."""
+    return max(1, count // batch_size)
 
 
 def check_batch_size(batch_size: int, world: int) -> None:
