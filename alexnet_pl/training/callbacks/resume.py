@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import lightning as L
 import torch
 import torch.distributed as dist
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
@@ -87,13 +88,15 @@ class MetricsPosition(L.Callback):
                 checkpoint["metrics_rows"] = logger.experiment.rows  # type: ignore[attr-defined]
 
 
-class GracefulInterrupt(L.Callback):
+class GracefulInterrupt(Checkpoint):
     """Finishes the current step on Ctrl-C, SIGTERM or SIGUSR1 (SLURM's notice of a time limit), saves `last.ckpt`, and
     exits with code 128 + signal. On a signal of a program that queues the job again, as submitit's SIGUSR2, calls the
     program's handler after saving.
 
-    During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
-    Processes that train together agree every `VOTE` batches, so that all stop after the same step.
+    Before and during a validation the signal takes effect when the validation ends. A second signal exits at once,
+    without saving. Processes that train together agree every `VOTE` batches, so that all stop after the same step.
+
+    A `Checkpoint`, since Lightning calls those last: the best error of a validation belongs to the state that is saved.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -121,16 +124,23 @@ class GracefulInterrupt(L.Callback):
             print(f"\nfinishing this step, then saving; {again} quits without saving", flush=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Stop here if a signal was caught, except after an epoch's last step, when resuming would skip its validation.
-
-        Also saves a fit that `trainer.max_steps` ends within an epoch: Lightning then counts the epoch as complete, and
-        a resumed run would not train the rest of it.
-        """
+        """Stop here if a signal was caught, except before a validation, which resuming would skip."""
         self.batches += 1
-        if trainer.is_last_batch:
+        if trainer.is_last_batch or validates_next(trainer):
             return
         if trainer.world_size == 1 or self.batches % self.VOTE == 0:
             self.stop_if_caught(trainer)
+        self.save_at_max_steps(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop within an epoch; the last validation is followed by the end of the epoch."""
+        if not trainer.is_last_batch:
+            self.stop_if_caught(trainer)
+            self.save_at_max_steps(trainer)
+
+    def save_at_max_steps(self, trainer: L.Trainer) -> None:
+        """Save a fit that `trainer.max_steps` ends within an epoch: Lightning then counts the epoch as complete, and a
+        resumed run would not train the rest of it."""
         if trainer.global_step == trainer.max_steps:
             trainer.save_checkpoint(self.path)
 
@@ -181,6 +191,13 @@ class GracefulInterrupt(L.Callback):
         for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
         self.previous_handlers = {}
+
+
+def validates_next(trainer: L.Trainer) -> bool:
+    """Whether a validation follows this step (`trainer.val_check_interval`)."""
+    loop = trainer.fit_loop
+    assert loop._data_fetcher is not None
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
 RESTORING = (
