@@ -26,7 +26,13 @@ from alexnet_pl.experiment.build import build, build_classifier
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
-from alexnet_pl.runs.checkpoint import check_resume_settings, check_trained_here, print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint import (
+    check_resume_limits,
+    check_resume_settings,
+    check_trained_here,
+    print_start,
+    read_checkpoint,
+)
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
@@ -35,6 +41,7 @@ from alexnet_pl.training.checkpointing import save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
+from alexnet_pl.training.schedules import count_completed_epochs, find_limit
 from alexnet_pl.training.transfer import copy_layers, freeze_layers, learning_rate_scales
 
 
@@ -91,13 +98,14 @@ def is_ready(
 def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: str) -> bool:
     """For `ckpt_path=auto`: whether the fit is finished. If not, set `cfg.ckpt_path` to the checkpoint to resume.
 
-    Raises UserError if the folder holds the fit of another network: with other settings, seed or images (`fingerprint`
-    of their store).
+    Raises UserError if the folder holds the fit of another network: with other settings, seed, images (`fingerprint`
+    of their store) or `transfer.weights`, or one that is trained beyond the limits of the trainer.
     """
     finished, last = fit_status.resume_point(folder, training, fingerprint)
     checkpoint = read_checkpoint(last) if last else None
     if checkpoint:
         check_resume_settings(checkpoint, identity.resume_signature(cfg))
+        check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
     if finished:
         adopt_started_config(folder)
         print_message("training already finished", folder)
@@ -163,10 +171,12 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
-    took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
+    took = f"{pluralize(count_completed_epochs(trainer), 'epoch')}, {pluralize(trainer.global_step, 'step')}"
     status = fit_status.read_fit_status(folder)
     if trainer.global_step == first_step and status and status.finished:
-        print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
+        limit = find_limit(trainer)
+        how = f"a larger {limit} continues it" if limit else "its schedule has ended it"
+        print_message(f"training already finished ({took}); {how}", folder)
     else:
         validated = describe_validation(errors, len(data.store.classes), cfg.trainer.get("limit_val_batches"))
         print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)

@@ -13,7 +13,13 @@ from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
-from alexnet_pl.runs.checkpoint import check_resume_settings, check_trained_here, print_start, read_checkpoint
+from alexnet_pl.runs.checkpoint import (
+    check_resume_limits,
+    check_resume_settings,
+    check_trained_here,
+    print_start,
+    read_checkpoint,
+)
 from alexnet_pl.runtime import set_tf32
 from alexnet_pl.training.strategies import peers
 
@@ -56,8 +62,10 @@ def check_checkpoint(cfg: DictConfig) -> None:
 
 def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
     """Raise UserError if a fit cannot resume from `cfg.ckpt_path`, whose content is `checkpoint`: its weights were
-    imported, it holds only weights, as `best.ckpt`, or was trained with other settings."""
+    imported, it holds only weights, as `best.ckpt`, or was trained with other settings, from another network, or beyond
+    the limits of the trainer."""
     check_trained_here(cfg.ckpt_path)
     if not (checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")):
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     check_resume_settings(checkpoint, identity.resume_signature(cfg))
+    check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))

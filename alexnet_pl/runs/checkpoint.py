@@ -155,6 +155,26 @@ def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, 
             raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
 
 
+def check_resume_limits(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int | None) -> None:
+    """Raise UserError, naming the key, if a fit was already trained beyond these limits of the trainer: it could only
+    end with a record of fewer epochs or steps than it has. None and -1: no limit."""
+    limits = {"max_epochs": (max_epochs, "in epoch", started_epochs(checkpoint))}
+    limits["max_steps"] = (max_steps, "at step", checkpoint["global_step"])
+    for name, (limit, place, reached) in limits.items():
+        if limit is not None and 0 <= limit < reached:
+            key = f"trainer.{name}"
+            raise UserError(f"{key}={limit}: the resumed run is {place} {reached}; give at least {key}={reached}")
+
+
+def started_epochs(checkpoint: Mapping[str, Any]) -> int:
+    """Number of epochs that a fit has started; 0 if its checkpoint does not say it."""
+    try:
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+    except (KeyError, TypeError):
+        return 0
+    return epochs if isinstance(epochs, int) else 0
+
+
 def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:
     """Raise UserError if a resumed fit's store is not the one that it started with, by classes and fingerprint.
 
@@ -193,6 +213,12 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def network_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the weights in a `state_dict` alone, which are equal in a checkpoint and in exported weights."""
+    inner = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}  # of a box network
+    return weights_sha256({name: inner[name] for name in inner if name.startswith(("net.", "regressor."))})
 
 
 def read_lineage(metadata: Mapping[str, Any]) -> list[LineageStage]:
