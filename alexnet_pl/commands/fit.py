@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
+from alexnet_pl.commands.transfer_source import check_same_source
 from alexnet_pl.commands.typed_overrides import is_sweep_job, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
@@ -106,6 +107,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     if checkpoint:
         check_resume_settings(checkpoint, identity.resume_signature(cfg))
         check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
+        check_same_source(cfg, checkpoint)
     if finished:
         adopt_started_config(folder)
         print_message("training already finished", folder)

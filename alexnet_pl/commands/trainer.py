@@ -9,6 +9,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.network_of_weights import fill_in
+from alexnet_pl.commands.transfer_source import check_same_source
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
@@ -69,3 +71,5 @@ def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     check_resume_settings(checkpoint, identity.resume_signature(cfg))
     check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
+    if any(word.lstrip("+").startswith("transfer.weights=") for word in typed_overrides()):
+        check_same_source(cfg, checkpoint)

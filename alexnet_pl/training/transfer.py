@@ -9,7 +9,7 @@ learning rates of their layers are set by the schedule (`schedule.name=staged`);
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import parse_record
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import check_is_classifier, read_checkpoint, read_lineage
+from alexnet_pl.runs.checkpoint import check_is_classifier, network_sha256, read_checkpoint, read_lineage
 from alexnet_pl.runs.fit_status import finished_fit
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.table import Table, print_tables
@@ -53,7 +53,7 @@ def read_earlier_network(path: Path) -> EarlierNetwork:
     """Read the network in a checkpoint. Raises UserError for any other file."""
     checkpoint = read_checkpoint(path, key=TRANSFER_KEY)
     check_is_classifier(checkpoint["alexnet_pl"], path, TRANSFER_KEY)
-    lineage = lineage_with_own(path, checkpoint)
+    lineage = record_weights(lineage_with_own(path, checkpoint), checkpoint["state_dict"])
     return EarlierNetwork(str(path), checkpoint["alexnet_pl"]["switches"], checkpoint["state_dict"], lineage)
 
 
@@ -70,6 +70,11 @@ def lineage_with_own(path: Path, checkpoint: Mapping[str, Any]) -> list[LineageS
         changed=fit is not None and fit.changed,
     )
     return [*read_lineage(metadata), stage]
+
+
+def record_weights(lineage: list[LineageStage], tensors: Mapping[str, Tensor]) -> list[LineageStage]:
+    """`lineage` with the hash of a network's `tensors` in its last stage."""
+    return [*lineage[:-1], replace(lineage[-1], weights=network_sha256(tensors))]
 
 
 def copy_layers(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:
