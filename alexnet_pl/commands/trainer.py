@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from alexnet_pl.runs.checkpoint import (
     print_start,
     read_checkpoint,
 )
+from alexnet_pl.runs.started_config import hold_started_config
 from alexnet_pl.runtime import set_tf32
 from alexnet_pl.training.strategies import peers
 
@@ -40,7 +42,8 @@ def run_with_trainer(
     fill_in(cfg, folder)
     set_tf32(cfg)
     try:
-        with run_lock(folder, cfg.command):
+        own = hold_started_config(folder) if cfg.command == "fit" else nullcontext()  # a test may run meanwhile
+        with run_lock(folder, cfg.command), own:
             return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {reason(error)}") from error

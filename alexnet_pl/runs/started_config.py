@@ -6,7 +6,8 @@ of an earlier run says.
 """
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.files import replacing
 
 STARTED = ".hydra/started"  # Hydra's output_subdir
+HELD = ".hydra/held"  # the same of the fit that has the folder's lock
 COMMAND, OVERRIDES = "hydra.yaml", "overrides.yaml"  # other files of Hydra's: the command's recipe and its overrides
 JOB_NUMBER = "${hydra:job.num}"  # number of a job of a sweep, as in trainer.devices=[${hydra:job.num}]
 
@@ -37,15 +39,32 @@ def write_job_number(path: Path, number: int) -> None:
             temporary.write_text(text.replace(JOB_NUMBER, str(number)), encoding="utf-8")
 
 
+@contextmanager
+def hold_started_config(folder: Path) -> Iterator[None]:
+    """Keep the config of a fit, once it has the folder's lock, apart from that of the next fit, which writes its own
+    before it finds the folder in use."""
+    if not is_first_process():
+        yield
+        return
+    try:
+        shutil.rmtree(folder / HELD, ignore_errors=True)  # of a killed command
+        if (folder / STARTED).is_dir():
+            (folder / STARTED).replace(folder / HELD)
+        yield
+    finally:
+        shutil.rmtree(folder / HELD, ignore_errors=True)
+
+
 def adopt_started_config(folder: Path) -> None:
     """Make the config of the present command the folder's own. Does nothing if Hydra wrote none."""
     if is_first_process():
-        own, started = (folder / RUN_CONFIG).parent, folder / STARTED
+        own, held = (folder / RUN_CONFIG).parent, folder / HELD
+        started = held if held.is_dir() else folder / STARTED
         if (own / COMMAND).is_file() and is_of_run_folder(started):
             keep_first_command(own, started)
         for path in sorted(started.glob("*")):
             path.replace(own / path.name)
-        drop_started_config(folder)
+        shutil.rmtree(started, ignore_errors=True)
 
 
 def is_of_run_folder(started: Path) -> bool:

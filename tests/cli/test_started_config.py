@@ -8,6 +8,12 @@ import yaml
 from processes import start_command
 
 from alexnet_pl.inference.training_commands import training_commands
+from alexnet_pl.runs.started_config import (
+    STARTED,
+    adopt_started_config,
+    drop_started_config,
+    hold_started_config,
+)
 
 CONFIG = ".hydra/config.yaml"
 
@@ -80,6 +86,26 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     code, text = type_command(["fit", "run", "trainer.max_epochs=1"], copied_run.parent)
     assert (code, "trainer.max_epochs=1: the resumed run is in epoch 3" in text) == (2, True), text
     assert (read(copied_run), (copied_run / "fit.json").read_bytes()) == (found, before)
+
+
+def test_second_command_leaves_the_config_of_the_running_one(tmp_path: Path) -> None:
+    """It writes its own before it is refused by the folder's lock."""
+
+    def start(seed: int) -> None:
+        (tmp_path / STARTED).mkdir(parents=True)
+        (tmp_path / STARTED / "config.yaml").write_text(f"seed: {seed}")
+
+    start(1)
+    with hold_started_config(tmp_path):
+        start(2)
+        drop_started_config(tmp_path)
+        adopt_started_config(tmp_path)
+        assert read(tmp_path) == {"seed": 1}
+    start(3)
+    with hold_started_config(tmp_path):
+        pass
+    assert [path.name for path in (tmp_path / ".hydra").iterdir()] == ["config.yaml"]
+    assert read(tmp_path) == {"seed": 1}
 
 
 def test_failed_fit_removes_no_folder_that_was_there(copied_run: Path, tmp_path: Path) -> None:
