@@ -63,10 +63,16 @@ def use_checkpoint(command: Command, checkpoint: Path, overrides: list[str], swe
         if (run / ".hydra").exists():  # Hydra writes there before the command looks at the folder
             check_links(run)
         folder = quote_value(str(run))
-        words += [f"hydra.run.dir={folder}", f"hydra.output_subdir=.hydra/{command.name}"]
+        words += [f"hydra.run.dir={folder}", *output_subdir(command)]
         if sweep and command.name == "test" and not any(word.lstrip("+").startswith(PLACES) for word in overrides):
             words += [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=."]
     return words
+
+
+def output_subdir(command: Command) -> list[str]:
+    """Where Hydra writes the config of a command in the folder of an earlier run. That of a fit becomes the folder's
+    own."""
+    return [] if command.name == "fit" else [f"hydra.output_subdir=.hydra/{command.name}"]
 
 
 def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:

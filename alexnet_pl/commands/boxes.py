@@ -12,6 +12,7 @@ from alexnet_pl.detection.build import build_boxes
 from alexnet_pl.json_records import parse_record
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.training.callbacks.fit_record import FitRecord
+from alexnet_pl.training.schedules import count_completed_epochs
 
 UNREAD = {
     "schedule": "boxes, whose learning rate decays linearly to zero over trainer.max_epochs",
@@ -38,5 +39,5 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
     record = FitRecord(folder, box_signature(cfg), lambda: parse_record(module.store_info, DatasetInfo))
     loss = fit_to_end(cfg, trainer, module, data, record).get("val/loss")
     outcome = "no validation" if loss is None else f"val loss {loss:.4f}"  # trainer.max_steps can end a fit before one
-    print_message(f"{pluralize(trainer.current_epoch, 'epoch')}: {outcome}", folder)
+    print_message(f"{pluralize(count_completed_epochs(trainer), 'epoch')}: {outcome}", folder)
     return loss

@@ -32,6 +32,7 @@ from alexnet_pl.runs.provenance import append_session, current_commit, describe_
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.callbacks.fit_record import FitRecord
+from alexnet_pl.training.schedules import count_completed_epochs
 
 UNREAD = {
     "schedule": "codes, whose learning rate decays linearly to zero over trainer.max_epochs",
@@ -52,7 +53,7 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
         module.net.set_statistics(*measure_statistics(data.features["train"]))
     record = FitRecord(folder, codes_signature(cfg, module.source), lambda: data.features["train"].info.dataset)
     loss = fit_to_end(cfg, trainer, module, data, record).get("val/loss")
-    trained = f"{pluralize(trainer.current_epoch, 'epoch')}, {module.net.bits} bits"
+    trained = f"{pluralize(count_completed_epochs(trainer), 'epoch')}, {module.net.bits} bits"
     # trainer.max_steps can end a fit before its first validation
     outcome = "no validation" if loss is None else f"{100 * loss:.1f} % of the variance lost"
     print_message(f"{trained}: {outcome}", folder)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.network_of_weights import OWN, own_values
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
+from alexnet_pl.commands.transfer_source import check_same_source
 from alexnet_pl.commands.typed_overrides import is_sweep_job, is_typed, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
@@ -29,7 +30,7 @@ from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_resume_settings, check_trained_here
+from alexnet_pl.runs.checkpoint_checks import check_resume_limits, check_resume_settings, check_trained_here
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
@@ -38,6 +39,7 @@ from alexnet_pl.training.checkpointing import BestCheckpoint, save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost
 from alexnet_pl.training.media import log_summary, upload_checkpoints
+from alexnet_pl.training.schedules import count_completed_epochs, find_limit
 from alexnet_pl.training.transfer import copy_layers, freeze_layers, learning_rate_scales
 
 
@@ -93,13 +95,15 @@ def is_ready(
 def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: str) -> bool:
     """For `ckpt_path=auto`: whether the fit is finished. If not, set `cfg.ckpt_path` to the checkpoint to resume.
 
-    Raises UserError if the folder holds the fit of another network: with other settings, seed or images (`fingerprint`
-    of their store).
+    Raises UserError if the folder holds the fit of another network: with other settings, seed, images (`fingerprint`
+    of their store) or `transfer.weights`, or one that is trained beyond the limits of the trainer.
     """
     finished, last = fit_status.resume_point(folder, training, fingerprint)
     checkpoint = read_checkpoint(last) if last else None
     if checkpoint:
         check_resume_settings(checkpoint, identity.resume_signature(cfg))
+        check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
+        check_same_source(cfg, checkpoint)
     if finished:
         adopt_started_config(folder)
         print_message("training already finished", folder)
@@ -166,10 +170,12 @@ def train(cfg: DictConfig, folder: Path) -> float | None:
     if options.make_monitor_options(cfg).upload_checkpoints:
         saved = [path for name in (BEST, LAST) if (path := folder / name).is_file()]
         upload_checkpoints(trainer.loggers, saved, {"step": trainer.global_step, "epoch": trainer.current_epoch})
-    took = f"{pluralize(trainer.current_epoch, 'epoch')}, {pluralize(trainer.global_step, 'step')}"
+    took = f"{pluralize(count_completed_epochs(trainer), 'epoch')}, {pluralize(trainer.global_step, 'step')}"
     status = fit_status.read_fit_status(folder)
     if trainer.global_step == first_step and status and status.finished:
-        print_message(f"training already finished ({took}); a larger trainer.max_epochs continues it", folder)
+        limit = find_limit(trainer)
+        how = f"a larger {limit} continues it" if limit else "its schedule has ended it"
+        print_message(f"training already finished ({took}); {how}", folder)
     else:
         validated = describe_validation(cfg, errors, len(data.store.classes), trainer.global_step)
         print_message(f"{took}: {validated}; {describe_cost(record.seconds, record.joules)}", folder)

@@ -25,7 +25,8 @@ from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.models.networks import make_meta_net
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_checks import check_is_network
-from alexnet_pl.runs.layout import CONFIG, LAST
+from alexnet_pl.runs.layout import LAST
+from alexnet_pl.runs.started_config import find_started_config
 from alexnet_pl.temporary_files import replacing
 
 OWN = ("model", "augment")  # sections in which the user's own values take precedence
@@ -33,8 +34,8 @@ OF_WEIGHTS = ("model", "augment", "data.size", "data.name")  # keys that `transf
 
 
 def fill_in(cfg: DictConfig, folder: Path) -> None:
-    """Set the keys that the recipe leaves open, and save them in the run folder's config. Raises UserError if weights
-    and store do not match."""
+    """Set the keys that the recipe leaves open, and save them in the config of this command, which becomes the run
+    folder's. Raises UserError if weights and store do not match."""
     may_be_null = ("data.name",) if kind_of(cfg) else ("transfer.layers", "data.name")
     keys = [key for key in may_be_null if is_null(cfg, key)]
     if OmegaConf.select(cfg, "transfer.network") == "weights":
@@ -46,7 +47,7 @@ def fill_in(cfg: DictConfig, folder: Path) -> None:
         model = {**cfg.model, "num_classes": cfg.model.num_classes or 1}  # null: not yet known, and of no effect here
         cfg.transfer.layers = learned_layers(make_meta_net(model, cfg.augment.crop))[:-1]
     if keys and cfg.command == "fit" and is_first_process():
-        save_filled_in(cfg, folder / CONFIG, keys)
+        save_filled_in(cfg, folder / find_started_config(folder), keys)
 
 
 def is_null(cfg: DictConfig, key: str) -> bool:
@@ -126,7 +127,7 @@ def open_store_of_size(cfg: DictConfig) -> Store:
 
 
 def save_filled_in(cfg: DictConfig, path: Path, keys: Iterable[str]) -> None:
-    """Save the filled-in `keys` in the run folder's config, for later commands."""
+    """Save the filled-in `keys` in a config, for later commands."""
     if not path.is_file():
         return
     config = OmegaConf.load(path)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.network_of_weights import fill_in
+from alexnet_pl.commands.transfer_source import check_same_source
+from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_resume_settings, check_trained_here
+from alexnet_pl.runs.checkpoint_checks import check_resume_limits, check_resume_settings, check_trained_here
+from alexnet_pl.runs.started_config import hold_started_config
 from alexnet_pl.runtime.precision import set_tf32
 from alexnet_pl.training.strategies import peers
 
@@ -33,7 +37,8 @@ def run_with_trainer(
     fill_in(cfg, folder)
     set_tf32(cfg)
     try:
-        with run_lock(folder, cfg.command):
+        own = hold_started_config(folder) if cfg.command == "fit" else nullcontext()  # a test may run meanwhile
+        with run_lock(folder, cfg.command), own:
             return command(cfg, folder)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {reason(error)}") from error
@@ -57,8 +62,12 @@ def check_checkpoint(cfg: DictConfig) -> None:
 
 def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
     """Raise UserError if a fit cannot resume from `cfg.ckpt_path`, whose content is `checkpoint`: its weights were
-    imported, it holds only weights, as `best.ckpt`, or was trained with other settings."""
+    imported, it holds only weights, as `best.ckpt`, or was trained with other settings, from another network, or beyond
+    the limits of the trainer."""
     check_trained_here(cfg.ckpt_path)
     if not (checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")):
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     check_resume_settings(checkpoint, identity.resume_signature(cfg))
+    check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
+    if any(word.lstrip("+").startswith("transfer.weights=") for word in typed_overrides()):
+        check_same_source(cfg, checkpoint)

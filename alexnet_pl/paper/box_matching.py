@@ -17,8 +17,8 @@ from alexnet_pl.data.store.encoding import WHOLE
 from alexnet_pl.evaluation.box_result import BoxResult, LocalisationResult
 from alexnet_pl.paper.box_claims import BOX_CLAIMS, UNDERSPECIFIED, BoxClaim
 from alexnet_pl.paper.claim import DATASETS
-from alexnet_pl.paper.matching import matches_stage
-from alexnet_pl.paper.mismatch import describe_settings, shorten
+from alexnet_pl.paper.matching import is_trained_longer, matches_stage
+from alexnet_pl.paper.mismatch import describe_length, describe_settings, shorten
 from alexnet_pl.runs.records import DatasetInfo
 
 VALIDATION = DATASETS["ILSVRC-2012 val"]  # all of them: development kits since 2013 exclude 1,762
@@ -112,6 +112,8 @@ def fit_differences(test: BoxResult) -> Iterator[str]:
         yield "the fit is not finished, or was resumed with other settings"
     elif trained.ended_by != "max_epochs":
         yield f"fit ended by {trained.ended_by or 'an unknown limit'}, not by trainer.max_epochs"
+    elif is_trained_longer(test):
+        yield describe_length(test)
     elif trained.store.fingerprint != test.dataset.fingerprint:
         yield "trained on another store than the tested one"
 

@@ -16,6 +16,7 @@ from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.data.store.encoding import WHOLE
+from alexnet_pl.evaluation.box_result import BoxResult
 from alexnet_pl.evaluation.result import TestDescription, TestedNetwork, are_independent
 from alexnet_pl.paper.claim import DATASETS, MIN_PRETRAINING_SIZES, Claim, DatasetCriteria
 from alexnet_pl.paper.claims import CLAIMS
@@ -92,11 +93,19 @@ def is_trained_as(network: TestedNetwork, expected: RecipeNetwork, dataset: Data
         network.imported is None
         and network.training == expected.training
         and network.trained.ended_by == "schedule"
+        and not is_trained_longer(network)
         and network.trained.store.fingerprint == dataset.fingerprint
         and is_whole(dataset.encoding) == expected.whole
         and len(network.lineage) == len(expected.lineage)
         and all(matches_stage(stage, *recipe) for stage, recipe in zip(network.lineage, expected.lineage, strict=True))
     )
+
+
+def is_trained_longer(network: TestedNetwork | BoxResult) -> bool:
+    """Whether a fit has more epochs than its settings say: earlier versions recorded older settings than those of a fit
+    that was continued."""
+    limit = (network.training or {}).get("trainer", {}).get("max_epochs")
+    return limit is not None and 0 <= limit < (network.trained.epochs or 0)
 
 
 def is_whole(encoding: str) -> bool:

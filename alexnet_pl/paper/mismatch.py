@@ -5,11 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.errors import UserError
+from alexnet_pl.evaluation.box_result import BoxResult
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, are_independent
 from alexnet_pl.paper.claim import DATASETS, Claim, DatasetCriteria
 from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.paper.deviations import flatten
-from alexnet_pl.paper.matching import RecipeNetwork, is_official_dataset, is_trained_as, is_whole, recipe_networks
+from alexnet_pl.paper.matching import (
+    RecipeNetwork,
+    is_official_dataset,
+    is_trained_as,
+    is_trained_longer,
+    is_whole,
+    recipe_networks,
+)
 from alexnet_pl.paper.results import TestRun
 from alexnet_pl.runs.fit_status import read_fit_status
 from alexnet_pl.runs.layout import LAST
@@ -128,12 +136,21 @@ def network_differences(network: TestedNetwork, expected: RecipeNetwork, dataset
     yield from differing
     if network.trained.ended_by != "schedule":
         yield f"fit ended by {network.trained.ended_by or 'an unknown limit'}, not by its schedule"
+    if is_trained_longer(network):
+        yield describe_length(network)
     if network.trained.store.fingerprint != dataset.fingerprint:
         yield "trained on another store than the tested one"
     if other_images := is_whole(dataset.encoding) != expected.whole:
         yield describe_encoding(dataset.encoding)
     if not differing and not other_images and (network.lineage or expected.lineage):
         yield "another pre-training"
+
+
+def describe_length(network: TestedNetwork | BoxResult) -> str:
+    """Difference between a network that `is_trained_longer` and its settings."""
+    assert network.training
+    limit = network.training["trainer"]["max_epochs"]
+    return f"trained for {network.trained.epochs} epochs, not trainer.max_epochs={limit}"
 
 
 def describe_encoding(encoding: str) -> str:

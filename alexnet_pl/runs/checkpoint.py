@@ -132,3 +132,9 @@ def weights_sha256(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def network_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the weights in a `state_dict` alone, which are equal in a checkpoint and in exported weights."""
+    inner = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}  # of a box network
+    return weights_sha256({name: inner[name] for name in inner if name.startswith(("net.", "regressor."))})

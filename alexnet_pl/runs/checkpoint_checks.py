@@ -44,6 +44,26 @@ def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, 
             raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
 
 
+def check_resume_limits(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int | None) -> None:
+    """Raise UserError, naming the key, if a fit was already trained beyond these limits of the trainer: it could only
+    end with a record of fewer epochs or steps than it has. None and -1: no limit."""
+    limits = {"max_epochs": (max_epochs, "in epoch", started_epochs(checkpoint))}
+    limits["max_steps"] = (max_steps, "at step", checkpoint["global_step"])
+    for name, (limit, place, reached) in limits.items():
+        if limit is not None and 0 <= limit < reached:
+            key = f"trainer.{name}"
+            raise UserError(f"{key}={limit}: the resumed run is {place} {reached}; give at least {key}={reached}")
+
+
+def started_epochs(checkpoint: Mapping[str, Any]) -> int:
+    """Number of epochs that a fit has started; 0 if its checkpoint does not say it."""
+    try:
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"]
+    except (KeyError, TypeError):
+        return 0
+    return epochs if isinstance(epochs, int) else 0
+
+
 def check_same_images(metadata: Mapping[str, Any], classes: list[list[str]], fingerprint: str) -> None:
     """Raise UserError if a resumed fit's store is not the one that it started with, by classes and fingerprint.
 

@@ -1,8 +1,9 @@
 """fit.json: whether a fit is finished and its settings, so that a half-trained network is never a result (§7).
 
-A fit writes `"finished": false` when it starts or is resumed. It writes `true`, with the step of `last.ckpt`, once the
-trainer reaches the end set by the schedule, `max_epochs` or `max_steps`; `ended_by` says which. A run that was stopped,
-killed or ended otherwise is not finished, and only one that the schedule ended matches a row of the paper.
+A fit writes `"finished": false` at its first step, also when it is resumed. It writes `true`, with the step of
+`last.ckpt`, once the trainer reaches the end set by the schedule, `max_epochs` or `max_steps`; `ended_by` says which. A
+run that was stopped, killed or ended otherwise is not finished, and only one that the schedule ended matches a row of
+the paper.
 """
 
 from collections.abc import Mapping
@@ -60,7 +61,7 @@ def read_fit_status(run: Path) -> FitStatus | None:
 def start_fit(
     run: Path, training: Settings, store: DatasetInfo, changed: list[str] | None = None, *, resumed: bool = False
 ) -> FitStatus:
-    """Write fit.json when a fit starts or is resumed, and return its content.
+    """Write fit.json at the first step of a fit or a resumed one, and return its content.
 
     `training`: settings that decide the network, besides images and seed; `store`: images trained on; `changed`: keys
     whose values differed when the checkpoint in use was trained, in addition to those named in fit.json; `resumed`:
@@ -136,9 +137,10 @@ def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
 
 
 def changed_settings(before: Settings, now: Settings) -> list[str]:
-    """Dotted keys that differ, except `trainer.max_epochs`, since training longer does not change the settings.
-    `before` may be of an older version."""
-    return [key for key in differences(present_settings(before), now) if key != "trainer.max_epochs"]
+    """Dotted keys that differ, except `trainer.max_epochs` of a classifier, since training longer does not change the
+    settings; the rates of codes and boxes decay over all epochs. `before` may be of an older version."""
+    ignored = () if {"codes", "boxes"} & {*now} else ("trainer.max_epochs",)
+    return [key for key in differences(present_settings(before), now) if key not in ignored]
 
 
 def resume_point(run: Path, training: Settings, fingerprint: str = "") -> tuple[bool, Path | None]:

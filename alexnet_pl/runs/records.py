@@ -64,7 +64,8 @@ class ImportedWeights:
 @dataclass(frozen=True, kw_only=True)
 class LineageStage:
     """An earlier run from which a network took layers. `training`: its settings, None unless it was finished;
-    `changed`: whether settings changed during the run."""
+    `changed`: whether settings changed during the run; `weights`: `network_sha256` of the network that layers were
+    taken from. Older records and stages before the last lack it, so equality leaves it out."""
 
     store: DatasetInfo = field(default_factory=DatasetInfo)
     step: Count = 0
@@ -72,4 +73,5 @@ class LineageStage:
     finished: bool = False
     ended_by: str | None = None
     changed: bool = False
+    weights: str = field(default="", compare=False)
     schema: Schema = 1

@@ -33,6 +33,18 @@ class AdamModule(L.LightningModule):
     def on_fit_start(self) -> None:
         check_batch_size(self.trainer.datamodule.batch_size, self.trainer.world_size)  # type: ignore[attr-defined]
 
+    def on_train_start(self) -> None:
+        """Apply the present settings to the restored optimizer, whose rates are those of the checkpoint's.
+
+        The scheduler steps at the last batch of an epoch, so it knows the epochs completed, and Lightning the present
+        one.
+        """
+        scheduler: Any = self.lr_schedulers()
+        scheduler.base_lrs = [self.lr] * len(scheduler.base_lrs)
+        for group, factor in zip(scheduler.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["initial_lr"], group["weight_decay"] = self.lr, self.weight_decay
+            group["lr"] = self.lr * factor(scheduler.last_epoch)
+
     def check_loss(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):
             raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")

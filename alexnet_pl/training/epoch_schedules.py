@@ -7,7 +7,7 @@ import lightning as L
 
 from alexnet_pl.config.options import ALL
 from alexnet_pl.json_records import NonNegative, parse_record
-from alexnet_pl.training.schedules import FIRST_LAYER, Schedule, optimizer_groups
+from alexnet_pl.training.schedules import FIRST_LAYER, Schedule, count_completed_epochs, optimizer_groups
 
 
 class LoggedSchedule(Schedule):
@@ -44,7 +44,10 @@ class LoggedSchedule(Schedule):
         self.cool, self.freeze, self.stop = cool, freeze, stop
 
     def is_complete(self, trainer: L.Trainer) -> bool:
-        return trainer.current_epoch >= self.stop
+        return count_completed_epochs(trainer) >= self.stop
+
+    def ends_by_itself(self, trainer: L.Trainer) -> bool:
+        return self.is_complete(trainer)
 
     def factor(self, name: str, epoch: int) -> float:
         """Rate of group `name` (`conv1.weight`, …) in `epoch`, counted from 1, divided by its first rate."""

@@ -6,6 +6,7 @@ import lightning as L
 from torch.optim import Optimizer
 
 from alexnet_pl.config.sections import VALIDATION_METRICS
+from alexnet_pl.training.optimizer import MomentumSGD
 
 FIRST_LAYER = "conv1."
 ALL_DIVISIONS = "all"
@@ -18,18 +19,43 @@ class Schedule(L.Callback):
         """Whether the schedule has ended; by default at `trainer.max_epochs`."""
         return has_reached_max_epochs(trainer)
 
+    def ends_by_itself(self, trainer: L.Trainer) -> bool:
+        """Whether the schedule has ended the fit, so that no larger limit of the trainer continues it."""
+        return False
+
+
+def count_completed_epochs(trainer: L.Trainer) -> int:
+    """Number of epochs trained to their last batch. Lightning also counts one that `trainer.max_steps` ends before."""
+    started = trainer.fit_loop.epoch_progress.current.ready
+    return started if trainer.is_last_batch else max(started - 1, 0)
+
 
 def has_reached_max_epochs(trainer: L.Trainer) -> bool:
-    return trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch
+    return trainer.max_epochs is not None and 0 <= trainer.max_epochs <= count_completed_epochs(trainer)
+
+
+def find_schedules(trainer: L.Trainer) -> list[Schedule]:
+    return [one for one in trainer.callbacks if isinstance(one, Schedule)]  # type: ignore[attr-defined]
 
 
 def find_end_of_fit(trainer: L.Trainer) -> str:
     """What ended a fit: "schedule", "max_epochs", "max_steps", or "other"."""
-    if any(schedule.is_complete(trainer) for schedule in trainer.callbacks if isinstance(schedule, Schedule)):  # type: ignore[attr-defined]
+    if any(schedule.is_complete(trainer) for schedule in find_schedules(trainer)):
         return "schedule"
     if has_reached_max_epochs(trainer):
         return "max_epochs"
-    return "max_steps" if 0 < trainer.max_steps <= trainer.global_step else "other"
+    return "max_steps" if has_reached_max_steps(trainer) else "other"
+
+
+def has_reached_max_steps(trainer: L.Trainer) -> bool:
+    return 0 < trainer.max_steps <= trainer.global_step
+
+
+def find_limit(trainer: L.Trainer) -> str:
+    """Config key whose larger value continues a fit that has ended; "" if its schedule ended it."""
+    if any(schedule.ends_by_itself(trainer) for schedule in find_schedules(trainer)):
+        return ""
+    return "trainer.max_steps" if has_reached_max_steps(trainer) else "trainer.max_epochs"
 
 
 def optimizer_groups(trainer: L.Trainer) -> list[dict[str, Any]]:
@@ -76,6 +102,7 @@ class PlateauSchedule(Schedule):
         self.monitor, self.patience, self.min_delta, self.times = monitor, patience, min_delta, times
         self.freeze_conv1, self.bias_drop = freeze_conv1, bias_drop
         self.best, self.validations_without_improvement, self.num_drops, self.done = float("inf"), 0, 0, False
+        self.continues_at_plateau = False  # whether a resumed fit had ended with fewer `times`
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         error = float(trainer.callback_metrics[self.monitor])
@@ -88,7 +115,7 @@ class PlateauSchedule(Schedule):
             self.on_plateau(trainer, pl_module)
 
     def on_plateau(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.num_drops == self.times:
+        if self.num_drops >= self.times:  # more, if a resumed fit has fewer `times`
             self.done = trainer.should_stop = True
             return
         self.num_drops += 1
@@ -103,20 +130,38 @@ class PlateauSchedule(Schedule):
     def is_complete(self, trainer: L.Trainer) -> bool:
         """Whether the error has stopped improving after the last division, or `trainer.max_epochs` was reached
         before."""
-        return self.done or (self.num_drops == self.times and has_reached_max_epochs(trainer))
+        return self.done or (self.num_drops >= self.times and has_reached_max_epochs(trainer))
+
+    def ends_by_itself(self, trainer: L.Trainer) -> bool:
+        return self.done
 
     @property
     def is_final_stage(self) -> bool:
-        return self.freeze_conv1 and 0 < self.num_drops == self.times
+        return self.freeze_conv1 and 0 < self.num_drops >= self.times
 
     def end_noise(self, pl_module: L.LightningModule) -> None:
         if self.is_final_stage:
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Restore noise and end of the fit, which checkpoints do not store; rates are restored with the optimizer."""
+        """Restore noise and end of the fit, which checkpoints do not store; rates are restored with the optimizer.
+
+        A fit that had ended, resumed with more `times`, makes the division that its last plateau asks for.
+        """
+        if self.continues_at_plateau:
+            self.continues_at_plateau = False
+            self.on_plateau(trainer, pl_module)
+        self.set_first_layer(trainer.optimizers[0])  # type: ignore[arg-type]
         self.end_noise(pl_module)
         trainer.should_stop = trainer.should_stop or self.done
+
+    def set_first_layer(self, sgd: MomentumSGD) -> None:
+        """Freeze conv1 or not, as the present settings say: those of a resumed fit may have changed."""
+        for group in sgd.param_groups:
+            if group["name"].startswith(FIRST_LAYER) and self.is_final_stage:
+                group["lr"] = 0.0
+            elif group["name"].startswith(FIRST_LAYER) and group["lr"] == 0:
+                group["lr"] = group["initial_lr"] * sgd.divided_to(group["name"])
 
     @property
     def state_key(self) -> str:
@@ -129,7 +174,9 @@ class PlateauSchedule(Schedule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.validations_without_improvement = state_dict["best"], state_dict["stale"]
-        self.num_drops, self.done = state_dict["divided"], state_dict["done"]
+        self.num_drops = state_dict["divided"]
+        self.done = bool(state_dict["done"]) and self.num_drops >= self.times
+        self.continues_at_plateau = bool(state_dict["done"]) and not self.done
 
 
 class ConstantSchedule(Schedule):
@@ -143,12 +190,17 @@ class ConstantSchedule(Schedule):
         if until is not None and not 0 <= until <= 100:
             raise ValueError(f"until={until}: a training error in percent, or null")
         self.until, self.done = until, False
+        self.error: float | None = None  # that of the epoch which ended the fit
 
     def is_complete(self, trainer: L.Trainer) -> bool:
         return self.done if self.until is not None else has_reached_max_epochs(trainer)
 
+    def ends_by_itself(self, trainer: L.Trainer) -> bool:
+        return self.done
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.until is not None and pl_module.epoch_error() <= self.until:  # type: ignore[operator]
+        if self.until is not None and (error := pl_module.epoch_error()) <= self.until:  # type: ignore[operator]
+            self.error = float(error)
             self.done = trainer.should_stop = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -159,8 +211,12 @@ class ConstantSchedule(Schedule):
         """Fixed key of the state in checkpoints, so that the class can be renamed."""
         return "Constant"
 
-    def state_dict(self) -> dict[str, bool]:
-        return {"done": self.done}
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done, "error": self.error}
 
-    def load_state_dict(self, state_dict: dict[str, bool]) -> None:
-        self.done = state_dict["done"]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the end of the fit, unless the error that ended it is above the present `until`. Older checkpoints do
+        not have the error."""
+        self.error = state_dict.get("error")
+        reached = self.until is not None and (self.error is None or self.error <= self.until)
+        self.done = bool(state_dict["done"]) and reached

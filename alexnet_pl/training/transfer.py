@@ -9,7 +9,7 @@ learning rates of their layers are set by the schedule (`schedule.name=staged`);
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import ALL, TransferOptions
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.activations import learned_layers
-from alexnet_pl.runs.checkpoint import read_checkpoint
+from alexnet_pl.runs.checkpoint import network_sha256, read_checkpoint
 from alexnet_pl.runs.checkpoint_checks import check_is_classifier
 from alexnet_pl.runs.checkpoint_metadata import lineage_with_own
 from alexnet_pl.runs.records import LineageStage
@@ -51,8 +51,13 @@ def read_earlier_network(path: Path) -> EarlierNetwork:
     """Read the network in a checkpoint. Raises UserError for any other file."""
     checkpoint = read_checkpoint(path, key=TRANSFER_KEY)
     check_is_classifier(checkpoint["alexnet_pl"], path, TRANSFER_KEY)
-    lineage = lineage_with_own(path, checkpoint)
+    lineage = record_weights(lineage_with_own(path, checkpoint), checkpoint["state_dict"])
     return EarlierNetwork(str(path), checkpoint["alexnet_pl"]["switches"], checkpoint["state_dict"], lineage)
+
+
+def record_weights(lineage: list[LineageStage], tensors: Mapping[str, Tensor]) -> list[LineageStage]:
+    """`lineage` with the hash of a network's `tensors` in its last stage."""
+    return [*lineage[:-1], replace(lineage[-1], weights=network_sha256(tensors))]
 
 
 def copy_layers(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> None:

@@ -7,6 +7,14 @@ import pytest
 import yaml
 from processes import start_command
 
+from alexnet_pl.inference.training_commands import training_commands
+from alexnet_pl.runs.started_config import (
+    STARTED,
+    adopt_started_config,
+    drop_started_config,
+    hold_started_config,
+)
+
 CONFIG = ".hydra/config.yaml"
 
 
@@ -56,6 +64,48 @@ def test_config_follows_a_fit_that_continues_the_run(copied_run: Path) -> None:
     assert read(copied_run)["trainer"]["max_epochs"] == 3
     names = {path.name for path in (copied_run / ".hydra").iterdir()}  # `features` of another test has a folder there
     assert names - {"features"} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+
+
+def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> None:
+    """`fit RUN key=value` continues as it was typed, and the model card has the first command with the new key."""
+    hydra = copied_run / ".hydra"
+    (hydra / "hydra.yaml").write_text("hydra: {job: {config_name: imagenette}}")
+    (hydra / "overrides.yaml").write_text("[++command=fit, optim.lr=0.001, trainer.max_epochs=2]")
+    code, text = type_command(["fit", "run", "trainer.max_epochs=3"], copied_run.parent)
+    assert code == 0, text
+    found = read(copied_run)
+    assert (found["trainer"]["max_epochs"], found["ckpt_path"]) == (3, None)
+    names = {path.name for path in hydra.iterdir()} - {"features"}
+    assert names == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    reproduce = training_commands(copied_run, None)[-1]
+    assert "-c imagenette optim.lr=0.001 trainer.max_epochs=2 trainer.max_epochs=3 " in reproduce
+    before = (copied_run / "fit.json").read_bytes()
+    code, text = type_command(["fit", "run"], copied_run.parent)
+    assert (code, "training already finished (3 epochs, 18 steps)" in text) == (0, True), text
+    assert (copied_run / "fit.json").read_bytes() == before
+    code, text = type_command(["fit", "run", "trainer.max_epochs=1"], copied_run.parent)
+    assert (code, "trainer.max_epochs=1: the resumed run is in epoch 3" in text) == (2, True), text
+    assert (read(copied_run), (copied_run / "fit.json").read_bytes()) == (found, before)
+
+
+def test_second_command_leaves_the_config_of_the_running_one(tmp_path: Path) -> None:
+    """It writes its own before it is refused by the folder's lock."""
+
+    def start(seed: int) -> None:
+        (tmp_path / STARTED).mkdir(parents=True)
+        (tmp_path / STARTED / "config.yaml").write_text(f"seed: {seed}")
+
+    start(1)
+    with hold_started_config(tmp_path):
+        start(2)
+        drop_started_config(tmp_path)
+        adopt_started_config(tmp_path)
+        assert read(tmp_path) == {"seed": 1}
+    start(3)
+    with hold_started_config(tmp_path):
+        pass
+    assert [path.name for path in (tmp_path / ".hydra").iterdir()] == ["config.yaml"]
+    assert read(tmp_path) == {"seed": 1}
 
 
 def test_failed_fit_removes_no_folder_that_was_there(copied_run: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Fine-tuning on the user's own images: copied, frozen and trained layers, and the records of the run folder."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,29 @@ def test_exported_weights_and_checkpoint_give_the_same_initial_network(
     assert first["alexnet_pl"]["lineage"] == second["alexnet_pl"]["lineage"]
     (stage,) = second["alexnet_pl"]["lineage"]
     assert (stage["finished"], stage["training"]["model"]["width"]) == (True, 0.25)
+
+
+def test_repeated_fit_refuses_other_weights_to_start_from(
+    config: Compose, store: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weights may be exported, or be there no more; the same in another file are the same."""
+    weights = shutil.copy(last(tiny_run), tmp_path / "last.ckpt")
+    write_safetensors(read_weights(tiny_run), tmp_path / "same.safetensors")
+    other = load(last(tiny_run))
+    other["state_dict"]["net.conv1.weight"] += 1
+    torch.save(other, tmp_path / "other.ckpt")
+    write_safetensors(read_weights(tmp_path / "other.ckpt"), tmp_path / "other.safetensors")
+    folder, words = tmp_path / "run", ["trainer.max_epochs=1", "+trainer.limit_train_batches=1", *KEYS, *OF_TINY]
+    cfg = config("finetune", f"data.root={store}", f"transfer.weights={weights}", *words)
+    run(cfg, "fit", folder)
+    for same in ("last.ckpt", "same.safetensors", "nowhere.ckpt"):
+        capsys.readouterr()
+        run(cfg, "fit", folder, Path("auto"), **{"transfer.weights": str(tmp_path / same)})
+        assert "training already finished" in capsys.readouterr().out
+    for name in ("other.ckpt", "other.safetensors"):
+        with pytest.raises(UserError, match=r"^transfer.weights: the resumed run started from other weights \("):
+            run(cfg, "fit", folder, Path("auto"), **{"transfer.weights": str(tmp_path / name)})
+    run(cfg, "fit", folder, last(folder), **{"transfer.weights": str(tmp_path / "other.ckpt")})  # not typed: not read
 
 
 OF_TINY = ["transfer.network=recipe", "+model.width=0.25", "augment.crop=67", "data.size=72"]

@@ -105,6 +105,7 @@ def test_seven_variants_have_one_network_pre_trained_on_fall_2009_only() -> None
         lambda f: f["dataset"].update(fingerprint="another store than the one trained on"),
         lambda f: f["trained"].update(store={"fingerprint": "a tenth of ImageNet"}),
         lambda f: f["trained"].update(ended_by="max_epochs"),
+        lambda f: f["trained"].update(epochs=1000),  # more than trainer.max_epochs
         lambda f: f["trained"].update(ended_by="max_time"),
         lambda f: f.pop("trained"),
         lambda f: f["training"]["data"].update(include_val_after_epoch=0),

@@ -291,6 +291,7 @@ CLOSEST = "compared with “all windows, four scales” (§4.4)"
             f"{CLOSEST}: optim.lr=9.0, not 0.001; features with model.init=he, not normal",
         ),
         ({"trained__ended_by": "max_steps"}, f"{CLOSEST}: fit ended by max_steps, not by trainer.max_epochs"),
+        ({"trained__epochs": 999}, f"{CLOSEST}: trained for 999 epochs, not trainer.max_epochs="),
         ({"finished": False}, f"{CLOSEST}: the fit is not finished, or was resumed with other settings"),
         ({"lineage__0__training": None}, f"{CLOSEST}: features of an unfinished or imported network"),
         ({"lineage": []}, f"{CLOSEST}: features of no run"),

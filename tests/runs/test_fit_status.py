@@ -189,3 +189,9 @@ def test_section_instead_of_a_value_is_a_change() -> None:
     now = {"schedule": {"name": "steps", "steps": {"drops": [4]}}, "transfer": {"layers": []}}
     assert fit_status.changed_settings(before, now) == ["schedule.steps", "transfer"]
     assert fit_status.changed_settings(now, before) == ["schedule.steps", "transfer"]
+
+
+@pytest.mark.parametrize(("section", "changed"), [("codes", True), ("boxes", True), ("schedule", False)])
+def test_length_is_a_setting_of_rates_that_decay_over_it(section: str, changed: bool) -> None:
+    before, now = ({section: {}, "trainer": {"max_epochs": epochs}} for epochs in (2, 3))
+    assert fit_status.changed_settings(before, now) == ["trainer.max_epochs"] * changed

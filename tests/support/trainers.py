@@ -1,6 +1,7 @@
 """Minimal Trainer objects for tests of schedules."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
@@ -32,6 +33,13 @@ def fake_trainer(optimizer: MomentumSGD | None = None) -> SimpleNamespace:
         should_stop=False,
         current_epoch=0,
     )
+
+
+def trained_epochs(number: int, is_last_batch: bool = True) -> dict[str, Any]:
+    """Attributes of a Trainer after so many epochs, and further steps unless the last was an epoch's last."""
+    current = SimpleNamespace(ready=number + (not is_last_batch))
+    loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=current))
+    return {"fit_loop": loop, "is_last_batch": is_last_batch, "current_epoch": number}
 
 
 def fake_module() -> SimpleNamespace:

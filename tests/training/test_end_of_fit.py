@@ -5,17 +5,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trainers import fake_module, fake_trainer, rates
+from trainers import fake_module, fake_trainer, rates, trained_epochs
 
 from alexnet_pl.config.recipes import compose
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
-from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule, Schedule, find_end_of_fit
+from alexnet_pl.training.schedules import (
+    ConstantSchedule,
+    PlateauSchedule,
+    Schedule,
+    count_completed_epochs,
+    find_end_of_fit,
+)
 
 STAGED = [{"epoch": 1, "weights": {"all": 0.01}}]
 
 
 def ended_by(schedule: Schedule, epochs: int, max_epochs: int = 10, steps: int = 0, max_steps: int = -1) -> str:
-    counts: dict[str, Any] = {"current_epoch": epochs, "max_epochs": max_epochs, "global_step": steps}
+    counts: dict[str, Any] = {**trained_epochs(epochs), "max_epochs": max_epochs, "global_step": steps}
     return find_end_of_fit(SimpleNamespace(callbacks=[schedule], max_steps=max_steps, **counts))  # type: ignore[arg-type]
 
 
@@ -63,6 +69,29 @@ def test_limits_of_zero_and_one_end_a_fit() -> None:
     assert ended_by(plateau(0), 0, steps=1, max_steps=1) == "max_steps"
     assert ended_by(plateau(0), 0, max_epochs=0) == "max_epochs"
     assert ended_by(plateau(0), 0, max_epochs=-1, max_steps=0) == "other"
+
+
+@pytest.mark.parametrize(("trained", "is_last_batch"), [(0, False), (2, True), (2, False)])
+def test_only_epochs_trained_to_their_last_batch_count(trained: int, is_last_batch: bool) -> None:
+    assert count_completed_epochs(SimpleNamespace(**trained_epochs(trained, is_last_batch))) == trained  # type: ignore[arg-type]
+
+
+def test_lower_target_error_continues_a_constant_schedule() -> None:
+    """An older checkpoint lacks the error that ended the fit; a higher target does not end one that had not ended."""
+    ended = ConstantSchedule(25)
+    trainer: Any = fake_trainer()
+    ended.on_train_epoch_end(trainer, SimpleNamespace(epoch_error=lambda: 22.0))  # type: ignore[arg-type]
+    for until, saved, done in (
+        (25, ended.state_dict(), True),
+        (22, ended.state_dict(), True),
+        (20, ended.state_dict(), False),
+        (None, ended.state_dict(), False),
+        (20, {"done": True}, True),
+        (50, {"done": False, "error": 40.0}, False),
+    ):
+        resumed = ConstantSchedule(until)
+        resumed.load_state_dict(saved)
+        assert resumed.done == resumed.ends_by_itself(trainer) == done, until
 
 
 def test_states_keep_the_keys_that_checkpoints_have() -> None:

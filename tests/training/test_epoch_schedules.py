@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from trainers import fake_module, fake_trainer, rates, sgd
+from trainers import fake_module, fake_trainer, rates, sgd, trained_epochs
 
 from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.schedules import ConstantSchedule
@@ -107,8 +107,8 @@ def test_logged_epochs_may_coincide() -> None:
 @pytest.mark.parametrize(("ended", "complete"), [(10, False), (11, True), (12, True)])
 def test_logged_schedule_is_complete_after_its_last_epoch(ended: int, complete: bool) -> None:
     trainer, resumed = fake_trainer(), LoggedSchedule(**ORDERED)
-    trainer.current_epoch = ended
-    assert resumed.is_complete(trainer) == complete
+    vars(trainer).update(trained_epochs(ended))
+    assert resumed.is_complete(trainer) == resumed.ends_by_itself(trainer) == complete
     resumed.on_train_start(trainer, fake_module())
     assert trainer.should_stop == complete
 

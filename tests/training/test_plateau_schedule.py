@@ -218,3 +218,33 @@ def test_resumed_run_makes_the_same_decisions(
 def test_impossible_plateaus_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name}={value}"):
         PlateauSchedule(**{name: value})
+
+
+def resume(saved: PlateauSchedule, trainer: SimpleNamespace, times: int, freeze: bool = True) -> PlateauSchedule:
+    callback = PlateauSchedule(patience=1, times=times, freeze_conv1=freeze)
+    callback.load_state_dict(saved.state_dict())
+    callback.on_train_start(trainer, fake_module())  # type: ignore[arg-type]
+    return callback
+
+
+def test_resumed_with_fewer_divisions_the_next_plateau_stops_the_fit() -> None:
+    before = PlateauSchedule(patience=1, times=3)
+    _, _, trainer, module = run(before, [50.0] * 3)
+    after = resume(before, trainer, times=1)
+    assert (after.num_drops, after.done, rates(trainer)["conv1.weight"]) == (2, False, 0.0)
+    validate(after, trainer, module, 50.0)
+    assert (after.num_drops, after.done, trainer.should_stop) == (2, True, True)
+
+
+def test_resumed_with_more_divisions_an_ended_fit_continues_and_conv1_learns_again() -> None:
+    """The fourth division, which the last plateau asked for, is made at once; the fifth is the last."""
+    before = PlateauSchedule(patience=1, times=3)
+    _, stops, trainer, module = run(before, [50.0] * 5)
+    assert stops[-1]
+    assert rates(trainer)["conv1.weight"] == 0.0
+    trainer.should_stop = False
+    after = resume(before, trainer, times=5)
+    assert (after.num_drops, after.done, trainer.should_stop) == (4, False, False)
+    assert {round(rate, 12) for name, rate in rates(trainer).items() if name.endswith("weight")} == {1e-6}
+    validate(after, trainer, module, 50.0)
+    assert (after.num_drops, rates(trainer)["conv1.weight"]) == (5, 0.0)

@@ -15,11 +15,12 @@ from alexnet_pl.runs.layout import link_latest
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.energy import EnergyMeter
-from alexnet_pl.training.schedules import find_end_of_fit
+from alexnet_pl.training.schedules import count_completed_epochs, find_end_of_fit
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json when training starts, and links the run as `latest` of its recipe.
+    """Writes fit.json at the first step, and links the run as `latest` of its recipe. A fit that is refused or fails
+    before leaves the records of a finished run as they were.
 
     `describe_store` is called then, since the store may be prepared by the fit itself. Settings, training time and
     energy are also saved in checkpoints, so that they survive a killed session and a checkpoint copied to another
@@ -32,7 +33,7 @@ class FitRecord(L.Callback):
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
         self.earlier_joules: dict[str, float] | None = None  # of earlier sessions
         self.meter: EnergyMeter | None = None
-        self.processes = 1
+        self.processes, self.started = 1, False
 
     @property
     def seconds(self) -> float:
@@ -74,21 +75,30 @@ class FitRecord(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock and the meter: preparing the store before this is not training."""
         self.start_time, self.meter = time.perf_counter(), EnergyMeter()
-        self.write_start(trainer)
+        self.started, self.processes = False, trainer.world_size
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Lightning restores its state and checks intervals after `on_fit_start`, and may refuse them."""
+        if not self.started:
+            self.write_start(trainer)
+        self.started = True
 
     @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:
         adopt_started_config(self.run)
-        self.processes = trainer.world_size
         resumed, store = trainer.ckpt_path is not None, self.describe_store()
         status = fit_status.start_fit(self.run, self.training, store, self.changed_settings, resumed=resumed)
         self.changed_settings = status.changed_settings
         link_latest(self.run)
 
     @rank_zero_only
-    def finish(self, trainer: L.Trainer, images: int) -> str:
-        """Write the reason why the fit ended to fit.json, and return it. `images`: images seen over all epochs."""
-        ended_by = find_end_of_fit(trainer)
-        counts = (trainer.global_step, trainer.current_epoch, images)
-        fit_status.mark_finished(self.run, *counts, self.seconds, ended_by, self.joules)
-        return ended_by
+    def finish(self, trainer: L.Trainer, images: int) -> None:
+        """Write the reason why the fit ended to fit.json, unless it was finished and had nothing to train. `images`:
+        images seen over all epochs."""
+        if not self.started:
+            before = fit_status.read_fit_status(self.run) if trainer.ckpt_path else None
+            if before and before.finished and before.steps == trainer.global_step:
+                return
+            self.write_start(trainer)
+        counts = (trainer.global_step, count_completed_epochs(trainer), images)
+        fit_status.mark_finished(self.run, *counts, self.seconds, find_end_of_fit(trainer), self.joules)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import lightning as L
 import torch
 import torch.distributed as dist
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from alexnet_pl.errors import StoppedTogether, UserError, reason
 from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.training.checkpointing import SaveClock
 from alexnet_pl.training.metrics_file import MetricsFile
+from alexnet_pl.training.schedules import has_reached_max_steps
 
 
 class RandomState(L.Callback):
@@ -88,16 +90,18 @@ class MetricsPosition(L.Callback):
                 checkpoint["metrics_rows"] = logger.experiment.rows  # type: ignore[attr-defined]
 
 
-class GracefulInterrupt(L.Callback):
+class GracefulInterrupt(Checkpoint):
     """Finishes the current step on Ctrl-C, SIGTERM or SIGUSR1 (SLURM's notice of a time limit), saves `last.ckpt`, and
     exits with code 128 + signal. On a signal of a program that queues the job again, as submitit's SIGUSR2, calls the
     program's handler after saving.
 
-    During validation the signal takes effect when validation ends. A second signal exits at once, without saving.
-    Processes that train together agree every `VOTE` batches, so that all stop after the same step.
+    Before and during a validation the signal takes effect when the validation ends. A second signal exits at once,
+    without saving. Processes that train together agree every `VOTE` batches, so that all stop after the same step.
 
     Also saves `last.ckpt` within an epoch when `clock` says that it is due, at the places where a signal would, so that
     a fit that is killed in a long epoch or validation does not repeat all of it.
+
+    A `Checkpoint`, since Lightning calls those last: the best error of a validation belongs to the state that is saved.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -129,19 +133,29 @@ class GracefulInterrupt(L.Callback):
         skip.
 
         Also saves a fit that `trainer.max_steps` ends within an epoch: Lightning then counts the epoch as complete, and
-        a resumed run would not train the rest of it.
+        a run resumed from a later checkpoint would not train the rest of it.
         """
         self.batches += 1
+        if trainer.is_last_batch or validates_next(trainer):
+            return
+        due = False
+        if trainer.world_size == 1 or self.batches % self.VOTE == 0:
+            number, due = self.agree(trainer)
+            self.stop_if_caught(trainer, number)
+        if due or has_reached_max_steps(trainer):
+            self.save(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop within an epoch; the last validation is followed by the end of the epoch."""
         if trainer.is_last_batch:
             return
-        due = trainer.global_step == trainer.max_steps
-        if (trainer.world_size == 1 or self.batches % self.VOTE == 0) and not validates_next(trainer):
-            number, elapsed = self.agree(trainer)
-            self.stop_if_caught(trainer, number)
-            due = due or elapsed
-        if due:
-            trainer.save_checkpoint(self.path)
-            self.clock.note_saved()
+        self.stop_if_caught(trainer, self.agree(trainer)[0])
+        if has_reached_max_steps(trainer):
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self.clock.note_saved()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.stop_if_caught(trainer, self.agree(trainer)[0])
