@@ -17,6 +17,7 @@ PAPER_RATE = 0.01
 NOISE = 1.0  # points between errors on 5,000 images that may be chance: 1.5 times the standard error of a difference
 SHORT = ("trainer.max_epochs=4", "schedule.steps.drops=[3]")  # overrides for a run that tunes the learning rate
 MAIN = "tinyimagenet"
+SCHEDULE = "steps"  # schedule.name of that recipe
 DEVIATION_SEEDS = 3
 LONG_SEEDS = 3
 ENSEMBLE_PRETRAINED = (1, 2)  # seeds of the two pre-trained networks in "7 CNNs*"
@@ -75,7 +76,7 @@ def measured_runs(seed: int) -> Iterator[Run]:
     for name, override in ABLATIONS.items():
         yield Run("ablations", name, seed, MAIN, "task", (*override.split(), *own_rate(name)))
     if seed <= DEVIATION_SEEDS:
-        for one in deviations():
+        for one in deviations(SCHEDULE):
             name = one.key.split(".")[-1].split("=")[-1].replace("_", "-")
             yield Run("deviations", name, seed, MAIN, "task", (one.override, *rate))
     if seed <= LONG_SEEDS:

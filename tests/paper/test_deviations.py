@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from made_results import proxy_test, write_test
+from omegaconf import OmegaConf
 from scipy import stats
 
 from alexnet_pl.config import recipes
+from alexnet_pl.config.identity import training_signature
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations, measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
@@ -15,6 +17,7 @@ from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.reporting.deviation_tables import deviation_tables
 
 PROGRAM_ALONE = ("augment.images_per_crop", "data.shuffle")  # the program's, though not our defaults
+SCHEDULES = ("plateau", "steps", "logged", "constant")
 PROGRAM = [30.0, 31.5, 30.4]
 
 
@@ -38,14 +41,28 @@ def effects(root: Path) -> dict[str, DeviationEffect]:
 
 def test_each_deviation_sets_a_key_as_the_printed_recipe_does() -> None:
     printed = recipes.compose("ilsvrc2012_printed")
-    for one in deviations():
-        for key, value in one.changes.items():
-            section, name = key.split(".")
-            if key not in PROGRAM_ALONE:
-                assert printed[section][name] == value
-    assert deviations()[-1].key == AS_PRINTED
-    alone = {one.key for one in deviations()[:-1]}
-    assert alone == {*deviations()[-1].changes, *PROGRAM_ALONE}
+    for schedule in SCHEDULES:
+        *alone, whole = deviations(schedule)
+        for one in alone:
+            (value,) = one.changes.values()
+            if one.key not in PROGRAM_ALONE:
+                assert OmegaConf.select(printed, one.key) == value
+        assert whole.key == AS_PRINTED
+        changes = {key: value for one in alone if one.key not in PROGRAM_ALONE for key, value in one.changes.items()}
+        assert changes == whole.changes
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rules"),
+    [
+        ("plateau", ["schedule.plateau.freeze_conv1=false"]),
+        ("steps", ["schedule.steps.biases=true"]),
+        ("logged", ["schedule.logged.biases=true", "schedule.logged.freeze_conv1=false"]),
+        ("constant", []),
+    ],
+)
+def test_rules_of_learning_rates_are_those_of_the_schedule(schedule: str, rules: list[str]) -> None:
+    assert [one.override for one in deviations(schedule) if one.key.startswith("schedule.")] == rules
 
 
 def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
@@ -110,11 +127,50 @@ def test_small_but_certain_difference_has_its_direction(tmp_path: Path) -> None:
 
 def test_all_printed_settings_together_are_one_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
-    whole = {key.replace(".", "__"): value for key, value in deviations()[-1].changes.items()}
+    whole = {key.replace(".", "__"): value for key, value in deviations("plateau")[-1].changes.items()}
     make_runs(tmp_path, "printed", changed(**whole), [36.1, 37.4, 36.4])
     ((key, effect),) = effects(tmp_path).items()
     assert key == AS_PRINTED
     assert effect.ours["top1_error"][:3] == pytest.approx((6.0, 6.0 - 0.2484, 6.0 + 0.2484), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("schedule.name=steps", "schedule.steps.drops=[8,9]"), ("schedule.name=logged",)]
+)
+def test_networks_of_both_variants_are_compared_with_each_schedule(words: tuple[str, ...], tmp_path: Path) -> None:
+    """By the settings that the recipe composes; and in one table of errors."""
+    for variant, errors in {"as_run": PROGRAM, "as_printed": [36.1, 37.4, 36.4]}.items():
+        about = proxy_test("table2.cnn")
+        about["training"] = training_signature(recipes.compose("imagenette", [f"variant={variant}", *words]))
+        make_runs(tmp_path, variant, about, errors)
+    assert list(effects(tmp_path)) == [AS_PRINTED]
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.label for one in results.errors] == ["CNN", "all of the text's values at once"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rule"),
+    [("plateau", {"freeze_conv1": False}), ("steps", {"biases": True}), ("logged", {"freeze_conv1": False})],
+)
+def test_rule_of_the_schedule_is_measured_alone(schedule: str, rule: dict[str, bool], tmp_path: Path) -> None:
+    for name, more in {"cnn": {}, "rule": rule}.items():
+        about = changed()
+        about["training"]["schedule"] = {"name": schedule, **more}
+        make_runs(tmp_path, name, about, PROGRAM if name == "cnn" else [33.0, 34.0, 33.5])
+    assert list(effects(tmp_path)) == [f"schedule.{schedule}.{key}" for key in rule]
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    program, other = (one.label for one in results.errors)
+    assert program == "CNN"
+    assert other in {one.label for one in deviations(schedule)}
+
+
+def test_text_with_biases_that_keep_their_rates_is_not_the_text(tmp_path: Path) -> None:
+    """As trained before `schedule.steps.biases` was part of the variant."""
+    for name, more in {"cnn": (), "printed": ("variant=as_printed", "schedule.steps.biases=false")}.items():
+        about = proxy_test("table2.cnn")
+        about["training"] = training_signature(recipes.compose("imagenette", ["schedule.name=steps", *more]))
+        make_runs(tmp_path, name, about, PROGRAM)
+    assert not effects(tmp_path)
 
 
 @pytest.mark.parametrize("section", ["schedule", "data"])
