@@ -1,4 +1,4 @@
-"""Effect of each difference between the paper's text and the authors' program (docs/deviations.md), on proxies.
+"""Effect of each difference between the paper's text and the authors' program (docs/deviations.md), on any images.
 
 A deviation sets one setting to the printed text's value; all others keep the program's values. Its networks are
 compared with the program's on the same images; all other settings are equal. What the text's rule of learning rates
@@ -165,7 +165,7 @@ def flatten(settings: Settings) -> Flat:
 
 
 def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
-    """Effects of all deviations that were tested along with the program's network on the same proxy, those of the
+    """Effects of all deviations that were tested along with the program's network on the same images, those of the
     training settings with most deviations first."""
     groups = group_by_settings(tests)
     bases = [key for key in groups if has_program_settings(key)]
@@ -202,10 +202,10 @@ def as_json(settings: Flat) -> str:
 
 
 def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRun]]:
-    """Tests to compare, by settings: complete tests of single networks without pre-training that match no claim."""
+    """Tests to compare, by settings: complete tests of single networks without pre-training."""
     groups: dict[SettingsKey, list[TestRun]] = {}
     for test in tests:
-        if test.is_complete and not test.claim and len(test.networks) == 1 and not test.networks[0].lineage:
+        if test.is_complete and len(test.networks) == 1 and not test.networks[0].lineage:
             dataset, settings = test.result.dataset, flatten(test.networks[0].training or {})
             key = SettingsKey(dataset.name, dataset.fingerprint, dataset.split, test.result.views, as_json(settings))
             groups.setdefault(key, []).append(test)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import proxy_test, write_test
+from made_results import claim_test, proxy_test, write_test
 from omegaconf import OmegaConf
 from scipy import stats
 
@@ -15,6 +15,7 @@ from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations,
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.reporting.deviation_tables import deviation_tables
+from alexnet_pl.reporting.proxy_tables import proxy_tables
 
 PROGRAM_ALONE = ("augment.images_per_crop", "data.shuffle")  # the program's, though not our defaults
 SCHEDULES = ("plateau", "steps", "logged", "constant")
@@ -96,6 +97,40 @@ def test_order_drawn_once_is_compared_with_the_default_which_records_lack(tmp_pa
         "the same minibatches in every epoch (the program's)",
         "all biases 0 at the start",
     }
+
+
+def on_ilsvrc(*words: str) -> dict[str, Any]:
+    """Test of a network on the paper's own images, as `-c ilsvrc2012 WORDS` trains it."""
+    about = claim_test("table2.cnn")
+    about["training"] = training_signature(recipes.compose("ilsvrc2012", words))
+    return about
+
+
+@pytest.mark.parametrize("word", ["model.relu_after_pool1=false", "variant=as_printed", "data.shuffle=once"])
+def test_deviation_on_the_papers_images_is_compared_with_the_network_of_its_row(word: str, tmp_path: Path) -> None:
+    """The first example of docs/deviations.md."""
+    make_runs(tmp_path, "cnn", on_ilsvrc(), PROGRAM)
+    make_runs(tmp_path, "changed", on_ilsvrc(word), [33.0, 34.0, 33.5])
+    tests = collect_tests([tmp_path])
+    assert {test.claim for test in tests} == {"table2.cnn", None}
+    (effect,) = measure_deviations(tests)
+    assert (effect.deviation.override, effect.dataset) == (word, "ilsvrc2012")
+    assert effect.ours["top1_error"].mean == pytest.approx(33.5 - sum(PROGRAM) / 3)
+    (results,) = group_proxies(tests)
+    assert [one.label for one in results.errors] == ["CNN", effect.deviation.label]
+    assert (results.kind, results.comparisons) == ("The paper's images", [])
+
+
+def test_networks_on_the_papers_images_are_compared_unless_all_have_a_row(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", on_ilsvrc(), PROGRAM)
+    make_runs(tmp_path, "norm", on_ilsvrc("model.norm=false"), [31.0, 32.0, 31.5])
+    tests = collect_tests([tmp_path])
+    assert {test.claim for test in tests} == {"table2.cnn", "norm"}
+    assert not group_proxies(tests)
+    make_runs(tmp_path, "dropout", on_ilsvrc("model.dropout=0"), [33.0, 34.0, 33.5])
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.full_label for one in results.comparisons] == ["no dropout against CNN"]
+    assert proxy_tables(results)[0].title == "Networks without a row of the paper, on its images: ilsvrc2012"
 
 
 def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> None:
