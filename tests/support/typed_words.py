@@ -8,6 +8,6 @@ from hydra.core.hydra_config import HydraConfig
 
 def type_words(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     """Let the commands of a test find `words` as what the user typed."""
-    job = SimpleNamespace(overrides=SimpleNamespace(task=list(words)))
+    job = SimpleNamespace(overrides=SimpleNamespace(task=list(words), hydra=[]))
     monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(HydraConfig, "get", lambda: job)
