@@ -32,8 +32,8 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
         subruns.check_named_recipe(f"ensemble.groups.{name}.recipe", group.recipe)
         if not (folder / "members" / name).exists():  # mistakes are found before the jobs of a sweep start
             sections = ("data.", "variant=", "schedule.")
-            words = [word for word in inherited if word.lstrip("+").startswith(sections)]
-            composed = compose(group.recipe, [*group.overrides, *words])
+            of_fit = [word for word in inherited if word.lstrip("+").startswith(sections)]
+            composed = compose(group.recipe, [*group.overrides, *of_fit])
             check_staged_rates(composed)
             make_data(composed).check()
     adopt_started_config(folder)
