@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
+from alexnet_pl.commands.fit import check_staged_rates
 from alexnet_pl.config import schema
 from alexnet_pl.config.options import make_ensemble_options, make_test_section
 from alexnet_pl.config.overrides import quote_for_sweep
@@ -29,9 +30,12 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     words = {name: quote_for_sweep([*group.overrides, *inherited]) for name, group in groups.items()}
     for name, group in groups.items():
         subruns.check_named_recipe(f"ensemble.groups.{name}.recipe", group.recipe)
-        if not (folder / "members" / name).exists():  # a missing store is found before the jobs of a sweep start
-            of_data = [word for word in inherited if word.lstrip("+").startswith("data.")]
-            make_data(compose(group.recipe, [*group.overrides, *of_data])).check()
+        if not (folder / "members" / name).exists():  # mistakes are found before the jobs of a sweep start
+            sections = ("data.", "variant=", "schedule.")
+            of_fit = [word for word in inherited if word.lstrip("+").startswith(sections)]
+            composed = compose(group.recipe, [*group.overrides, *of_fit])
+            check_staged_rates(composed)
+            make_data(composed).check()
     adopt_started_config(folder)
     for name, group in groups.items():
         runs += subruns.run_seeds(folder / "members" / name, group.recipe, group.seeds, words[name])

@@ -19,13 +19,13 @@ from alexnet_pl.config.neutral import is_neutral
 from alexnet_pl.config.overrides import format_literal, quote_literal, read_section
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCHEDULES, VALIDATION_METRICS
-from alexnet_pl.console import is_first_process, pluralize, print_message, progress, shorten_path
+from alexnet_pl.console import is_first_process, pluralize, print_message, print_warning, progress, shorten_path
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5
-from alexnet_pl.experiment.build import build, build_classifier
+from alexnet_pl.experiment.build import build, build_classifier, make_schedule
 from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
@@ -38,9 +38,10 @@ from alexnet_pl.training.callbacks.resume import restoring
 from alexnet_pl.training.checkpointing import BestCheckpoint, save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost
+from alexnet_pl.training.epoch_schedules import StagedSchedule
 from alexnet_pl.training.media import log_summary, upload_checkpoints
 from alexnet_pl.training.schedules import count_completed_epochs, find_limit
-from alexnet_pl.training.transfer import copy_layers, freeze_layers, learning_rate_scales
+from alexnet_pl.training.transfer import copy_layers, describe_differences, freeze_layers, learning_rate_scales
 
 
 def fit(cfg: DictConfig, folder: Path) -> float | None:
@@ -54,12 +55,26 @@ def fit(cfg: DictConfig, folder: Path) -> float | None:
 
 
 def check_staged_rates(cfg: DictConfig) -> None:
-    """Raise UserError for rates outside of `schedule.name=staged`, since they would have no effect."""
-    transfer = options.make_transfer_options(cfg)
-    typed = is_typed("optim.lr")
-    if cfg.schedule.name == "staged" and (typed or transfer.rates):
-        key = "optim.lr" if typed else "transfer.rates"
-        raise UserError(f"{key}: schedule.name=staged sets every rate itself; set them there")
+    """Raise UserError for rates outside of `schedule.name=staged`, since they would have no effect, and for the text's
+    variant, whose rule of equal rates (§6) the stages would replace."""
+    if cfg.schedule.name != "staged":
+        return
+    if "variant=as_printed" in typed_overrides():
+        raise UserError(
+            "variant=as_printed: schedule.name=staged has the program's rates, freezing and end of noise, and the text "
+            "has none of them; add schedule.name=plateau (for a pre-training in transfer.overrides)"
+        )
+    unread = ["optim.lr", *(["optim.bias_lr_scale"] if stages_set_all_biases(cfg) else [])]
+    given = [key for key in unread if is_typed(key)]
+    given += ["transfer.rates"] if options.make_transfer_options(cfg).rates else []
+    if given:
+        raise UserError(f"{given[0]}: schedule.name=staged sets every rate itself; set them there")
+
+
+def stages_set_all_biases(cfg: DictConfig) -> bool:
+    """Whether no bias takes its rate from that of its weights."""
+    schedule = make_schedule(cfg)
+    return isinstance(schedule, StagedSchedule) and options.ALL in schedule.stages[0].biases
 
 
 def check_typed_schedule(cfg: DictConfig) -> None:
@@ -155,9 +170,20 @@ def transfer_layers(cfg: DictConfig, module: Classifier) -> None:
         assert transfer.weights
         earlier = open_earlier_network(transfer.weights)
         copy_layers(module.net, earlier, transfer.layers)
+        warn_of_differences(module.architecture["model"], earlier.architecture.get("model", {}), transfer.weights)
         module.lineage = earlier.lineage
     module.rate_scales = learning_rate_scales(module.net, transfer)
     freeze_layers(module.net, module.rate_scales)
+
+
+def warn_of_differences(model: Settings, earlier: Settings, weights: str) -> None:
+    """Name the settings by which the weights compute something else here than in the `earlier` network. A user may want
+    it, so the fit goes on."""
+    if is_first_process() and (differences := describe_differences(model, earlier)):
+        print_warning(
+            f"transfer.weights={weights}: trained with other settings ({differences}), so its layers compute something "
+            "else here; transfer.network=weights adopts its network"
+        )
 
 
 def train(cfg: DictConfig, folder: Path) -> float | None:

@@ -21,6 +21,7 @@ from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED
+from alexnet_pl.training.transfer import describe_differences
 
 RUN_CONFIG_NAME = "config"  # name of a run folder's config for Hydra
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -64,8 +65,27 @@ def pretrain(cfg: DictConfig, transfer: TransferOptions, folder: Path) -> str:
     assert transfer.pretrain_recipe
     check_named_recipe("transfer.pretrain_recipe", transfer.pretrain_recipe)
     run = folder / PRETRAINED
-    run_cli(*pretrain_words(cfg, transfer, run, compose(transfer.pretrain_recipe, transfer.overrides)))
+    composed = compose(transfer.pretrain_recipe, [*variant_overrides(transfer), *transfer.overrides])
+    check_same_network(cfg, transfer, composed)
+    run_cli(*pretrain_words(cfg, transfer, run, composed))
     return str(run / LAST)
+
+
+def variant_overrides(transfer: TransferOptions) -> list[str]:
+    """The typed `variant`, which also applies to the pre-training unless its own overrides choose one."""
+    if any(word.startswith("variant=") for word in transfer.overrides):
+        return []
+    return [word for word in typed_overrides() if word.startswith("variant=")]
+
+
+def check_same_network(cfg: DictConfig, transfer: TransferOptions, composed: DictConfig) -> None:
+    """Raise UserError if the pre-trained layers would compute something else in this network."""
+    ours, theirs = ({str(key): value for key, value in each.model.items()} for each in (cfg, composed))
+    if transfer.layers and (differences := describe_differences(ours, theirs)):
+        raise UserError(
+            f"transfer.pretrain_recipe={transfer.pretrain_recipe}: trains another network ({differences}); choose the "
+            "same settings for both, those of the pre-training with transfer.overrides=['KEY=VALUE']"
+        )
 
 
 def pretrain_words(cfg: DictConfig, transfer: TransferOptions, run: Path, composed: DictConfig) -> list[str]:
@@ -90,6 +110,7 @@ def pretrain_words(cfg: DictConfig, transfer: TransferOptions, run: Path, compos
         "ckpt_path=auto",
         f"hydra.run.dir={quote_literal(str(run))}",
         *hardware_overrides(),
+        *variant_overrides(transfer),
         *(f"transfer.data_roots.{key}={quote_literal(root)}" for key, root in roots.items()),
         *transfer.overrides,
     ]

@@ -87,7 +87,8 @@ ADDED: dict[str, dict[str, Any]] = {
     "model": {"unit_biases": ["conv2", "conv4", "conv5", "conv6", "fc6", "fc7"]},
     "augment": {"flip": True, "random_crop": True},
     "optim": {"scale_rate_from_batch": None},
-    "schedule": {"bias_drop": "all"},  # of schedule.plateau
+    # of the chosen schedule: bias_drop of plateau, biases of steps and logged, freeze_conv1 of logged and plateau
+    "schedule": {"bias_drop": "all", "biases": False, "freeze_conv1": True},
     "transfer": {"freeze": [], "rates": {}},
 }
 """Keys that older configs lack, by section of `training_signature`, with the value that trains the same network."""

@@ -19,6 +19,7 @@ LATER = (
     "model.width=", "trainer.", "schedule.logged", "transfer.network=", "transfer.freeze=", "transfer.rates.",
     "features.", "probe.", "retrieval.", "monitor.", "wandb.entity=", "report.output=", "test.scales=", "test.stride=",
     "test.aspect=", "test.score=", "data.shuffle=", "model.unit_biases=", "schedule.plateau.bias_drop=",
+    "schedule.steps.biases=",
 )  # fmt: skip
 # keys whose list may be written without brackets: 1,2,4,6
 LISTS = (

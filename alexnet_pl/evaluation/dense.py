@@ -60,7 +60,8 @@ def dense_scores(
 
     Each class gets its maximum over all windows, for each scale and for the image and its reflection, and then the mean
     of these maxima (§3.3, steps i and ii). Maxima of softmax outputs do not add up to 1, so the mean is normalized,
-    which keeps the order of the classes. `prepare`: pixels 0 … 255 → inputs of `net`.
+    which keeps the order of the classes; an ensemble averages normalized means, a decision (docs/overfeat.md).
+    `prepare`: pixels 0 … 255 → inputs of `net`.
     """
     images_list, count = list(images), 2 * len(options.scales)
     total: Tensor | None = None

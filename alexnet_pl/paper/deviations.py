@@ -1,7 +1,9 @@
-"""Effect of each difference between the paper's text and the authors' program (docs/deviations.md), on proxies.
+"""Effect of each difference between the paper's text and the authors' program (docs/deviations.md), on any images.
 
 A deviation sets one setting to the printed text's value; all others keep the program's values. Its networks are
-compared with the program's on the same images; all other settings are equal.
+compared with the program's on the same images; all other settings are equal. What the text's rule of learning rates
+changes depends on the schedule: the program's biases keep their rates at given epochs (`steps`, `logged`), and conv1 is
+frozen at the end of `plateau` and `logged`.
 """
 
 import json
@@ -25,7 +27,7 @@ from alexnet_pl.paper.comparing import (
     measure_spreads,
 )
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.results import PROXY_KEYS, TestRun
+from alexnet_pl.paper.results import PROXY_KEYS, VARIED_SCHEDULE_KEYS, TestRun
 
 Flat = dict[str, object]
 """Training settings by dotted key."""
@@ -41,8 +43,10 @@ LABELS = {
     "augment.rescale": "no division by 1.1 after the noise",
     "augment.mean": "mean of each pixel",
     "augment.include_last_offset": "32 × 32 crop offsets",
-    "optim.bias_lr_scale": "equal learning rate for biases",
+    "optim.bias_lr_scale": "biases start at the weights' learning rate",
     "optim.decay_biases": "weight decay of biases",
+    "schedule.biases": "learning rate of biases divided with the weights'",
+    "schedule.freeze_conv1": "conv1 trained, with color noise, to the end",
 }
 PROGRAM_ONLY = (  # settings of the program that are not our defaults
     ("augment.images_per_crop", "one crop for 32 images (the program's)", 32),
@@ -54,14 +58,14 @@ OTHER_LABELS = {  # variants of the paper without a row of their own
     "model.unit_biases=[]": "all biases 0 at the start",
 }
 
-LABELED = ("model.", "augment.", "optim.", "data.shuffle")
+LABELED = ("model.", "augment.", "optim.", "data.shuffle", *(f"schedule.{key}" for key in VARIED_SCHEDULE_KEYS))
 FREE = (*PROXY_KEYS, "optim.lr")  # may differ between the networks on a proxy and the paper's
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """Settings that differ from the authors' program. `changes`: key → value. `key`: the key of a single change, else
-    the whole override."""
+    """Settings that differ from the authors' program. `changes`: key of a training signature → value. `key`: the config
+    key of a single change, else the whole override."""
 
     key: str
     label: str
@@ -72,7 +76,8 @@ class Deviation:
         """The changes as words of a command line."""
         if "=" in self.key:
             return self.key
-        return format_override(self.key, self.changes[self.key])
+        (value,) = self.changes.values()
+        return format_override(self.key, value)
 
 
 class Direction(StrEnum):
@@ -88,7 +93,8 @@ class DeviationEffect:
 
     `ours`: metric → difference. `proxy`: name of the data set; `distinction`: what distinguishes the networks from
     others on it (`distinguish_groups`). `trained`: whether both networks reached at most half the chance error.
-    `p`: p value of equal top-1 errors, adjusted for the number of deviations compared (Holm).
+    `p`: p value of equal top-1 errors, adjusted for the number of deviations compared (Holm). `schedule`: the networks'
+    `schedule.name`.
     """
 
     deviation: Deviation
@@ -97,6 +103,7 @@ class DeviationEffect:
     p: float = float("nan")
     distinction: str = ""
     trained: bool = True
+    schedule: str = "plateau"
 
     @property
     def dataset(self) -> str:
@@ -118,12 +125,16 @@ class DeviationEffect:
 
 
 @cache
-def deviations() -> tuple[Deviation, ...]:
-    """Each key in which the variants of the main recipe differ, alone; the program's crop for 32 images and its fixed
-    minibatches, from which our defaults differ; all keys of the text together."""
-    program, printed = (flat_settings(variant) for variant in ("as_run", "as_printed"))
-    changed = {key: printed[key] for key in program if printed[key] != program[key] and key in LABELS}
-    alone = [Deviation(key, LABELS[key], {key: changed[key]}) for key in LABELS]
+def deviations(schedule: str) -> tuple[Deviation, ...]:
+    """Each key in which the variants of the main recipe differ with `schedule.name`, alone; the program's crop for 32
+    images and its fixed minibatches, from which our defaults differ; all keys of the text together."""
+    program, printed = (flat_settings(variant, schedule) for variant in ("as_run", "as_printed"))
+    changed = {key: value for key, value in printed.items() if value != program.get(key)}
+    alone = [
+        Deviation(key.replace("schedule.", f"schedule.{schedule}."), label, {key: changed[key]})
+        for key, label in LABELS.items()
+        if key in changed
+    ]
     program_only = [Deviation(key, label, {key: value}) for key, label, value in PROGRAM_ONLY]
     return (*alone, *program_only, Deviation(AS_PRINTED, "all of the text's values at once", changed))
 
@@ -131,19 +142,22 @@ def deviations() -> tuple[Deviation, ...]:
 def label_changes(test: TestRun) -> str | None:
     """Label of the deviation that a network has; for one or two other changed settings, their labels or overrides; None
     for more changes."""
-    settings, program = flatten(test.networks[0].training or {}), flat_settings("as_run")
+    settings = flatten(test.networks[0].training or {})
+    schedule = str(settings["schedule.name"])
+    program = flat_settings("as_run", schedule)
     names = {name for name in {*program, *flatten(ADDED)} if name.startswith(LABELED) and name not in FREE}
     changes = {name: settings[name] for name in sorted(names & settings.keys()) if settings[name] != program.get(name)}
-    if label := next((one.label for one in deviations() if dict(one.changes) == changes), None):
+    if label := next((one.label for one in deviations(schedule) if dict(one.changes) == changes), None):
         return label
     overrides = [format_override(*change) for change in changes.items()]
     return ", ".join(OTHER_LABELS.get(one, one) for one in overrides) if len(overrides) in (1, 2) else None
 
 
 @cache
-def flat_settings(variant: str) -> Flat:
-    """Training settings of the main recipe in a variant, by dotted key."""
-    return flatten(training_signature(recipes.compose("ilsvrc2012", [f"variant={variant}"])))
+def flat_settings(variant: str, schedule: str) -> Flat:
+    """Training settings of the main recipe in a variant with another `schedule.name`, by dotted key."""
+    words = [f"variant={variant}", f"schedule.name={schedule}"]
+    return flatten(training_signature(recipes.compose("ilsvrc2012", words)))
 
 
 def flatten(settings: Settings) -> Flat:
@@ -151,7 +165,7 @@ def flatten(settings: Settings) -> Flat:
 
 
 def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:
-    """Effects of all deviations that were tested along with the program's network on the same proxy, those of the
+    """Effects of all deviations that were tested along with the program's network on the same images, those of the
     training settings with most deviations first."""
     groups = group_by_settings(tests)
     bases = [key for key in groups if has_program_settings(key)]
@@ -174,6 +188,11 @@ class SettingsKey:
     views: str
     settings: str
 
+    @property
+    def schedule(self) -> str:
+        """`schedule.name`."""
+        return json.loads(self.settings)["schedule.name"]
+
     def with_changes(self, changes: Mapping[str, Any]) -> "SettingsKey":
         return replace(self, settings=as_json({**json.loads(self.settings), **changes}))
 
@@ -183,10 +202,10 @@ def as_json(settings: Flat) -> str:
 
 
 def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRun]]:
-    """Tests to compare, by settings: complete tests of single networks without pre-training that match no claim."""
+    """Tests to compare, by settings: complete tests of single networks without pre-training."""
     groups: dict[SettingsKey, list[TestRun]] = {}
     for test in tests:
-        if test.is_complete and not test.claim and len(test.networks) == 1 and not test.networks[0].lineage:
+        if test.is_complete and len(test.networks) == 1 and not test.networks[0].lineage:
             dataset, settings = test.result.dataset, flatten(test.networks[0].training or {})
             key = SettingsKey(dataset.name, dataset.fingerprint, dataset.split, test.result.views, as_json(settings))
             groups.setdefault(key, []).append(test)
@@ -195,16 +214,17 @@ def group_by_settings(tests: Sequence[TestRun]) -> dict[SettingsKey, list[TestRu
 
 def has_program_settings(key: SettingsKey) -> bool:
     """Whether all settings that deviations change have the program's values."""
-    program, settings = flat_settings("as_run"), json.loads(key.settings)
-    return all(settings.get(name) == program.get(name) for one in deviations() for name in one.changes)
+    program, settings = flat_settings("as_run", key.schedule), json.loads(key.settings)
+    return all(settings.get(name) == program.get(name) for one in deviations(key.schedule) for name in one.changes)
 
 
 def measure_effects(groups: Mapping[SettingsKey, list[TestRun]], program: SettingsKey) -> Iterator[DeviationEffect]:
-    found = [(deviation, groups.get(program.with_changes(deviation.changes), [])) for deviation in deviations()]
+    listed = deviations(program.schedule)
+    found = [(deviation, groups.get(program.with_changes(deviation.changes), [])) for deviation in listed]
     spreads = measure_spreads([groups[program], *(tests for _, tests in found)])
     metrics, program_trained = compared_metrics(groups[program]), has_trained(groups[program])
     for deviation, changed in found:
         differences = {metric: compare_errors(changed, groups[program], metric, spreads) for metric in metrics}
         if measured := {metric: one for metric, one in differences.items() if one}:
             trained = program_trained and has_trained(changed)
-            yield DeviationEffect(deviation, program.dataset, measured, trained=trained)
+            yield DeviationEffect(deviation, program.dataset, measured, trained=trained, schedule=program.schedule)

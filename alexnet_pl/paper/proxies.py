@@ -1,7 +1,8 @@
 """Proxy data sets: whether the paper's comparisons (Tables 1 and 2, §4, §5) have the same sign on other images.
 
 These results never enter a column of the paper's own data sets. Groups of tests are compared only if they have the same
-images and the same training settings except for the difference in question.
+images and the same training settings except for the difference in question. Networks without a row on the paper's own
+images are compared in the same way, with networks that have one.
 """
 
 import math
@@ -15,7 +16,7 @@ from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference, Estimate, Sample
 from alexnet_pl.evaluation.seed_spread import Spread, pooled_mean_ci
 from alexnet_pl.paper import matching
-from alexnet_pl.paper.claim import Claim
+from alexnet_pl.paper.claim import DATASETS, Claim
 from alexnet_pl.paper.claims import BY_KEY, CLAIMS
 from alexnet_pl.paper.comparing import (
     Spreads,
@@ -85,7 +86,8 @@ class VariantErrors:
 class ProxyResults:
     """Results on one data set of networks with the same training settings. `dataset`: its name; `distinction`: what
     distinguishes them from other results on it (`distinguish_groups`); `conditions`: images, crop and epochs.
-    `spreads`: spread between seeds of single networks, if it is known."""
+    `spreads`: spread between seeds of single networks, if it is known. `is_official`: whether the images are the
+    paper's."""
 
     dataset: str
     distinction: str
@@ -93,6 +95,7 @@ class ProxyResults:
     errors: list[VariantErrors]
     comparisons: list[Comparison]
     spreads: Spreads = field(default_factory=dict)
+    is_official: bool = False
 
     @property
     def name(self) -> str:
@@ -100,7 +103,16 @@ class ProxyResults:
 
     @property
     def kind(self) -> str:
+        if self.is_official:
+            return "The paper's images"
         return "Drawn images" if self.dataset in DEMOS else "Proxy data set"
+
+    @property
+    def title(self) -> str:
+        """Title of the table of errors."""
+        if self.is_official:
+            return f"Networks without a row of the paper, on its images: {self.name}"
+        return f"{self.kind}, no row of the paper: {self.name}"
 
     @property
     def description(self) -> str:
@@ -108,14 +120,19 @@ class ProxyResults:
 
 
 def group_proxies(tests: Sequence[TestRun]) -> list[ProxyResults]:
-    """Proxy results of each combination of images and training settings, by data set, then by number of tests."""
+    """Proxy results of each combination of images and training settings, by data set, then by number of tests; not of
+    those whose tests all match a claim."""
     groups: dict[str, list[TestRun]] = {}
     for test in tests:
-        if test.is_complete and not test.claim:
+        if test.is_complete:
             groups.setdefault(test.comparison_group, []).append(test)
-    parts = [part for frame in sorted(groups) for part in separate_rates(groups[frame])]
+    parts = [part for frame in sorted(groups) for part in separate_rates(groups[frame]) if not all_claimed(part)]
     parts.sort(key=lambda tests: (tests[0].result.dataset.name, -len(tests)))
     return [compare_variants(*each) for each in zip(parts, distinguish_groups(parts), strict=True)]
+
+
+def all_claimed(tests: Sequence[TestRun]) -> bool:
+    return all(test.claim for test in tests)
 
 
 def separate_rates(tests: list[TestRun]) -> list[list[TestRun]]:
@@ -147,8 +164,16 @@ def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
         for key in claim.baselines
     ]
     comparisons = [comparison for comparison in pairs if comparison]
-    dataset, conditions = tests[0].result.dataset.name, describe_conditions(tests[0])
-    return ProxyResults(dataset, distinction, conditions, errors, adjust_p_values(comparisons), spreads)
+    dataset = tests[0].result.dataset
+    return ProxyResults(
+        dataset.name,
+        distinction,
+        describe_conditions(tests[0]),
+        errors,
+        adjust_p_values(comparisons),
+        spreads,
+        any(matching.is_official_dataset(dataset, criteria) for criteria in DATASETS.values()),
+    )
 
 
 @cache
@@ -226,11 +251,12 @@ def estimate_mean(sample: Sample, spread: Spread | None) -> Estimate:
 def compare_with_baseline(
     claim: Claim, baseline: Claim, by_variant: dict[Variant, list[TestRun]], spreads: Spreads
 ) -> Comparison | None:
-    """Compare a claim's variant with that of `baseline`; None unless both were tested."""
+    """Compare a claim's variant with that of `baseline`; None unless both were tested. If all tests match claims, the
+    paper's rows have the comparison."""
     claim_tests, baseline_tests = (
         by_variant.get(variant, []) if (variant := claimed_variant(side)) else [] for side in (claim, baseline)
     )
-    if not claim_tests or not baseline_tests:
+    if not claim_tests or not baseline_tests or all_claimed([*claim_tests, *baseline_tests]):
         return None
     shared = [metric for metric in compared_metrics(claim_tests) if metric in claim.values]
     differences = {metric: compare_errors(claim_tests, baseline_tests, metric, spreads) for metric in shared}

@@ -32,6 +32,7 @@ from alexnet_pl.runs.records import DatasetInfo
 PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
 # settings of the optimizer in which the text differs from the program, or the program's networks from each other
 VARIED_OPTIM_KEYS = ("bias_lr_scale", "decay_biases", "layer_decay")
+VARIED_SCHEDULE_KEYS = ("biases", "freeze_conv1")  # of the chosen schedule: likewise
 ORDER_KEY = "shuffle"  # of section data: our order of images differs from the program's
 ROUNDING = 0.001  # percent; one of 50,000 images is twice as much
 Variant = tuple[str, frozenset[tuple[str, int]], str]
@@ -214,10 +215,14 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
 
 def variant_key(training: Settings, pretrained: bool) -> str:
     """Settings in which compared networks differ, as text: network (without width and initial weights), augmentation,
-    the rules for biases and layers, the order of images."""
+    the rules for biases and layers, the order of images. A rule of the schedule is in it only if it is not the
+    program's, since networks with another schedule are of the same variant."""
     rules = {key: training["optim"].get(key) for key in VARIED_OPTIM_KEYS}
+    schedule = {key: value for key, value in training["schedule"].items() if key in VARIED_SCHEDULE_KEYS}
     order = {ORDER_KEY: training["data"].get(ORDER_KEY)}
-    sections = {"model": training["model"], "augment": training["augment"], "optim": rules, "data": order}
+    sections = {
+        "model": training["model"], "augment": training["augment"], "optim": rules, "data": order, "schedule": schedule
+    }  # fmt: skip
     parts = {".".join(map(str, path)): value for path, value in leaves(sections)}
     compared = {key: value for key, value in parts.items() if key not in PROXY_KEYS}
     return json.dumps([compared, pretrained], sort_keys=True)
@@ -230,7 +235,8 @@ def comparable_settings(training: Settings) -> Settings:
         "crop": training["augment"]["crop"],
         "optim": {key: value for key, value in training["optim"].items() if key not in free},
         "data": {key: value for key, value in training["data"].items() if key != ORDER_KEY},
-        **{key: training[key] for key in ("schedule", "trainer")},
+        "schedule": {key: value for key, value in training["schedule"].items() if key not in VARIED_SCHEDULE_KEYS},
+        "trainer": training["trainer"],
     }
 
 

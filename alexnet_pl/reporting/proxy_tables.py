@@ -35,7 +35,7 @@ def error_table(results: ProxyResults) -> Table:
     ]
     header = ["network", *(HEADS[metric] for metric in metrics), "runs"]
     notes = (f"{results.conditions[:1].upper()}{results.conditions[1:]}.", describe_intervals(results.spreads))
-    return Table(f"{results.kind}, no row of the paper: {results.name}", header, rows, notes)
+    return Table(results.title, header, rows, notes)
 
 
 def comparison_table(results: ProxyResults) -> Table:

@@ -22,6 +22,10 @@ class LoggedSchedule(Schedule):
       bias_drop      divide the rates of all biases by 10; None: never. No log has an epoch for it. By their last rates,
                      145 (2012) and 148 never did, 145-half in conv1 and conv2 only, 145-2010 and 147 once
 
+    The text's rule (§6) at these epochs, three divisions of all rates: `biases` divides the rates of biases with those
+    of weights, whatever `bias_drop` is; without `freeze_conv1`, conv1 is treated as the other layers, and the color
+    noise does not end.
+
     A function of the epoch, so no state is saved. Raises ValueError, naming the argument, if the epochs are not in this
     order or `bias_drop` is not among them.
     """
@@ -35,11 +39,14 @@ class LoggedSchedule(Schedule):
         drop3: int = 79,
         stop: int = 91,
         bias_drop: int | None = None,
+        biases: bool = False,
+        freeze_conv1: bool = True,
     ) -> None:
         if not 1 <= drop1 <= drop2 <= cool <= freeze <= stop or not drop2 <= drop3 <= stop:
             raise ValueError("drop1, drop2, cool, freeze, drop3, stop: epochs from 1, in this order")
         if bias_drop is not None and not 1 <= bias_drop <= stop:
             raise ValueError(f"bias_drop={bias_drop}: an epoch from 1 to {stop}, or null")
+        self.biases, self.freeze_conv1 = biases, freeze_conv1
         self.drop1, self.drop2, self.drop3, self.bias_drop = drop1, drop2, drop3, bias_drop
         self.cool, self.freeze, self.stop = cool, freeze, stop
 
@@ -51,11 +58,12 @@ class LoggedSchedule(Schedule):
 
     def factor(self, name: str, epoch: int) -> float:
         """Rate of group `name` (`conv1.weight`, …) in `epoch`, counted from 1, divided by its first rate."""
-        if name.startswith(FIRST_LAYER) and epoch >= self.freeze:
+        is_cooled = self.freeze_conv1 and name.startswith(FIRST_LAYER)
+        if is_cooled and epoch >= self.freeze:
             return 0.0
-        if name.endswith(".bias"):
+        if name.endswith(".bias") and not self.biases:
             return 0.1 if self.bias_drop is not None and epoch >= self.bias_drop else 1.0
-        drops = [self.drop1, self.drop2, self.cool if name.startswith(FIRST_LAYER) else self.drop3]
+        drops = [self.drop1, self.drop2, self.cool if is_cooled else self.drop3]
         return 10.0 ** -sum(epoch >= drop for drop in drops)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -64,7 +72,7 @@ class LoggedSchedule(Schedule):
         self.end_noise(trainer, pl_module)
 
     def end_noise(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.current_epoch + 1 >= self.cool:
+        if self.freeze_conv1 and trainer.current_epoch + 1 >= self.cool:
             pl_module.augment.noise = 0.0  # type: ignore[union-attr]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -82,8 +90,8 @@ class StepSchedule(Schedule):
     """Divide the rates of weights by `divide_by` at the start of each epoch in `drops`, counted from 1.
 
     Biases keep their rates unless `biases`. The program trains its CIFAR-10 networks this way ("Lower learning rates
-    (epsW)", layer-params-conv-local-11pct.cfg). OverFeat halves all rates after 30, 50, 60, 70 and 80 epochs (its
-    §3.1): drops 31, 51, 61, 71, 81. The fit ends at `trainer.max_epochs`.
+    (epsW)", layer-params-conv-local-11pct.cfg); the text divides all rates (§6). OverFeat halves all rates after 30,
+    50, 60, 70 and 80 epochs (its §3.1): drops 31, 51, 61, 71, 81. The fit ends at `trainer.max_epochs`.
 
     Raises ValueError, naming the argument, for values out of range.
     """

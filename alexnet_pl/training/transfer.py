@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import ALL, TransferOptions
+from alexnet_pl.config.overrides import format_override
 from alexnet_pl.errors import UserError
 from alexnet_pl.models.activations import learned_layers
 from alexnet_pl.runs.checkpoint import network_sha256, read_checkpoint
@@ -27,6 +28,9 @@ from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.table import Table, print_tables
 
 TRANSFER_KEY = "transfer.weights"
+FUNCTION_KEYS = (  # of section model: settings by which weights of equal shapes compute something else
+    "name", "norm", "overlap", "activation", "relu_after_pool1", "norm_per_tower", "alpha_over_n", "spatial_norm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,17 @@ def copy_layers(net: nn.Module, earlier: EarlierNetwork, layers: list[str]) -> N
             if name.split(".")[0] in layers:
                 parameter.copy_(matching_weight(name, parameter, earlier))
     print_transfer(net, layers, earlier)
+
+
+def describe_differences(model: Settings, earlier: Settings) -> str:
+    """Settings of an earlier network by which copied weights compute something else than in `model`, as
+    "model.norm=true, here false"; "" if there are none. Both are sections `model`; keys that one lacks are left out."""
+    ours, theirs = ({"name": "alexnet", **section} for section in (model, earlier))
+    differing = [key for key in FUNCTION_KEYS if key in ours and key in theirs and ours[key] != theirs[key]]
+    words = (
+        f"model.{format_override(key, theirs[key])}, here {format_override('', ours[key])[1:]}" for key in differing
+    )
+    return "; ".join(words) if earlier else ""
 
 
 def check_layers(net: nn.Module, layers: Collection[str], key: str) -> None:

@@ -23,7 +23,7 @@ def summarize_dataset(dataset: str, effects: list[DeviationEffect]) -> str:
     groups = {title: [effect for effect in alone if effect.direction == of] for of, title in TITLES.items()}
     untrained = [effect for effect in alone if effect.direction == Direction.UNTRAINED]
     measured = {effect.deviation.key for effect in effects}
-    missing = [one.label for one in deviations() if one.key not in measured]
+    missing = [one.label for one in deviations(effects[0].schedule) if one.key not in measured]
     whole = next((describe_effect(effect) for effect in effects if effect not in alone), "not yet measured")
     lines = [
         f"Top-1 error on {dataset}, in points above our network with the program's settings (95 %):\n",

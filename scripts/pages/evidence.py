@@ -30,11 +30,12 @@ from pages.early_learning import early_learning_section
 from pages.effects import summarize_effects
 from pages.markdown import NOTE, ROOT, table, with_table
 from pages.results import ROWS, overfeat_table, results_table
+from pages.statements import statement_lines
 
 NORMS, NORMS_RUNS = ROOT / "docs/norms.md", [KEPT / "cifar10", KEPT / "cifar10-tenth"]
 FIGURE1, FIGURE1_RUNS = ROOT / "docs/figure1.md", [KEPT / "figure1", KEPT / "figure1-search"]
 CODES, RESULTS = ROOT / "docs/codes.md", ROOT / "docs/results.md"
-DEVIATIONS = ROOT / "docs/deviations.md"
+DEVIATIONS, BENCHMARK = ROOT / "docs/deviations.md", ROOT / "docs/bench/cpu.json"
 TUNED = {"full": "full network", "dropout": "no dropout", "tanh": "tanh", "towers": "one tower, half the kernels"}
 TUNING_HEAD = """
 ## Learning rates that were tried
@@ -59,11 +60,11 @@ def evidence_pages() -> dict[Path, str]:
     tables = proxy_page_tables(proxies, effects, measure_specialization(tests))
     rows = make_rows(tests)
     shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
+    results = with_table(RESULTS.read_text(), "results", results_table(rows, None, ""))
+    results = with_table(results, "overfeat", overfeat_table(rows))
     return {
         **cifar10_pages(),
-        RESULTS: with_table(
-            with_table(RESULTS.read_text(), "results", results_table(rows, None, "")), "overfeat", overfeat_table(rows)
-        ),
+        RESULTS: with_table(results, "statements", statement_lines(KEPT, BENCHMARK, collect_codes([KEPT]))),
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),

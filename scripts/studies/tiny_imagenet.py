@@ -17,6 +17,7 @@ PAPER_RATE = 0.01
 NOISE = 1.0  # points between errors on 5,000 images that may be chance: 1.5 times the standard error of a difference
 SHORT = ("trainer.max_epochs=4", "schedule.steps.drops=[3]")  # overrides for a run that tunes the learning rate
 MAIN = "tinyimagenet"
+SCHEDULE = "steps"  # schedule.name of that recipe
 DEVIATION_SEEDS = 3
 LONG_SEEDS = 3
 ENSEMBLE_PRETRAINED = (1, 2)  # seeds of the two pre-trained networks in "7 CNNs*"
@@ -47,6 +48,7 @@ CODES = tuple(  # as scripts/codes.sh names them
     for bits in (28, 64, 128, 256)
     for kind, loss in (("fc7", "neighbors1"), ("fc7", "neighbors0"), ("pixels", "neighbors0"))
 )
+NO_DECAY = "optim.weight_decay=0"
 TUNED = ("dropout", "tanh", "towers")  # ablations that change the effect of a learning rate
 
 
@@ -75,9 +77,11 @@ def measured_runs(seed: int) -> Iterator[Run]:
     for name, override in ABLATIONS.items():
         yield Run("ablations", name, seed, MAIN, "task", (*override.split(), *own_rate(name)))
     if seed <= DEVIATION_SEEDS:
-        for one in deviations():
+        for one in deviations(SCHEDULE):
             name = one.key.split(".")[-1].split("=")[-1].replace("_", "-")
             yield Run("deviations", name, seed, MAIN, "task", (one.override, *rate))
+    words = (NO_DECAY, *rate)  # §6 is about the training error, which metrics.csv has
+    yield Run("decay", "none", seed, MAIN, "task", words, is_tested=False)
     if seed <= LONG_SEEDS:
         for name, override in LONG_NETWORKS.items():
             yield Run("long", name, seed, MAIN, "task", (*override, *own_rate(name), *LONG))
@@ -163,7 +167,7 @@ TINY_IMAGENET = Study(
     "tiny-ImageNet",
     "tinyimagenet",
     "tiny-imagenet-200, unpacked",
-    ("tuning", "full", "ablations", "deviations", "long", "pretrained", "codes"),
+    ("tuning", "full", "ablations", "deviations", "decay", "long", "pretrained", "codes"),
     (1, 2, 3, 4, 5),
     planned_runs,
     prepare_stores,

@@ -172,6 +172,22 @@ def test_null_layers_are_all_but_the_last_of_the_recipes_network_too(
     assert saved.data.name == "caltech"
 
 
+@pytest.mark.parametrize(("word", "warns"), [("model.norm=false", True), ("model.dropout=0.25", False)])
+def test_copied_layers_that_compute_something_else_are_named(
+    config: Compose,
+    store: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    word: str,
+    warns: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Their shapes are equal."""
+    finetuned(config, store, tiny_run, tmp_path / "run", *OF_TINY, word)
+    line = f"transfer.weights={tiny_run}: trained with other settings (model.norm=true, here false), so its layers"
+    assert (line in capsys.readouterr().err) == warns
+
+
 def test_null_layers_with_a_recipe_to_pre_train_are_filled_in(config: Compose, tmp_path: Path) -> None:
     cfg = config("imagenette", "data.root=nowhere", "transfer.layers=null", "transfer.pretrain_recipe=fall2011")
     fill_in(cfg, tmp_path)

@@ -10,6 +10,7 @@ from running import Compose
 from typed_words import type_words
 
 from alexnet_pl.commands import dispatch, registry
+from alexnet_pl.commands.fit import check_staged_rates
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -76,6 +77,40 @@ def test_section_typed_as_a_whole_is_checked_like_its_keys(
     words = ["command=fit", f"data.root={tiny_store}", "transfer.weights=/away"]
     with pytest.raises(UserError, match=says):
         dispatch.run(typed("finetune2012", *words, word), tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["fall2009", "fall2011", "fall2009_chain", "finetune2012", "finetune2012_2009"])
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("optim.bias_lr_scale=1", "optim.bias_lr_scale: schedule.name=staged sets every rate itself; set them there"),
+        (
+            "variant=as_printed",
+            "variant=as_printed: schedule.name=staged has the program's rates, .*schedule.name=plat",
+        ),
+    ],
+)
+def test_rates_of_the_text_that_stages_replace_are_refused(
+    recipe: str, word: str, message: str, typed: Compose, tmp_path: Path
+) -> None:
+    """Else `fit -c fall2009 variant=as_printed` trains biases at 0.02 beside weights at 0.01, and later at 0.002."""
+    with pytest.raises(UserError, match=f"^{message}"):
+        check_staged_rates(typed(recipe, word))
+    check_staged_rates(typed(recipe, word, "schedule.name=plateau"))
+
+
+def test_rate_of_biases_that_no_stage_sets_may_be_typed(typed: Compose) -> None:
+    stages = "schedule.staged.stages=[{epoch: 1, weights: {all: 0.1}, biases: {conv1: 0}}]"
+    check_staged_rates(typed("ilsvrc2012", "schedule.name=staged", stages, "optim.bias_lr_scale=1"))
+
+
+def test_variant_that_a_member_refuses_is_refused_before_the_first_member(
+    typed: Compose, tiny_store: Path, tmp_path: Path
+) -> None:
+    words = ["command=ensemble", f"data.root={tiny_store}", "~ensemble.groups.cnns", "variant=as_printed"]
+    cfg = typed("ensemble_7cnns", *words)
+    with pytest.raises(UserError, match=r"^variant=as_printed: schedule.name=staged has"):
+        dispatch.run(cfg, tmp_path)
 
 
 def test_all_commands_without_images_are_tested() -> None:

@@ -224,7 +224,11 @@ def test_keys_renamed_within_a_schema_are_no_change_of_settings() -> None:
 def test_added_keys_have_the_values_of_the_main_recipe_and_of_the_code() -> None:
     cfg = compose("ilsvrc2012")
     shipped = {section: {key: cfg[section].get(key) for key in keys} for section, keys in ADDED.items()}
-    shipped["schedule"] = {"bias_drop": cfg.schedule.plateau.bias_drop}
+    shipped["schedule"] = {
+        "bias_drop": cfg.schedule.plateau.bias_drop,
+        "biases": cfg.schedule.steps.biases,
+        "freeze_conv1": cfg.schedule.plateau.freeze_conv1,
+    }
     assert shipped == ADDED
     arguments: dict[Callable[..., Any], tuple[str, str]] = {
         AlexNet: ("model", "unit_biases"),

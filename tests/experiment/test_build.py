@@ -14,7 +14,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trainer import make_trainer
 from alexnet_pl.runtime.precision import precision_in_use
-from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule
+from alexnet_pl.training.epoch_schedules import LoggedSchedule, StagedSchedule, StepSchedule
 from alexnet_pl.training.schedules import PlateauSchedule
 
 ALL = sorted(path.stem for path in SHIPPED.glob("[!_]*.yaml"))
@@ -111,11 +111,22 @@ def test_printed_recipe_equals_the_main_one_as_printed(config: Compose) -> None:
     assert config("ilsvrc2012_printed") == config("ilsvrc2012", "variant=as_printed")
 
 
+@pytest.mark.parametrize("name", ["demo", "folder", "finetune", "tinyimagenet"])
+def test_text_divides_the_rates_of_biases_with_the_weights(config: Compose, name: str) -> None:
+    """§6: "We used an equal learning rate for all layers". The program's biases keep theirs."""
+    for variant, divided in {"as_run": False, "as_printed": True}.items():
+        schedule = build.make_schedule(config(name, f"variant={variant}"))
+        assert isinstance(schedule, StepSchedule)
+        assert (schedule.biases, bool(schedule.drops)) == (divided, True)
+
+
 def test_both_variants_set_the_same_keys() -> None:
     """Otherwise a difference in only one of them could not be changed alone."""
     program, printed = (OmegaConf.load(SHIPPED / f"variant/{name}.yaml") for name in ("as_run", "as_printed"))
     for name in ("model", "augment", "optim"):
         assert list(program[name]) == list(printed[name])
+    for name, keys in program.schedule.items():
+        assert sorted(keys) == sorted(printed.schedule[name])
 
 
 def test_main_recipe_has_the_papers_constants(config: Compose) -> None:

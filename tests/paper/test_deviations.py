@@ -4,17 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import proxy_test, write_test
+from made_results import claim_test, proxy_test, write_test
+from omegaconf import OmegaConf
 from scipy import stats
 
 from alexnet_pl.config import recipes
+from alexnet_pl.config.identity import training_signature
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.deviations import AS_PRINTED, DeviationEffect, deviations, measure_deviations
 from alexnet_pl.paper.proxies import group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.reporting.deviation_tables import deviation_tables
+from alexnet_pl.reporting.proxy_tables import proxy_tables
 
 PROGRAM_ALONE = ("augment.images_per_crop", "data.shuffle")  # the program's, though not our defaults
+SCHEDULES = ("plateau", "steps", "logged", "constant")
 PROGRAM = [30.0, 31.5, 30.4]
 
 
@@ -38,14 +42,28 @@ def effects(root: Path) -> dict[str, DeviationEffect]:
 
 def test_each_deviation_sets_a_key_as_the_printed_recipe_does() -> None:
     printed = recipes.compose("ilsvrc2012_printed")
-    for one in deviations():
-        for key, value in one.changes.items():
-            section, name = key.split(".")
-            if key not in PROGRAM_ALONE:
-                assert printed[section][name] == value
-    assert deviations()[-1].key == AS_PRINTED
-    alone = {one.key for one in deviations()[:-1]}
-    assert alone == {*deviations()[-1].changes, *PROGRAM_ALONE}
+    for schedule in SCHEDULES:
+        *alone, whole = deviations(schedule)
+        for one in alone:
+            (value,) = one.changes.values()
+            if one.key not in PROGRAM_ALONE:
+                assert OmegaConf.select(printed, one.key) == value
+        assert whole.key == AS_PRINTED
+        changes = {key: value for one in alone if one.key not in PROGRAM_ALONE for key, value in one.changes.items()}
+        assert changes == whole.changes
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rules"),
+    [
+        ("plateau", ["schedule.plateau.freeze_conv1=false"]),
+        ("steps", ["schedule.steps.biases=true"]),
+        ("logged", ["schedule.logged.biases=true", "schedule.logged.freeze_conv1=false"]),
+        ("constant", []),
+    ],
+)
+def test_rules_of_learning_rates_are_those_of_the_schedule(schedule: str, rules: list[str]) -> None:
+    assert [one.override for one in deviations(schedule) if one.key.startswith("schedule.")] == rules
 
 
 def test_deviation_is_compared_with_the_program_paired_by_seed(tmp_path: Path) -> None:
@@ -81,6 +99,40 @@ def test_order_drawn_once_is_compared_with_the_default_which_records_lack(tmp_pa
     }
 
 
+def on_ilsvrc(*words: str) -> dict[str, Any]:
+    """Test of a network on the paper's own images, as `-c ilsvrc2012 WORDS` trains it."""
+    about = claim_test("table2.cnn")
+    about["training"] = training_signature(recipes.compose("ilsvrc2012", words))
+    return about
+
+
+@pytest.mark.parametrize("word", ["model.relu_after_pool1=false", "variant=as_printed", "data.shuffle=once"])
+def test_deviation_on_the_papers_images_is_compared_with_the_network_of_its_row(word: str, tmp_path: Path) -> None:
+    """The first example of docs/deviations.md."""
+    make_runs(tmp_path, "cnn", on_ilsvrc(), PROGRAM)
+    make_runs(tmp_path, "changed", on_ilsvrc(word), [33.0, 34.0, 33.5])
+    tests = collect_tests([tmp_path])
+    assert {test.claim for test in tests} == {"table2.cnn", None}
+    (effect,) = measure_deviations(tests)
+    assert (effect.deviation.override, effect.dataset) == (word, "ilsvrc2012")
+    assert effect.ours["top1_error"].mean == pytest.approx(33.5 - sum(PROGRAM) / 3)
+    (results,) = group_proxies(tests)
+    assert [one.label for one in results.errors] == ["CNN", effect.deviation.label]
+    assert (results.kind, results.comparisons) == ("The paper's images", [])
+
+
+def test_networks_on_the_papers_images_are_compared_unless_all_have_a_row(tmp_path: Path) -> None:
+    make_runs(tmp_path, "cnn", on_ilsvrc(), PROGRAM)
+    make_runs(tmp_path, "norm", on_ilsvrc("model.norm=false"), [31.0, 32.0, 31.5])
+    tests = collect_tests([tmp_path])
+    assert {test.claim for test in tests} == {"table2.cnn", "norm"}
+    assert not group_proxies(tests)
+    make_runs(tmp_path, "dropout", on_ilsvrc("model.dropout=0"), [33.0, 34.0, 33.5])
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.full_label for one in results.comparisons] == ["no dropout against CNN"]
+    assert proxy_tables(results)[0].title == "Networks without a row of the paper, on its images: ilsvrc2012"
+
+
 def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> None:
     """Of ten classes, guessing misses 90 %."""
     make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
@@ -110,11 +162,50 @@ def test_small_but_certain_difference_has_its_direction(tmp_path: Path) -> None:
 
 def test_all_printed_settings_together_are_one_deviation(tmp_path: Path) -> None:
     make_runs(tmp_path, "cnn", proxy_test("table2.cnn"), PROGRAM)
-    whole = {key.replace(".", "__"): value for key, value in deviations()[-1].changes.items()}
+    whole = {key.replace(".", "__"): value for key, value in deviations("plateau")[-1].changes.items()}
     make_runs(tmp_path, "printed", changed(**whole), [36.1, 37.4, 36.4])
     ((key, effect),) = effects(tmp_path).items()
     assert key == AS_PRINTED
     assert effect.ours["top1_error"][:3] == pytest.approx((6.0, 6.0 - 0.2484, 6.0 + 0.2484), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("schedule.name=steps", "schedule.steps.drops=[8,9]"), ("schedule.name=logged",)]
+)
+def test_networks_of_both_variants_are_compared_with_each_schedule(words: tuple[str, ...], tmp_path: Path) -> None:
+    """By the settings that the recipe composes; and in one table of errors."""
+    for variant, errors in {"as_run": PROGRAM, "as_printed": [36.1, 37.4, 36.4]}.items():
+        about = proxy_test("table2.cnn")
+        about["training"] = training_signature(recipes.compose("imagenette", [f"variant={variant}", *words]))
+        make_runs(tmp_path, variant, about, errors)
+    assert list(effects(tmp_path)) == [AS_PRINTED]
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    assert [one.label for one in results.errors] == ["CNN", "all of the text's values at once"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rule"),
+    [("plateau", {"freeze_conv1": False}), ("steps", {"biases": True}), ("logged", {"freeze_conv1": False})],
+)
+def test_rule_of_the_schedule_is_measured_alone(schedule: str, rule: dict[str, bool], tmp_path: Path) -> None:
+    for name, more in {"cnn": {}, "rule": rule}.items():
+        about = changed()
+        about["training"]["schedule"] = {"name": schedule, **more}
+        make_runs(tmp_path, name, about, PROGRAM if name == "cnn" else [33.0, 34.0, 33.5])
+    assert list(effects(tmp_path)) == [f"schedule.{schedule}.{key}" for key in rule]
+    (results,) = group_proxies(collect_tests([tmp_path]))
+    program, other = (one.label for one in results.errors)
+    assert program == "CNN"
+    assert other in {one.label for one in deviations(schedule)}
+
+
+def test_text_with_biases_that_keep_their_rates_is_not_the_text(tmp_path: Path) -> None:
+    """As trained before `schedule.steps.biases` was part of the variant."""
+    for name, more in {"cnn": (), "printed": ("variant=as_printed", "schedule.steps.biases=false")}.items():
+        about = proxy_test("table2.cnn")
+        about["training"] = training_signature(recipes.compose("imagenette", ["schedule.name=steps", *more]))
+        make_runs(tmp_path, name, about, PROGRAM)
+    assert not effects(tmp_path)
 
 
 @pytest.mark.parametrize("section", ["schedule", "data"])

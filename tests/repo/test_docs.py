@@ -281,6 +281,13 @@ def test_every_variant_setting_has_a_row_in_the_table_of_deviations() -> None:
         if as_run[name][key] != as_printed[name][key]
     ]
     assert len(switches) == 11
+    switches += [
+        f"schedule.{name}.{key}"
+        for name in as_run.schedule
+        for key in as_run.schedule[name]
+        if as_run.schedule[name][key] != as_printed.schedule[name][key]
+    ]
+    assert len(switches) == 15
     assert not [switch for switch in switches if f"`{switch}`" not in text]
 
 

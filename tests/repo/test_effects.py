@@ -5,12 +5,13 @@ from pages.effects import summarize_effects
 from alexnet_pl.evaluation.intervals import PAIRED, Difference
 from alexnet_pl.paper.deviations import DeviationEffect, deviations
 
-BY_KEY = {one.key: one for one in deviations()}
+BY_KEY = {one.key: one for one in deviations("steps")}
 
 
 def effect(key: str, points: float, p: float, dataset: str = "drawn") -> DeviationEffect:
     difference = Difference(points, points - 1, points + 1, 3, p, PAIRED)
-    return DeviationEffect(BY_KEY[key], dataset, {"top1_error": difference, "top5_error": difference}, p)
+    errors = {"top1_error": difference, "top5_error": difference}
+    return DeviationEffect(BY_KEY[key], dataset, errors, p, schedule="steps")
 
 
 def test_effects_are_sorted_by_their_verdict() -> None:
@@ -28,6 +29,7 @@ def test_effects_are_sorted_by_their_verdict() -> None:
         "- No significant difference: weight decay of biases +3.00 (+2.00 to +4.00)",
     ]
     assert lines[6].startswith("- Not yet measured: order in layer 1")
+    assert "learning rate of biases divided with the weights'" in lines[6]
     assert not any(label in lines[6] for label in ("no third norm", "weight decay of biases", "at once"))
 
 

@@ -161,7 +161,9 @@ def test_groups_on_one_data_set_are_headed_by_what_distinguishes_them(tmp_path: 
         "other",
     ]
     labels = [error.label for one in groups for error in one.errors]
-    assert labels.count("equal learning rate for biases") == 1, "with the program's network, as another variant"
+    assert labels.count("biases start at the weights' learning rate") == 1, (
+        "with the program's network, as another variant"
+    )
     titles = [table.title for one in groups for table in proxy_tables(one)]
     assert len(set(titles)) == len(titles) == 7, "and one table of comparisons"
 

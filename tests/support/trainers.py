@@ -10,11 +10,11 @@ from alexnet_pl.training.optimizer import MomentumSGD
 LAYERS = ("conv1", "conv2", "fc8")
 
 
-def sgd() -> MomentumSGD:
-    """The program's rates: 0.01 for weights, 0.02 for biases."""
+def sgd(bias_lr: float = 0.02) -> MomentumSGD:
+    """Rates of 0.01 for weights, and by default the program's for biases."""
     groups = []
     for layer in LAYERS:
-        for kind, rate in (("weight", 0.01), ("bias", 0.02)):
+        for kind, rate in (("weight", 0.01), ("bias", bias_lr)):
             group = {
                 "params": [torch.nn.Parameter(torch.ones(1))],
                 "name": f"{layer}.{kind}",

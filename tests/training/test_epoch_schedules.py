@@ -56,6 +56,20 @@ def test_logged_schedule_replays_other_runs() -> None:
         assert trainer.should_stop == (epoch == 93)
 
 
+@pytest.mark.parametrize("bias_drop", [None, 23])
+def test_text_divides_all_rates_at_the_logged_epochs(bias_drop: int | None) -> None:
+    """§6: "an equal learning rate for all layers", divided by 10 three times; nothing about conv1 or the noise."""
+    callback = LoggedSchedule(bias_drop=bias_drop, biases=True, freeze_conv1=False)
+    trainer, module = fake_trainer(sgd(bias_lr=1e-2)), fake_module()
+    for epoch in range(1, 92):
+        trainer.current_epoch = epoch - 1
+        callback.on_train_epoch_start(trainer, module)
+        rate = 1e-2 / 10 ** ((epoch >= 25) + (epoch >= 51) + (epoch >= 79))
+        assert decided(trainer, module) == pytest.approx((rate, rate, rate, rate, 0.1), rel=1e-9), epoch
+        callback.on_train_epoch_end(trainer, module)
+    assert trainer.should_stop
+
+
 @pytest.mark.parametrize("epoch", range(1, 92, 6))
 def test_resumed_logged_run_has_the_epochs_rates_and_noise(epoch: int) -> None:
     """The checkpoint has the rates of the previous epoch; the noise starts at the recipe's value."""

@@ -12,7 +12,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.records import DatasetInfo
-from alexnet_pl.training.transfer import EarlierNetwork, copy_layers, read_earlier_network
+from alexnet_pl.training.transfer import EarlierNetwork, copy_layers, describe_differences, read_earlier_network
 
 BELOW = ["conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7"]
 
@@ -75,6 +75,15 @@ def test_missing_layers_are_named(before: Before, tmp_path: Path) -> None:
     path = save(tmp_path / "plain.ckpt", AlexNet(num_classes=10, crop=67))
     with pytest.raises(UserError, match=r"plain.ckpt has no conv6; leave conv6 out"):
         copy_layers(AlexNet(num_classes=10, crop=67, conv6=True), read_earlier_network(path), ["conv6"])
+
+
+def test_settings_by_which_equal_weights_compute_something_else_are_named() -> None:
+    printed = {"relu_after_pool1": False, "norm": True, "wide_init": False, "dropout": 0.5}
+    run = {**printed, "relu_after_pool1": True, "wide_init": True, "dropout": 0.0}
+    assert describe_differences(printed, run) == "model.relu_after_pool1=true, here false"
+    assert describe_differences(printed, {"name": "caffe"}) == "model.name=caffe, here alexnet"
+    assert not describe_differences(printed, {}), "of a checkpoint that does not say"
+    assert not describe_differences(printed, {"dropout": 0.0, "conv6": True, "name": "alexnet"})
 
 
 def test_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
