@@ -1,4 +1,9 @@
-"""Temporary files, which replace a file atomically, so that readers find its old content or the new one."""
+"""Temporary files, which replace a file atomically, so that readers find its old content or the new one.
+
+A killed process leaves its file, which the next write of the same path deletes. The name tells the process. No lock
+does, since some writers need a path that does not exist (links), SMB refuses writes to a locked file that was opened
+again, and a network file system may keep locks within each machine.
+"""
 
 import os
 import time
@@ -6,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from alexnet_pl.files import DAY
 from alexnet_pl.locks import is_running, machine
+
+LONGEST_PAUSE = 3600  # seconds between two writes of a process, and between the clocks of two machines
 
 
 @contextmanager
@@ -36,8 +42,9 @@ def remove_stale(folder: Path, prefix: str = "") -> None:
 
 
 def is_stale(temporary: Path) -> bool:
-    """Whether the process that wrote a temporary file has ended. Of another machine or container: if a day old."""
+    """Whether the process that wrote a temporary file has ended. Of another machine or container, which may be the same
+    one before it was restarted: if nothing was written to the file for an hour."""
     name, _, number = temporary.stem.rpartition("-")
     if number.isdigit() and name.endswith(f".{machine()}"):
         return int(number) == os.getpid() or not is_running(int(number))
-    return time.time() - temporary.lstat().st_mtime > DAY
+    return time.time() - temporary.lstat().st_mtime > LONGEST_PAUSE

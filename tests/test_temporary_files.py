@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl.files import DAY
 from alexnet_pl.locks import machine
 from alexnet_pl.temporary_files import replacing
 
@@ -25,13 +24,16 @@ def test_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_next_write_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
-    host, none, old = machine(), 2**22 + 1, time.time() - DAY - 60  # Linux gives no process that number
+    host, none = machine(), 2**22 + 1  # Linux gives no process that number
+    now, old = time.time() - 50 * 60, time.time() - 70 * 60
+    container = f"{socket.gethostname()}.1"  # shares the name of this machine: it runs too, or was restarted
     names = [
         (f"a.json.{host}-{none}.tmp", None, False),
         (f"a.json.{host}-{os.getppid()}.tmp", old, True),  # still running
         (f"b.json.{host}-{none}.tmp", None, True),  # of another file
-        ("a.json.another-machine-1.tmp", None, True),
-        (f"a.json.{socket.gethostname()}.1-{none}.tmp", None, True),  # of a container that shares the name
+        ("a.json.another-machine-1.tmp", now, True),
+        (f"a.json.{container}-1.tmp", now, True),
+        (f"a.json.{container}-{os.getppid()}.tmp", old, False),
         ("a.json.another-machine-2.tmp", old, False),
         ("a.json.tmp", old, False),  # of an earlier version
     ]

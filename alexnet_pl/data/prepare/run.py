@@ -216,7 +216,8 @@ def is_sole_holder(file: IO[str]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
-    lock(file, fcntl.LOCK_SH)
+    finally:
+        lock(file, fcntl.LOCK_SH)  # a refused exclusive lock gives up the shared one too (man 2 flock)
     return True
 
 

@@ -23,7 +23,7 @@ from alexnet_pl.data.prepare import shard
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.plan import Part
 from alexnet_pl.data.prepare.repair import repair
-from alexnet_pl.data.prepare.run import build_plan, prepare, remove_listings, shared_lock
+from alexnet_pl.data.prepare.run import build_plan, is_sole_holder, prepare, remove_listings, shared_lock
 from alexnet_pl.data.prepare.verify import find_corrupt
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.store.encoding import StoreEncoding
@@ -280,6 +280,15 @@ def test_file_systems_of_few_locks(
     assert prepare(source, tmp_path / "store", PLAIN, READ, Part(1, 2)) is None
     make(source, tmp_path / "store")
     assert len(Store(tmp_path / "store").split("train")) == 12
+
+
+def test_part_that_is_not_alone_still_shows_others_that_it_is_there(tmp_path: Path) -> None:
+    with shared_lock(tmp_path) as file:
+        with shared_lock(tmp_path):
+            assert not is_sole_holder(file)
+        with shared_lock(tmp_path) as later:
+            assert not is_sole_holder(later)
+        assert is_sole_holder(file)
 
 
 KILLED = """
