@@ -48,6 +48,7 @@ def run_command(words: Sequence[str]) -> None:
     """
     command, last = [sys.executable, "-u", "-m", "alexnet_pl", *words], "failed"
     env = {name: value for name, value in os.environ.items() if name not in TERMINAL}
+    env["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # the child would write in the locale's encoding
     text: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # names of files may hold other bytes
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, **text) as child:
         assert child.stdout

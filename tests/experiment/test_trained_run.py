@@ -49,6 +49,20 @@ def test_output_that_is_not_utf8_is_printed(
     assert capsys.readouterr().out == "caf\ufffd\n"
 
 
+def test_output_of_a_command_is_utf8_in_every_locale(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """PYTHONIOENCODING stands for the locale, of which the test machine may have none but UTF-8."""
+    package = tmp_path / "alexnet_pl"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("print('caf\u00e9')\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    monkeypatch.chdir(tmp_path)
+    trained_run.run_command([])
+    assert capsys.readouterr().out == "caf\u00e9\n"
+
+
 def test_failing_demo_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trained_run.VARIABLE, raising=False)
