@@ -1,4 +1,4 @@
-"""Paths, free space and times of files."""
+"""Paths, free space, times and text of files."""
 
 import shutil
 import time
@@ -27,3 +27,8 @@ def modified(path: Path) -> float:
     allowed for clocks that differ."""
     when = path.stat().st_mtime
     return when if when < time.time() + DAY else 0.0
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write text for people as UTF-8. Bytes of a file's name that are no text become escapes, as in CSV files."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -8,6 +8,7 @@ from pathlib import Path
 from alexnet_pl.bench.targets import check_targets
 from alexnet_pl.config.migration import migrate
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_page
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.table import Table, print_tables, to_markdown
 
@@ -173,12 +174,12 @@ def write_benchmarks(paths: list[Path], to: Path) -> None:
         )
     if not any(each["machine"]["gpu"] for each in measurements):
         parts.append(NO_GPU + "\n")
-    to.write_text("\n".join(parts), encoding="utf-8")
+    write_page(to, "\n".join(parts))
 
 
 def read_measurements(path: Path) -> JsonObject:
     try:
-        measured = json.loads(path.read_text())
+        measured = json.loads(path.read_text(encoding="utf-8"))
         if measured["suite"] not in ("train", "prepare"):
             raise ValueError(f"suite {measured['suite']}")
         return measured

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 import hydra
@@ -15,7 +16,7 @@ from alexnet_pl import __version__
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.exit_messages import explain
 from alexnet_pl.cli.processes import check_node_rank, check_slurm, prepare_job
-from alexnet_pl.cli.run_folder import remove_if_empty
+from alexnet_pl.cli.run_folder import check_is_text, remove_if_empty
 from alexnet_pl.cli.signals import handle_signals
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import dispatch, registry
@@ -36,6 +37,7 @@ HELP = ("-h", "--help")
 
 def main() -> None:
     """Run the command line. Exits without a traceback if its output pipe is closed, as in `--help | head -1`."""
+    print_every_character()
     try:
         try:
             respond(sys.argv[1:])
@@ -46,6 +48,12 @@ def main() -> None:
             raise  # the error is from another pipe: a bug
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would flush again on exit
         raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def print_every_character() -> None:
+    """Print characters that the terminal's encoding lacks, and bytes of a path that are no text, as escapes."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_open(pipe: int) -> bool:
@@ -117,6 +125,7 @@ def run(cfg: DictConfig) -> float | None:
                 adopt_started_config(folder)
             check_config(cfg)
             check_node_rank(cfg)
+            check_is_text(folder)
             found = dispatch.run(cfg, folder)
             if sweep:
                 add_job(cfg.command, list(job.overrides.task), cfg.objective, found, folder)

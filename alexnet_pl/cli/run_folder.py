@@ -97,3 +97,13 @@ def remove_if_empty(folder: Path) -> None:
         with suppress(OSError):  # not empty
             remove_empty(folder.parent)
             remove_empty(folder.parent.parent)
+
+
+def check_is_text(folder: Path) -> None:
+    """Raise UserError if bytes of a run folder's path are no text, since torch and Arrow open no file there."""
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"hydra.run.dir: {folder}: torch reads no files in a folder whose path is not UTF-8; rename it"
+        ) from error

@@ -11,6 +11,7 @@ from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
+from alexnet_pl.files import write_page
 from alexnet_pl.inference.export_folder import CARD, CONFIG, ExportInfo, exported_formats, read_graph_views
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.model_card import model_card
@@ -52,7 +53,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     source = options.publish or out.resolve().name
     files = exported_formats(out)
     formats = {one: views.get(file, "") for one, file in files.items()}
-    (out / CARD).write_text(model_card(info, run, source, known, formats), encoding="utf-8")
+    write_page(out / CARD, model_card(info, run, source, known, formats))
     megabytes = (out / name).stat().st_size / 1e6
     print_message(f"{options.format}, {megabytes:,.1f} MB; {compared}", out / name)
     if options.publish:

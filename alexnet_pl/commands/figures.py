@@ -18,6 +18,7 @@ from alexnet_pl.figures.catalog import figures_of
 from alexnet_pl.figures.inside import inside_figures
 from alexnet_pl.figures.markdown import figures_page
 from alexnet_pl.figures.style import save_drawing
+from alexnet_pl.files import write_page
 from alexnet_pl.json_records import write_json
 from alexnet_pl.reporting.learning_curves import shortest_names
 from alexnet_pl.runs.layout import CHECKPOINTS, CONFIG, METRICS, collect_runs, is_run
@@ -99,5 +100,5 @@ def draw_run(run: TrainedRun, out: Path, options: FigureOptions, command: str) -
     if not drawn:
         raise UserError(f"{run.folder}: nothing can be drawn yet; {next(iter(missing.values()))}")
     path = out.with_name(f"{out.name}.md")
-    path.write_text(figures_page(run, drawn, missing, out.name, command), encoding="utf-8")
+    write_page(path, figures_page(run, drawn, missing, out.name, command))
     print_message(f"{len(drawn)} figures as PNG and SVG, light and dark, in {shorten_path(out)}", path)

@@ -13,6 +13,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.figures.code_curves import picture_codes, save_code_curves
 from alexnet_pl.figures.report_chart import draw_comparison_chart
 from alexnet_pl.figures.style import save_drawing
+from alexnet_pl.files import write_page
 from alexnet_pl.json_records import write_json
 from alexnet_pl.paper.box_results import BoxTestRun, collect_box_tests
 from alexnet_pl.paper.deviations import measure_deviations
@@ -62,16 +63,16 @@ def report(cfg: DictConfig, folder: Path) -> None:
     about = f"{pluralize(len(tests), 'test')} in {searched}: first what these runs measured, then the paper's other "
     whole = report_page.ReportPage(f"{about}numbers.", measured, others)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(report_page.to_page(whole), encoding="utf-8")
-    (folder / "report.html").write_text(report_page.to_html(whole), encoding="utf-8")
-    (folder / "report.tex").write_text(tables.to_latex(whole.tables), encoding="utf-8")
-    (folder / "report.csv").write_text(paper_tables.as_csv(rows, proxy_results), encoding="utf-8")
-    (folder / "measured.md").write_text(measured_page.measured_page(proxies, tests, roots[0]), encoding="utf-8")
+    write_page(folder / "report.md", report_page.to_page(whole))
+    write_page(folder / "report.html", report_page.to_html(whole))
+    write_page(folder / "report.tex", tables.to_latex(whole.tables))
+    write_page(folder / "report.csv", paper_tables.as_csv(rows, proxy_results))
+    write_page(folder / "measured.md", measured_page.measured_page(proxies, tests, roots[0]))
     if code_tests:
         save_code_curves(code_tests, folder)
-        (folder / "codes.md").write_text(codes_page(code_tests, picture_codes(code_tests)), encoding="utf-8")
+        write_page(folder / "codes.md", codes_page(code_tests, picture_codes(code_tests)))
     if box_tests:
-        (folder / "boxes.md").write_text(boxes_page([*box_claims, *box_proxies]), encoding="utf-8")
+        write_page(folder / "boxes.md", boxes_page([*box_claims, *box_proxies]))
     save_drawing(lambda theme: draw_comparison_chart(rows, proxy_results, theme), folder / "report")
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 
@@ -116,7 +117,7 @@ def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:
     if not entity:
         raise UserError("wandb.entity is required, since W&B has no default: pass wandb.entity=NAME, a user or team")
     saved = folder / SAVED
-    previous = json.loads(saved.read_text()) if saved.is_file() else {}
+    previous = json.loads(saved.read_text(encoding="utf-8")) if saved.is_file() else {}
     previous_ids = previous.get(f"{entity}/{cfg.wandb.project}", {})
     report = wandb_panels.build_report(entity, cfg.wandb.project, make_rows(tests))
     view = wandb_panels.build_workspace(entity, cfg.wandb.project)

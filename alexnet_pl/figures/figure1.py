@@ -18,6 +18,7 @@ from alexnet_pl.figures.figure1_runs import (
     find_runs,
 )
 from alexnet_pl.figures.style import Theme, save_drawing
+from alexnet_pl.files import write_page
 from alexnet_pl.paper.claim import FIGURE1_ERROR
 
 
@@ -53,5 +54,5 @@ def write_figure1(folders: list[Path], out: Path) -> Path:
     best = choose_rates(runs)
     save_drawing(lambda theme: draw_figure1(best, theme), out / "figure1")
     path = out / "figure1.md"
-    path.write_text(figure1_page(runs, "figure1", folders), encoding="utf-8")
+    write_page(path, figure1_page(runs, "figure1", folders))
     return path

@@ -116,3 +116,24 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
         "runs", "runs/b", "runs/b/2", "runs/b/2/metrics.csv",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("latin-1", "\\u2192 caf\xe9\\udce9\n"), ("utf-8:strict", "→ caf\xe9\\udce9\n")]
+)
+def test_characters_that_the_terminal_lacks_are_printed_as_escapes(encoding: str, shown: str) -> None:
+    """The last one is a byte that is no text. PYTHONIOENCODING stands for the locale, since only UTF-8 may be there."""
+    code = "from alexnet_pl.cli import main; main.text_for = lambda _: '\\u2192 caf\\xe9\\udce9'; main.main()"
+    variables = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=variables)
+    assert done.stdout.decode(encoding.partition(":")[0]) == shown, done.stderr
+
+
+def test_run_folder_whose_path_is_no_text_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    folder = tmp_path / "caf\udce9"  # a byte of another encoding
+    done = alexnet_pl("fit", "-c", "demo", f"hydra.run.dir={folder}", cwd=tmp_path)
+    assert done.returncode == 2
+    said = "caf\\udce9: torch reads no files in a folder whose path is not UTF-8; rename it"
+    assert done.stderr.splitlines()[-1] == f"alexnet_pl: hydra.run.dir: {tmp_path}/{said}"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

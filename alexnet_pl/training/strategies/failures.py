@@ -11,6 +11,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from alexnet_pl.errors import UserError
+from alexnet_pl.files import write_page
 from alexnet_pl.temporary_files import replacing
 
 FAILURES = "failures"  # folder in the run folder
@@ -22,7 +23,7 @@ def write_failure(run: Path, rank: int, error: BaseException) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_text(f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}", encoding="utf-8")
+            write_page(temporary, f"{summary(error)}\n\n{''.join(traceback.format_exception(error))}")
 
 
 def first_failure(run: Path, since: float) -> str | None:
@@ -31,7 +32,7 @@ def first_failure(run: Path, since: float) -> str | None:
     for path in (run / FAILURES).glob("rank*.txt"):
         with contextlib.suppress(OSError):
             if (when := path.stat().st_mtime) > since - CLOCKS:
-                text = path.read_text(encoding="utf-8")
+                text = path.read_text(encoding="utf-8", errors="replace")
                 found.append((when, f"rank {path.stem.removeprefix('rank')}: {text.splitlines()[0]}"))
     return min(found)[1] if found else None
 

@@ -102,6 +102,14 @@ def test_user_errors_are_left_to_the_command_line(watch: PeerWatch, capsys: pyte
     assert watch.first_failure() == "rank 1: checkpoints/last.ckpt: not written (No space left on device)"
 
 
+def test_failure_with_bytes_that_are_no_text_is_reported(watch: PeerWatch, tmp_path: Path) -> None:
+    """Names of files from other systems have such bytes, which Python decodes as surrogates."""
+    watch.fail(ValueError("caf\udce9.jpg: not an image"))
+    assert watch.first_failure() == "rank 1: ValueError: caf\\udce9.jpg: not an image"
+    (tmp_path / "failures/rank1.txt").write_bytes(b"caf\xe9.jpg: not an image\n")  # as a process in another locale
+    assert watch.first_failure() == "rank 1: caf\ufffd.jpg: not an image"
+
+
 def test_signals_and_single_processes_are_not_failures(watch: PeerWatch, tmp_path: Path) -> None:
     watch.fail(SystemExit(143))
     assert watch.ended.is_set()
