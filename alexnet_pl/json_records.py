@@ -26,7 +26,7 @@ Record = TypeVar("Record")
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, replacing the file atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n")
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def to_json(record: Any) -> JsonObject:

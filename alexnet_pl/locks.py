@@ -43,7 +43,7 @@ def lock(file: IO[str], kind: int) -> None:
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`, which stays; wait for it if needed."""
-    with os.fdopen(open_no_link(path), "r+") as file:
+    with os.fdopen(open_no_link(path), "r+", encoding="utf-8") as file:
         lock(file, fcntl.LOCK_EX)
         yield
 

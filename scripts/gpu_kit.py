@@ -36,7 +36,7 @@ def collect_wheels(folder: Path, packages: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip"]
     target = ["--python-version", PYTHON, "--implementation", "cp", *[f"--platform={name}" for name in PLATFORMS]]
-    pins = pinned_packages(LOCK.read_text(), packages)
+    pins = pinned_packages(LOCK.read_text(encoding="utf-8"), packages)
     (source,) = [pin for pin in pins if pin.startswith("antlr4")]
     wheels = [pin for pin in pins if pin != source]
     subprocess.run(

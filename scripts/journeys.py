@@ -234,7 +234,7 @@ def trace(title: str, folder: Path) -> dict[str, list[str]]:
     command = [sys.executable, __file__, title, str(folder / "files.json")]
     environment = {**os.environ, "PYTHONPATH": str(HOME)}  # use this checkout, whatever version is installed
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return json.loads((folder / "files.json").read_text())
+    return json.loads((folder / "files.json").read_text(encoding="utf-8"))
 
 
 def table(journeys: dict[str, dict[str, list[str]]]) -> str:
@@ -252,14 +252,14 @@ def main() -> None:
         title, output = sys.argv[1:]  # `run_command` replaces sys.argv
         recorder = JOURNEYS[title]()
         files = {"passing": sorted(recorder.passing), "called": sorted(recorder.called)}
-        Path(output).write_text(json.dumps(files))
+        Path(output).write_text(json.dumps(files), encoding="utf-8")
         return
     journeys = count_journeys()
     for title, files in journeys.items():
         marked = [f"{'*' if path in files['passing'] else ' '} {path}" for path in files["called"]]
         print(f"{title}: {len(files['passing'])} of {len(marked)}", *marked, sep="\n  ")
-    head, rest = PAGE.read_text().split(START)
-    PAGE.write_text(f"{head}{START}\n\n{table(journeys)}\n\n{END}{rest.split(END, 1)[1]}")
+    head, rest = PAGE.read_text(encoding="utf-8").split(START)
+    PAGE.write_text(f"{head}{START}\n\n{table(journeys)}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ def keep_run(folder: Path, kept: Path) -> None:
             shutil.copy(folder / name, kept / name)
     config = kept / ".hydra/config.yaml"
     if config.is_file():  # absolute paths and URLs: their last part
-        config.write_text(
-            re.sub(r"(?m)^( +\w+: )['\"]?(?:/|\w+://)(?:.*/)?([^/\n'\"]*)['\"]?$", r"\1\2", config.read_text())
-        )
+        text = config.read_text(encoding="utf-8")
+        short = re.sub(r"(?m)^( +\w+: )['\"]?(?:/|\w+://)(?:.*/)?([^/\n'\"]*)['\"]?$", r"\1\2", text)
+        config.write_text(short, encoding="utf-8")
     provenance = kept / "provenance.json"
     if provenance.is_file():
-        record = json.loads(provenance.read_text())
+        record = json.loads(provenance.read_text(encoding="utf-8"))
         sessions = [session | {"host": "", "argv": []} for session in record["sessions"]]
-        provenance.write_text(json.dumps(record | {"sessions": sessions}, indent=1) + "\n")
+        provenance.write_text(json.dumps(record | {"sessions": sessions}, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -128,7 +128,7 @@ def first_line(node: ast.AST) -> str:
 
 def mutants(path: Path) -> Iterator[Mutant]:
     for number in range(10**6):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         mutator = Mutator(number, annotations(tree))
         tree = mutator.visit(tree)
         if not mutator.place:

@@ -19,12 +19,14 @@ CLUSTERS = ROOT / "docs/how-to/clusters.md"
 
 
 def main() -> int:
-    stale = {path: text for path, text in pages().items() if not path.is_file() or path.read_text() != text}
+    stale = {
+        path: text for path, text in pages().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
     if "--check" in sys.argv:
         print("\n".join(f"{path.relative_to(ROOT)}: out of date; run make reference" for path in stale))
         return int(bool(stale))
     for path, text in stale.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         print(path.relative_to(ROOT))
     if CODES in stale:
         draw_codes()
@@ -41,7 +43,7 @@ def pages() -> dict[Path, str]:
         reference / "config.md": config_page(),
         reference / "trainer.md": trainer_page(),
         **evidence_pages(),
-        CLUSTERS: with_table(CLUSTERS.read_text(), "failures", failures_table()),
+        CLUSTERS: with_table(CLUSTERS.read_text(encoding="utf-8"), "failures", failures_table()),
     }
 
 

@@ -63,6 +63,6 @@ def continue_fit(cfg: DictConfig, run: Path, words: list[str]) -> JsonObject:
     if process.returncode:
         return {"error": f"`{' '.join(command[1:])}` ended with exit code {process.returncode}"}
     (result,) = run.glob("results/*ten*/result.json")
-    tested = json.loads(result.read_text())
+    tested = json.loads(result.read_text(encoding="utf-8"))
     errors = {key: tested[key] for key in ("top1_error", "top5_error")}
     return {"complete": True, "run": run.name, "metrics": f"{run.name}/{METRICS}", **errors}

@@ -91,7 +91,7 @@ def query_driver(fields: str) -> dict[str, str]:
     """Values of nvidia-smi by field; empty if it is missing."""
     try:
         command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        answer = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
     if not answer.strip():
@@ -108,11 +108,12 @@ def run_gpu_tests(cfg: DictConfig, folder: Path) -> JsonObject:
     command += ["-o", f"faulthandler_timeout={STACK_SECONDS}"]
     command += ["-W", "default"]  # warnings of another version of a library must not fail what works
     alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # without plugins that happen to be installed there
-    with log.open("w") as file:
+    with log.open("wb") as file:
         code = subprocess.run(
             command, cwd=TESTS.parents[1], env=alone, stdout=file, stderr=subprocess.STDOUT, timeout=limit
         ).returncode
-    found = {"passed": code == 0, "summary": log.read_text().strip().splitlines()[-1:], "log": log.name}
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    found = {"passed": code == 0, "summary": lines[-1:], "log": log.name}
     return found if code == 0 else {**found, "error": f"pytest ended with exit code {code}; see {log.name}"}
 
 

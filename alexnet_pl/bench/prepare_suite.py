@@ -100,15 +100,16 @@ def peak_memory(folder: Path) -> float | None:
 def process_tree(pid: int) -> list[int]:
     """Ids of a process and all its descendants."""
     with contextlib.suppress(OSError):  # a process may end meanwhile
-        children_files = (path.read_text().split() for path in (PROC / f"{pid}/task").glob("*/children"))
-        return [pid, *(each for children in children_files for child in children for each in process_tree(int(child)))]
+        files = (PROC / f"{pid}/task").glob("*/children")
+        children = (child for path in files for child in path.read_text(encoding="utf-8").split())
+        return [pid, *(each for child in children for each in process_tree(int(child)))]
     return [pid]
 
 
 def resident_share(pid: int) -> float:
     """Proportional set size of a process in GB; 0 if it has ended."""
     with contextlib.suppress(OSError):
-        lines = (PROC / f"{pid}/smaps_rollup").read_text().splitlines()
+        lines = (PROC / f"{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
         return next((int(line.split()[1]) * 1024 / 1e9 for line in lines if line.startswith("Pss:")), 0.0)
     return 0.0
 

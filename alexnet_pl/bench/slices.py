@@ -84,7 +84,7 @@ def has_failed(path: Path) -> bool:
 
 
 def read_slice(path: Path) -> JsonObject:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def read_kept(path: Path) -> JsonObject:

@@ -69,7 +69,7 @@ def repair_and_report(options: PrepareOptions, store: Store) -> None:
 
 def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
     """Print the counts of non-standard images by kind, the most frequent ones, with the first few names."""
-    if not (odd := json.loads((root / "odd.json").read_text())):
+    if not (odd := json.loads((root / "odd.json").read_text(encoding="utf-8"))):
         return
     kinds = group_by_kind(odd)
     for entries in kinds[:SHOWN_KINDS]:

@@ -23,7 +23,7 @@ NUMBER = re.compile(r"[1-9]\d{0,8}")
 def read_lines(path: str, columns: int, wanted: str) -> list[list[str]]:
     """Read lines of `columns` words. Raises UserError, naming the file, if it cannot be read or a line is different."""
     try:
-        lines = [line.split() for line in Path(path).read_text().splitlines() if line.strip()]
+        lines = [line.split() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise UserError(f"detect.blacklist: {path}: cannot be read ({error})") from error
     for words in lines:

@@ -50,7 +50,7 @@ def write_box_submission(
     assert ids, "why_not_submittable() is empty"
     write = localisation_lines if task == "localise" else detection_lines
     lines = list(write(split, ids, found))
-    path.write_text("".join(f"{line}\n" for line in lines))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     records = len(lines) if task == "localise" else split.records
     return len(lines), records - sum(len(boxes.labels) > 0 for boxes in found.values())
 

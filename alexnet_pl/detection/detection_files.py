@@ -41,7 +41,7 @@ def write_boxes(folder: Path, images: Sequence[tuple[str, PredictedBoxes]], clas
 
 def write_rows(path: Path, rows: Iterable[JsonObject]) -> None:
     """Write a JSON array with one row per line, replacing the file atomically."""
-    with replacing(path) as temporary, temporary.open("w") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, row in enumerate(rows):
             file.write(f"{',' if number else ''}\n{json.dumps(row)}")

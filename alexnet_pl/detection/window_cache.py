@@ -48,7 +48,7 @@ class WindowCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self.about: JsonObject = json.loads((folder / ABOUT).read_text())
+            self.about: JsonObject = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             self.targets, self.labels = (np.load(folder / f"{name}.npy") for name in ("targets", "labels"))
             shape = len(self.targets), self.about["width"]
             if (folder / FEATURES).stat().st_size != 2 * shape[0] * shape[1]:

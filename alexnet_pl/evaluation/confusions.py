@@ -54,7 +54,7 @@ def read_table(path: Path) -> list[dict[str, str | float]]:
     """Read a CSV that `write_table` wrote, numbers as float; an empty list if the file does not exist."""
     if not path.is_file():
         return []
-    with path.open(newline="", errors="backslashreplace") as file:
+    with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
         return [
             {key: float(cell) if key in NUMERIC_COLUMNS else cell for key, cell in row.items()}
             for row in csv.DictReader(file)

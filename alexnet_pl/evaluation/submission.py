@@ -32,7 +32,7 @@ def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int
                 raise UserError(f"{probabilities}: {name}: not an image of the ILSVRC-2012 test set")
             lines[number] = server_labels(best, ids)
     count = max(max(lines), store.manifest.splits["test"].records)
-    path.write_text("".join(f"{lines.get(number, '1 2 3 4 5')}\n" for number in range(1, count + 1)))
+    path.write_text("".join(f"{lines.get(number, '1 2 3 4 5')}\n" for number in range(1, count + 1)), encoding="utf-8")
     return count, count - len(lines)
 
 

@@ -49,7 +49,7 @@ class CodeBook:
         )
         try:
             codes = np.load(self.path)
-            same = json.loads(metadata_path.read_text()) == {**metadata, "sha256": array_sha256(codes)}
+            same = json.loads(metadata_path.read_text(encoding="utf-8")) == {**metadata, "sha256": array_sha256(codes)}
             if same and codes.shape == (len(self.features), -(-self.bits // 8)):
                 return codes
         except (OSError, ValueError, EOFError, RecursionError, MemoryError):  # the last for a header of a huge array

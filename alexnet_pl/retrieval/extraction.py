@@ -173,7 +173,7 @@ def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size:
 
 def finish(partial: Path, folder: Path, split: Split) -> None:
     np.save(partial / "labels.npy", split.labels)
-    (partial / "names.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in split.names))
+    (partial / "names.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in split.names), encoding="utf-8")
     for path in partial.glob("done*"):
         path.unlink()
     if folder.exists():

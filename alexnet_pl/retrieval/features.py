@@ -104,7 +104,7 @@ class Features:
     def names(self) -> list[str]:
         path = self.folder / "names.jsonl"
         try:
-            names = [json.loads(line) for line in path.read_text().splitlines()]
+            names = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: corrupt ({reason(error)}); make the features again") from error
         if len(names) != len(self):

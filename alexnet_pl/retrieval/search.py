@@ -162,7 +162,7 @@ class ApproximateIndex:
     def read(self) -> Any:
         metadata_path = self.path.with_suffix(".json")
         try:
-            saved = json.loads(metadata_path.read_text())
+            saved = json.loads(metadata_path.read_text(encoding="utf-8"))
             index = import_faiss().read_index(str(self.path)) if saved == self.metadata else None
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.path}: corrupt ({reason(error)}); remove it, and it is built again") from error

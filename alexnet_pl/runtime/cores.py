@@ -18,7 +18,7 @@ def cgroup_cores() -> float:
     version1 = [CGROUPS / f"cpu/cpu.cfs_{name}_us" for name in ("quota", "period")]
     for paths in ([CGROUPS / "cpu.max"], version1):
         try:
-            quota, period = " ".join(path.read_text() for path in paths).split()
+            quota, period = " ".join(path.read_text(encoding="utf-8") for path in paths).split()
             return int(quota) / int(period) if quota not in ("max", "-1") else math.inf
         except (OSError, ValueError, ZeroDivisionError):
             continue

@@ -68,7 +68,7 @@ def reopen_loggers(kind: str, run: Path, project: str, entity: str | None = None
 
 def read_wandb_id(path: Path) -> str:
     """W&B run ID stored at `path`. Raises UserError unless valid, since it becomes part of a path and a URL."""
-    identity = path.read_text().strip()
+    identity = path.read_text(encoding="utf-8").strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", identity):
         raise UserError(f"{path}: not a W&B run ID; remove the file to start a new W&B run")
     return identity
@@ -95,7 +95,7 @@ def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> Wan
         if rank_zero_only.rank == 0 and mode == "offline":
             print(f"W&B: offline, in {shorten_path(run)}/wandb until `wandb sync`; logger=csv turns it off", flush=True)
         if rank_zero_only.rank == 0 and not id_path.exists():
-            id_path.write_text(f"{experiment.id}\n")  # a sweep's agent uses its own id
+            id_path.write_text(f"{experiment.id}\n", encoding="utf-8")  # a sweep's agent uses its own id
         return logger
     except Exception as error:  # losing the dashboard must not lose the run
         rank_zero_warn(f"logging without W&B ({reason(error)})")

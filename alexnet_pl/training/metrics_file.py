@@ -27,7 +27,7 @@ class ResumableMetricsWriter(ExperimentWriter):
         if not path.exists():
             return
         read_rows(path)
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             complete = [row for row in reader if is_complete_row(row) and int(row["step"]) <= step]
         kept_rows = complete[:rows]
@@ -38,14 +38,14 @@ class ResumableMetricsWriter(ExperimentWriter):
     def replace_file(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Replace the file atomically."""
         path = Path(self.metrics_file_path)
-        with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.metrics_keys)
             writer.writeheader()
             writer.writerows(rows)
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         """Replace the file atomically; Lightning's method empties it first."""
-        with Path(self.metrics_file_path).open(newline="") as file:
+        with Path(self.metrics_file_path).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         self.replace_file(rows)
 

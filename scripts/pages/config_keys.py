@@ -71,7 +71,7 @@ def sections(path: Path) -> dict[str, Rows]:
     """Section → (key, default, comment) of one of our YAML files, in which comments are the documentation."""
     found: dict[str, Rows] = {"": []}
     section = ""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if parsed := re.match(r"(\w[\w.]*):(?:\s+#\s*(.*))?$", line):
             section, about = parsed[1], parsed[2] or ""
             found[section] = [("", "", f"{about[0].upper()}{about[1:]}")] if about else []

@@ -59,9 +59,10 @@ def evidence_pages() -> dict[Path, str]:
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = proxy_page_tables(proxies, effects, measure_specialization(tests))
     rows = make_rows(tests)
-    shown = with_table(readme.read_text(), "results", results_table(rows, ROWS, "docs/"))
-    results = with_table(RESULTS.read_text(), "results", results_table(rows, None, ""))
+    shown = with_table(readme.read_text(encoding="utf-8"), "results", results_table(rows, ROWS, "docs/"))
+    results = with_table(RESULTS.read_text(encoding="utf-8"), "results", results_table(rows, None, ""))
     results = with_table(results, "overfeat", overfeat_table(rows))
+    deviations = DEVIATIONS.read_text(encoding="utf-8")
     return {
         **cifar10_pages(),
         RESULTS: with_table(results, "statements", statement_lines(KEPT, BENCHMARK, collect_codes([KEPT]))),
@@ -69,7 +70,7 @@ def evidence_pages() -> dict[Path, str]:
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
         CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT, "we", KEPT_RUNS) + own_sections(),
-        DEVIATIONS: with_effects(with_table(DEVIATIONS.read_text(), "effects", summarize_effects(effects)), effects),
+        DEVIATIONS: with_effects(with_table(deviations, "effects", summarize_effects(effects)), effects),
     }
 
 

@@ -21,7 +21,7 @@ def recipes_page() -> str:
 
 
 def opening_comment(path: Path) -> list[str]:
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return [line.removeprefix("#").removeprefix(" ") for line in lines[:end] if "@package" not in line]
 

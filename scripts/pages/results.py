@@ -85,13 +85,14 @@ def measured_elsewhere(label: str, docs: str) -> str:
 def page_cell(page: str, first: str, column: int) -> str | None:
     """Number in a page of docs/ that a command has written, in the row whose first cell is `first`; None if it is not
     there yet."""
-    rows = [line.split("|") for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
+    lines = (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()
+    rows = [line.split("|") for line in lines if line.startswith("|")]
     return next((row[column].partition(",")[0].strip() for row in rows if row[1].strip() == first), None)
 
 
 def failures_table() -> str:
     """Table from docs/data/failures.json, which `make failures` writes."""
-    seconds = json.loads((ROOT / "docs/data/failures.json").read_text())
+    seconds = json.loads((ROOT / "docs/data/failures.json").read_text(encoding="utf-8"))
     return table(
         ("of two processes", "seconds until both have ended"), ((case, f"{s:.0f}") for case, s in seconds.items())
     )

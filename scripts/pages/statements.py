@@ -46,7 +46,7 @@ def training_errors(folder: Path) -> dict[str, float]:
 
 
 def describe_augmentation(benchmark: Path) -> str:
-    stages = json.loads(benchmark.read_text())["stages"]
+    stages = json.loads(benchmark.read_text(encoding="utf-8"))["stages"]
     parts = {name: stages["milliseconds"][name] for name in ("augment", "forward", "backward", "update")}
     step, device = sum(parts.values()), stages["device"]
     where = "a CPU" if device == "CPU" else device

@@ -102,6 +102,6 @@ def environment() -> dict[str, str]:
 
 def median_hours(part: str) -> float | None:
     """Median duration of the kept runs of a part in hours; None if there are none."""
-    records = [json.loads(path.read_text()) for path in (KEPT / part).glob("**/fit.json")]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (KEPT / part).glob("**/fit.json")]
     seconds = [record["seconds"] for record in records if record.get("seconds")]
     return statistics.median(seconds) / 3600 if seconds else None

@@ -127,7 +127,8 @@ def link_classes(source: Path, root: Path) -> None:
     """Create class folders of symbolic links: `task` has every second class by wnid, `others` the classes between;
     `tune` has the training images of `task`, with every tenth as a validation image."""
     wnids = sorted(folder.name for folder in (source / "train").iterdir())
-    labels = [line.split("\t")[:2] for line in (source / "val/val_annotations.txt").read_text().splitlines()]
+    annotations = (source / "val/val_annotations.txt").read_text(encoding="utf-8")
+    labels = [line.split("\t")[:2] for line in annotations.splitlines()]
     for half, own in (("task", wnids[::2]), ("others", wnids[1::2])):
         for wnid in own:
             link(root / half / "train" / wnid, source / "train" / wnid / "images")

@@ -90,7 +90,7 @@ def finalize_split(
     if settings.encoding.is_jpeg:
         index = np.concatenate([jpeg.compute_byte_ranges(each) for each in sizes])
         np.save(root / f"{split}.index.npy", index, allow_pickle=False)
-    with (root / f"{split}.names.jsonl").open("w") as file:
+    with (root / f"{split}.names.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(plan.name_lines(split))
     if split == "train":
         save_statistics(root, sums)

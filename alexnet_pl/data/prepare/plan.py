@@ -47,7 +47,7 @@ class SplitPlan:
     """Plan of one split, written to a file of records."""
 
     def __init__(self, path: Path, split: str, per_shard: int) -> None:
-        self.file: IO[str] = path.open("w")
+        self.file: IO[str] = path.open("w", encoding="utf-8")
         self.split, self.per_shard, self.count = split, per_shard, 0
         self.names = array("Q")  # eight bytes of each name's digest: 0.1 GB for 14 million
         self.offsets: list[int] = []
@@ -71,7 +71,7 @@ class SplitPlan:
         if not (duplicates := set(digests[counts > 1].tolist())):
             return
         seen = set()
-        with Path(self.file.name).open() as file:
+        with Path(self.file.name).open(encoding="utf-8") as file:
             for name in (json.loads(line)[0] for line in file):
                 if name in seen:
                     raise UserError(f"prepare.source: two images are called {name}")
@@ -126,7 +126,7 @@ class Plan:
 
     def name_lines(self, split: str) -> Iterator[str]:
         """Names of a split, one JSON string per line."""
-        with (self.folder / split).open() as file:
+        with (self.folder / split).open(encoding="utf-8") as file:
             yield from (json.dumps(json.loads(line)[0]) + "\n" for line in file)
 
     def check_unchanged(self) -> None:
@@ -169,7 +169,7 @@ def name_source_in_errors(records: Iterator[Sized]) -> Iterator[Sized]:
 
 def read_records(listing: Path, shard: Shard) -> Iterator[ImageRecord]:
     """Read the image records of a shard from `listing`, the plan's folder."""
-    with (listing / shard.split).open() as file:
+    with (listing / shard.split).open(encoding="utf-8") as file:
         file.seek(shard.offset)
         for _ in range(shard.count):
             yield parse_image_record(file.readline())

@@ -49,7 +49,7 @@ def repair(store: Store, source: DatasetListing, settings: StoreSettings, read: 
 
 def check_source_images(plan: Plan, store: Store) -> None:
     for split, info in store.manifest.splits.items():
-        with (store.root / f"{split}.names.jsonl").open() as file:
+        with (store.root / f"{split}.names.jsonl").open(encoding="utf-8") as file:
             same = plan.counts.get(split) == info.records and all(
                 line == written for line, written in zip_longest(file, plan.name_lines(split))
             )
@@ -60,7 +60,7 @@ def check_source_images(plan: Plan, store: Store) -> None:
 def repair_names(store: Store, plan: Plan, name: str) -> Path:
     split = name.partition(".")[0]
     made = plan.folder / name
-    with made.open("w") as file:
+    with made.open("w", encoding="utf-8") as file:
         file.writelines(plan.name_lines(split) if split in plan.counts else [])
     if checksum(made) != store.manifest.files[name]:
         raise other_images_error(store, split)

@@ -101,7 +101,7 @@ def finish_store(
 def read_finished(root: Path, settings: StoreSettings) -> dict[str, Any] | None:
     """Manifest of the store that another process has finished with these settings; None if there is none."""
     try:
-        manifest = json.loads((root / DESCRIPTION).read_text())
+        manifest = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     wanted = {"name": settings.name, "size": settings.size, "encoding": settings.encoding.describe()}
@@ -128,7 +128,7 @@ def build_plan(source: DatasetListing, partial: Path, settings: StoreSettings) -
 def listing_folder(partial: Path) -> Iterator[Path]:
     """Temporary folder, whose lock shows other processes that it is in use. It gets its name when it is locked."""
     new = Path(tempfile.mkdtemp(prefix=NEW_LISTING, dir=partial))
-    with (new / LISTING_LOCK).open("w") as file:
+    with (new / LISTING_LOCK).open("w", encoding="utf-8") as file:
         lock(file, fcntl.LOCK_EX)
         unique = new.name.removeprefix(NEW_LISTING)
         folder = new.rename(partial / f"listing-{unique}.{socket.gethostname()}-{os.getpid()}")
@@ -141,7 +141,8 @@ def listing_folder(partial: Path) -> Iterator[Path]:
 def remove_listings(partial: Path) -> None:
     """Delete the listings of killed processes of this machine; those of others may be in use for days."""
     for path in partial.glob(f"listing-*.{socket.gethostname()}-*"):
-        with suppress(OSError), (path / LISTING_LOCK).open("r+") as file:  # in use, or a file system without locks
+        # suppressed: in use, or a file system without locks
+        with suppress(OSError), (path / LISTING_LOCK).open("r+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
 
@@ -170,7 +171,7 @@ def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
             raise UserError(f"data.root: {partial} holds {corrupt if path.exists() else unrelated} and prepare again")
         if plan is None or (not has_files and is_sole_holder(file)):  # replaces the plan of a process that made nothing
             with replacing(path) as temporary:
-                temporary.write_text(json.dumps(preparation))
+                temporary.write_text(json.dumps(preparation), encoding="utf-8")
                 fsync(temporary)
             plan = preparation
     for key, value in preparation.items():
@@ -189,7 +190,7 @@ def other_start_error(partial: Path, key: str, plan: JsonObject) -> UserError:
 def read_plan(path: Path) -> JsonObject | None:
     """Content of plan.json; None if it is missing, or was cut off when the power failed."""
     try:
-        plan = json.loads(path.read_text())
+        plan = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
     return plan if isinstance(plan, dict) else None
@@ -201,7 +202,7 @@ def shared_lock(partial: Path) -> Iterator[IO[str]]:
 
     Removes the folder in the end if a refused source has left nothing else in it.
     """
-    with (partial / "users").open("a+") as file:
+    with (partial / "users").open("a+", encoding="utf-8") as file:
         lock(file, fcntl.LOCK_SH)
         try:
             yield file

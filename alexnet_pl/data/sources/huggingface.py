@@ -133,7 +133,7 @@ def read_info(path: Path) -> tuple[dict[str, int], list[str]]:
     if not path.is_file():
         return {}, []
     try:
-        splits = json.loads(path.read_text()).get("splits", {})
+        splits = json.loads(path.read_text(encoding="utf-8")).get("splits", {})
         known = {SPLITS[name]: info for name, info in splits.items() if name in SPLITS}
         counts = {split: int(info["num_samples"]) for split, info in known.items()}
         names = [str(name) for info in known.values() for name in info.get("filenames", [])]

@@ -76,7 +76,7 @@ def read_known(root: Path) -> dict[str, Version]:
     """Verified versions of the files below `root`; none if the cache cannot be read, or not be trusted."""
     with suppress(OSError, ValueError, RecursionError, UserError):
         path = record_path(root)
-        content = json.loads(path.read_text()) if path.stat().st_size < LARGEST_RECORD else None
+        content = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < LARGEST_RECORD else None
         return content if isinstance(content, dict) else {}
     return {}
 
