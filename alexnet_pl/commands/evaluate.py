@@ -26,6 +26,8 @@ from alexnet_pl.runs.metric_names import CONFUSIONS
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_picture, log_result, log_summary, log_table
 
+LOGGED_ROWS = 10_000  # of confusions.csv; W&B shows no more of a table, and in TensorBoard it is one text
+
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
     if make_test_section(cfg).data:
@@ -72,7 +74,7 @@ def log_test_result(cfg: DictConfig, folder: Path, results: Path, result: TestRe
     log_summary(loggers, "claim", {"claim": result.claim})
     log_result(loggers, result)
     if loggers and (rows := read_table(results / "confusions.csv")):
-        log_table(loggers, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows], step)
+        log_table(loggers, CONFUSIONS, list(rows[0]), [list(row.values()) for row in rows[:LOGGED_ROWS]], step)
     if (results / "confusions.png").is_file():
         log_picture(loggers, f"{CONFUSIONS}_pictures", results / "confusions.png", step)
     for logger in loggers:

@@ -13,7 +13,8 @@ from alexnet_pl.json_records import JsonObject
 from alexnet_pl.runs.layout import PROBABILITIES
 
 NUMERIC_COLUMNS = ("images", "of_class", "first_image", "top1_error", "top5_error")
-LISTED = 10_000  # most rows of confusions.csv: with 20,000 classes there are a million pairs, most of one image
+# most rows of confusions.csv: ILSVRC-2012 has 16,000 pairs; 20,000 classes have a million, most of one image
+LISTED = 100_000
 PAIRS, IMAGES_PER_PAIR = 8, 6  # rows of confusions.png, and images in each
 IMAGE, FONT, LINE = 1.3, 9, 26  # inches of an image; points, and most characters of a line, of the text beside it
 

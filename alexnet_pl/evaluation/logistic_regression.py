@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ITERATIONS = 100  # of L-BFGS per penalty, unless it converges earlier
-HISTORY = 10  # pairs of vectors, each as large as the weights, that L-BFGS keeps
-VECTORS = 2 * HISTORY + 12  # vectors of that size in a fit: also the line search and its gradients, counted upwards
+from alexnet_pl.runtime.available_memory import available_memory
+
+ITERATIONS = 300  # of L-BFGS per penalty, unless it converges earlier
+# pairs of vectors, each as large as the weights, that L-BFGS keeps; with fewer it is slower at weak penalties
+FEWEST_PAIRS, MOST_PAIRS = 10, 100
+OTHER_VECTORS = 12  # of that size in a fit: those of the line search and its gradients, counted upwards
 BLOCK = 2**25  # numbers standardized at a time: 8,192 images of 4,096
 KEPT = 2e9  # bytes; inputs of this size are standardized once, larger ones in each step of L-BFGS
 Blocks = Callable[[], Iterator[Tensor]]
@@ -40,6 +43,10 @@ class FeatureRows:
         return torch.float64 if self.values.dtype == torch.float64 else torch.float32
 
     @property
+    def computed_on(self) -> torch.device:
+        return self.device or self.values.device
+
+    @property
     def step(self) -> int:
         """Rows of a block."""
         return max(1, BLOCK // self.width)
@@ -53,7 +60,7 @@ class FeatureRows:
         for start in range(0, len(self), self.step):
             rows = slice(start, start + self.step)
             block = self.values[rows if self.numbers is None else self.numbers[rows]]
-            yield block.to(self.device or block.device).to(self.dtype)
+            yield block.to(self.computed_on).to(self.dtype)
 
 
 class LinearClassifier(NamedTuple):
@@ -69,10 +76,16 @@ class LinearClassifier(NamedTuple):
         return (block - self.mean) / self.scale @ self.weight.T + self.bias
 
 
-def memory_of_fit(classes: int, width: int) -> float:
-    """Bytes that fitting a classifier takes at most, besides the features."""
+def memory_of_fit(classes: int, width: int, pairs: int = FEWEST_PAIRS) -> float:
+    """Bytes that fitting a classifier takes at most, besides the features, if L-BFGS keeps `pairs` pairs of vectors."""
     block = BLOCK + max(1, BLOCK // width) * classes  # inputs and scores, each with intermediate results
-    return 4 * VECTORS * classes * width + 4 * 4 * block + KEPT
+    return 4 * (2 * pairs + OTHER_VECTORS) * classes * width + 4 * 4 * block + KEPT
+
+
+def pairs_within(memory: float, classes: int, width: int) -> int:
+    """Number of pairs of vectors that a fit in `memory` bytes can keep."""
+    pairs = (memory - memory_of_fit(classes, width, 0)) / (4 * 2 * classes * width)
+    return max(FEWEST_PAIRS, min(MOST_PAIRS, int(pairs)))
 
 
 def fit_penalties(
@@ -83,11 +96,12 @@ def fit_penalties(
 
     labels: (N,) int64.
     """
+    pairs = pairs_within(available_memory(features.computed_on), classes, features.width)
     mean, scale = moments(features)
     blocks, width, basis = reduce_width(standardize(features, mean, scale), len(features), features.width)
     weight, bias = mean.new_zeros(classes, width), mean.new_zeros(classes)
     for penalty in sorted(penalties, reverse=True):
-        minimize(weight, bias, blocks, labels, penalty)
+        minimize(weight, bias, blocks, labels, penalty, pairs)
         whole = weight.clone() if basis is None else weight @ basis.T
         yield penalty, LinearClassifier(mean, scale, whole, bias.clone())
 
@@ -97,7 +111,7 @@ def moments(features: FeatureRows) -> tuple[Tensor, Tensor]:
     total = torch.zeros(features.width, dtype=torch.float64)
     for block in features.blocks():
         total += block.sum(0).cpu()
-    mean = (total / len(features)).to(features.device or features.values.device, features.dtype)
+    mean = (total / len(features)).to(features.dtype).to(features.computed_on)  # Apple's GPUs lack float64
     squares = sum(float((block - mean).square().sum()) for block in features.blocks())
     scale = mean.new_tensor((squares / len(features)) ** 0.5)
     return mean, scale.clamp_min(torch.finfo(mean.dtype).tiny)
@@ -126,28 +140,29 @@ def reduce_width(blocks: Blocks, count: int, width: int) -> tuple[Blocks, int, T
     return lambda: iter([kept]), len(coordinates), basis
 
 
-def minimize(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor, penalty: float) -> None:
-    """Minimize the penalized cross-entropy by L-BFGS, changing `weight` and `bias` in place."""
+def minimize(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor, penalty: float, pairs: int) -> None:
+    """Minimize the penalized cross-entropy by L-BFGS with `pairs` pairs of vectors, changing `weight` and `bias` in
+    place."""
     optimizer = torch.optim.LBFGS(
         [weight, bias],
         max_iter=ITERATIONS,
-        history_size=HISTORY,
+        history_size=pairs,
         tolerance_grad=1e-6,
         tolerance_change=1e-10,
         line_search_fn="strong_wolfe",
     )
 
-    def closure() -> Tensor:
+    def closure() -> float:  # a sum of float64, which Apple's GPUs lack
         loss, gradient, bias_gradient = cross_entropy(weight, bias, blocks, labels)
         weight.grad, bias.grad = gradient.add_(weight, alpha=penalty), bias_gradient
-        return loss + penalty / 2 * weight.square().sum()
+        return loss + penalty / 2 * float(weight.square().sum())
 
     optimizer.step(closure)  # type: ignore[arg-type]
 
 
-def cross_entropy(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean cross-entropy in float64 and its gradients by weight and bias, block by block: the scores of a million
-    images take 5 GB."""
+def cross_entropy(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Mean cross-entropy, summed over blocks in float64, and its gradients by weight and bias, block by block: the
+    scores of a million images take 5 GB."""
     loss, gradient, bias_gradient = 0.0, torch.zeros_like(weight), torch.zeros_like(bias)
     start = 0
     for inputs in blocks():
@@ -158,7 +173,7 @@ def cross_entropy(weight: Tensor, bias: Tensor, blocks: Blocks, labels: Tensor) 
         excess = logs.exp_().scatter_add_(1, own, -torch.ones_like(own, dtype=logs.dtype))
         gradient.addmm_(excess.T, inputs, alpha=1 / len(labels))
         bias_gradient += excess.sum(0) / len(labels)
-    return torch.tensor(loss / len(labels), dtype=torch.float64), gradient, bias_gradient
+    return loss / len(labels), gradient, bias_gradient
 
 
 def count_all_errors(classifier: LinearClassifier, features: FeatureRows, labels: Tensor) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """The networks by the name that `model.name` gives them, built from a section `model` of a config."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet, LocalNet
 from alexnet_pl.models.other_alexnets import CaffeAlexNet, TorchvisionAlexNet
 from alexnet_pl.models.overfeat import OverFeat
+from alexnet_pl.runtime.available_memory import host_memory
 
 Net = AlexNet | ConvNet | LocalNet | OverFeat
 NETS = {
@@ -57,7 +57,7 @@ def takes_crop(model: Mapping[str, Any], crop: int) -> bool:
 def check_memory(net: Net) -> None:
     """Raise UserError if a network's weights, gradients and velocities exceed this machine's memory."""
     needed = 3 * 4 * sum(parameter.numel() for parameter in net.parameters())
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = host_memory()
     if needed > available:
         raise UserError(
             f"model: training this network takes {needed / 1e9:,.0f} GB of memory; "

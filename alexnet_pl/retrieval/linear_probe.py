@@ -1,6 +1,5 @@
 """Linear probe: logistic regression on a network's features, with all training images or a few per class."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from alexnet_pl.evaluation.logistic_regression import (
 from alexnet_pl.json_records import Count, NonNegative, Percent
 from alexnet_pl.retrieval.features import VALUES, Features
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo, Schema
+from alexnet_pl.runtime.available_memory import available_memory
 
 DRAWS = 5  # of the images of a few-shot table
 FEW_SHOT_PENALTY = 1e-3  # too few images to choose one
@@ -88,32 +88,26 @@ class LabelledFeatures(NamedTuple):
         return LabelledFeatures(here, self.labels[index.to(self.labels.device)])
 
 
-def load_features(features: Features, device: torch.device) -> LabelledFeatures:
-    """Load features to a GPU if they fill at most half of its free memory, else map them into memory, to be read block
-    by block. Raises UserError if an image has no label."""
+def load_features(features: Features, classes: int, device: torch.device) -> LabelledFeatures:
+    """Load features to a GPU if a fit then still has memory, else map them into memory, to be read block by block.
+    Raises UserError if an image has no label."""
     if (features.labels < 0).any():
         raise UserError(f"{features.folder}: some images have no label; a probe needs labels of all images")
     values = torch.from_numpy(np.load(features.folder / VALUES, mmap_mode="c"))  # "r" would make torch warn
-    if device.type == "cuda" and values.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+    needed = values.nbytes + memory_of_fit(classes, features.width)
+    if device.type == "cuda" and needed < available_memory(device):
         values = values.to(device)
     return LabelledFeatures(FeatureRows(values, device=device), torch.from_numpy(features.labels).to(device))
 
 
 def check_memory(classes: int, width: int, layer: str, device: torch.device) -> None:
     """Raise UserError if a fit needs more memory than the device has."""
-    needed, available = memory_of_fit(classes, width), memory(device)
+    needed, available = memory_of_fit(classes, width), available_memory(device)
     if needed > available:
         raise UserError(
             f"probe.layer={layer}: fitting {classes:,} classes to {width:,} numbers takes {needed / 1e9:,.0f} GB of "
             f"memory; there are {available / 1e9:,.0f}; choose a layer with fewer numbers"
         )
-
-
-def memory(device: torch.device) -> int:
-    """Bytes of memory of a device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def probe_features(
@@ -122,7 +116,7 @@ def probe_features(
     """Choose the penalty on held-out training images, then fit and test with all training images and with few shots."""
     train.check_comparable(test)
     start = time.perf_counter()
-    trained_on, tested = load_features(train, device), load_features(test, device)
+    trained_on, tested = load_features(train, classes, device), load_features(test, classes, device)
     errors, held_out = held_out_errors(trained_on, classes, options, seed)
     best = min(errors, key=lambda one: (one.held_out_error, -one.penalty)).penalty
     classifier = fit_one(trained_on, classes, best)

@@ -113,7 +113,7 @@ def test_mistakes_are_reported_in_one_line(trained: Path, words: list[str], mess
 def test_probe_that_memory_cannot_hold_is_refused_before_features_are_computed(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear_probe, "memory", lambda device: 10**9)
+    monkeypatch.setattr(linear_probe, "available_memory", lambda device: 10**9)
     monkeypatch.setattr(gallery, "extract_features", None)
     with pytest.raises(
         UserError, match=r"^probe.layer=fc7: fitting 10 classes to 1,024 numbers takes 3 GB .*; there are 1; "

@@ -79,6 +79,14 @@ def test_table_of_a_million_pairs_has_the_most_confused_and_takes_seconds() -> N
     assert time.process_time() - start < 10, "a count over all images for each pair would take minutes"
 
 
+def test_table_has_all_pairs_of_ilsvrc() -> None:
+    """AlexNet confuses 15,850 pairs of ILSVRC-2012's validation images."""
+    images = np.arange(15_850)
+    labels = images % 1000
+    taken = (labels + 1 + images // 1000) % 1000
+    assert len(find_confusions(labels, taken[:, None], 1000)) == 15_850
+
+
 def test_readable_files_list_and_show_the_confusions(tmp_path: Path) -> None:
     prepare(
         synthetic.list_synthetic(20, 30),

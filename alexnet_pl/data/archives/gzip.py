@@ -4,15 +4,16 @@ import errno
 import os
 import stat
 import threading
-from contextlib import AbstractContextManager, nullcontext
+import weakref
+from contextlib import AbstractContextManager
 from functools import partial
 from io import BytesIO
 from math import isqrt
 from pathlib import Path
 from typing import IO, Any
 
-from alexnet_pl.data.archives.open_files import keep_open
-from alexnet_pl.data.archives.remote import is_remote, open_binary, read_remote
+from alexnet_pl.data.archives.open_files import kept_open
+from alexnet_pl.data.archives.remote import file_version, is_remote, open_binary, read_remote
 from alexnet_pl.errors import reason
 
 AT_ONCE = 2**30  # bytes per read; macOS refuses 2 GiB
@@ -24,7 +25,7 @@ HEADERS = 8192
 
 def open_content(path: Path, compression: str) -> AbstractContextManager[IO[bytes]]:
     """Open the uncompressed content of an archive as a seekable file, to list it."""
-    return nullcontext(open_gzip(path)) if compression == "gzip" else open_binary(path, HEADERS)
+    return open_gzip(path) if compression == "gzip" else open_binary(path, HEADERS)
 
 
 def read_range(path: Path, start: int, size: int | None) -> bytes:
@@ -36,7 +37,8 @@ def read_range(path: Path, start: int, size: int | None) -> bytes:
     if is_remote(path):
         return read_remote(path, start, size)
     if size is not None:
-        return keep_open(path, OpenFile).read(start, size)
+        with kept_open(path, OpenFile) as kept:
+            return kept.read(start, size)
     file = OpenFile(path)
     try:
         return file.read(start, file.size)
@@ -45,11 +47,13 @@ def read_range(path: Path, start: int, size: int | None) -> bytes:
 
 
 class OpenFile:
-    """Descriptor of a regular file, and its size when it was opened."""
+    """Descriptor of a regular file, and its size when it was opened. Closed at the latest when the object is deleted,
+    as those cached by a thread are when it ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a named pipe
+        self.close = weakref.finalize(self, os.close, self.descriptor)
         about = os.fstat(self.descriptor)
         self.size = about.st_size
         if not stat.S_ISREG(about.st_mode):
@@ -69,9 +73,6 @@ class OpenFile:
     def read_part(self, start: int, size: int) -> bytes:
         return os.pread(self.descriptor, min(size, AT_ONCE), start)
 
-    def close(self) -> None:
-        os.close(self.descriptor)
-
 
 def read_gzip(path: Path, start: int, size: int | None) -> memoryview:
     """Read `size` bytes of a gzip file's content from `start`, or all from there if None; less at its end.
@@ -79,21 +80,22 @@ def read_gzip(path: Path, start: int, size: int | None) -> memoryview:
     More than `BUFFER` bytes are one request to indexed_gzip, since each request decompresses what lies between the last
     seek position and its start.
     """
-    file: Any = keep_open(path, partial(open_gzip_anew, buffer=BUFFER))
-    file.seek(start)
-    if size is None:
-        return memoryview(file.read())
-    data = memoryview(bytearray(size))
-    return data[: file.readinto(data)]
+    file: Any
+    with kept_open(path, partial(open_gzip_anew, buffer=BUFFER)) as file:
+        file.seek(start)
+        if size is None:
+            return memoryview(file.read())
+        data = memoryview(bytearray(size))
+        return data[: file.readinto(data)]
 
 
-def open_gzip(path: Path) -> IO[bytes]:
+def open_gzip(path: Path) -> AbstractContextManager[IO[bytes]]:
     """Open the content of a gzip file once per thread, to list it; reading it builds an index of seek positions.
 
     Its buffer is large: the many small reads of a listing fill it one after the other. Images are read with a small one
     after `close_files`.
     """
-    return keep_open(path, partial(open_gzip_anew, buffer=None))
+    return kept_open(path, partial(open_gzip_anew, buffer=None))
 
 
 def open_gzip_anew(path: Path, buffer: int | None) -> IO[bytes]:
@@ -105,8 +107,9 @@ def open_gzip_anew(path: Path, buffer: int | None) -> IO[bytes]:
     opened: dict[str, Any] = {"fileobj": open_binary(path)} if is_remote(path) else {"filename": str(path)}
     file = IndexedGzipFile(**opened, spacing=spacing, drop_handles=False, buffer_size=buffer or spacing)
     with INDICES_LOCK:
-        if path in INDICES:
-            file.import_index(fileobj=BytesIO(INDICES[path]))
+        version, index = INDICES.get(path, (None, b""))
+    if index and version == file_version(path):
+        file.import_index(fileobj=BytesIO(index))
     return file
 
 
@@ -119,7 +122,7 @@ def seek_spacing(size: int) -> int:
     return max(1 << 20, min(size // SEEK_POINTS, isqrt(size) << 8))
 
 
-INDICES: dict[Path, bytes] = {}
+INDICES: dict[Path, tuple[tuple[int, int | str], bytes]] = {}  # version of the file, and its index
 INDICES_LOCK = threading.Lock()
 
 
@@ -128,11 +131,13 @@ def check_and_share_index(path: Path) -> None:
 
     Raises OSError if the checksum differs.
     """
-    file, index = open_gzip(path), BytesIO()
-    file.build_full_index()  # type: ignore[attr-defined]
-    file.export_index(fileobj=index)  # type: ignore[attr-defined]
+    file: Any
+    index = BytesIO()
+    with open_gzip(path) as file:
+        file.build_full_index()
+        file.export_index(fileobj=index)
     with INDICES_LOCK:
-        INDICES[path] = index.getvalue()
+        INDICES[path] = file_version(path), index.getvalue()
 
 
 def explain(error: Exception) -> str:

@@ -53,12 +53,12 @@ class ByteLocation(NamedTuple):
 
 
 class LoadedLocation(ByteLocation):
-    """Location whose bytes are in memory, as `data`."""
+    """Location whose bytes are in memory, as `data`; after `_replace` they are read again."""
 
-    data: bytes
+    data: bytes | None = None
 
     def read_archive(self) -> bytes:
-        return self.data
+        return super().read_archive() if self.data is None else self.data
 
 
 def zip_location(path: Path, member: ZipMember) -> ByteLocation:

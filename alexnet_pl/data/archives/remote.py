@@ -6,13 +6,13 @@ folder. The functions below read its bytes in few requests.
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
 import fsspec
 
-from alexnet_pl.data.archives.open_files import keep_open
+from alexnet_pl.data.archives.open_files import kept_open
 from alexnet_pl.errors import UserError, not_installed, reason
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "http", "https", "ssh", "sftp", "file", "memory")
@@ -80,16 +80,16 @@ def open_binary(path: Path, buffer: int = -1) -> IO[bytes]:
 
 def open_for_members(path: Path) -> AbstractContextManager[IO[bytes]]:
     """Open an archive to read single members; a remote archive stays open in this thread for the next members."""
-    return nullcontext(keep_open(path, open_binary)) if is_remote(path) else path.open("rb")
+    return kept_open(path, open_binary) if is_remote(path) else path.open("rb")
 
 
 def read_remote(path: Path, start: int, size: int | None) -> bytes:
     """Read `size` bytes of a remote file from `start`, or all from there if None."""
     if size is None:
         return path.read_bytes()[start:]
-    file = keep_open(path, open_binary)
-    file.seek(start)
-    return file.read(size)
+    with kept_open(path, open_binary) as file:
+        file.seek(start)
+        return file.read(size)
 
 
 def list_folder(folder: Path) -> Iterator[tuple[str, bool]]:

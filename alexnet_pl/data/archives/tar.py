@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 
 from alexnet_pl.data.archives.gzip import check_and_share_index, explain, open_content
 from alexnet_pl.data.archives.location import ByteLocation
+from alexnet_pl.data.archives.open_files import close_replaced
 from alexnet_pl.data.archives.remote import client_errors, is_remote
 from alexnet_pl.errors import UserError
 
@@ -112,6 +113,7 @@ def normal_path(path: str) -> str:
 def read_headers(location: ByteLocation) -> Iterator[Header]:
     size = location.path.stat().st_size if location.size is None and not location.compression else location.size
     try:
+        close_replaced(location.path)
         with (
             client_errors(location.path),
             open_content(location.path, location.compression) as file,

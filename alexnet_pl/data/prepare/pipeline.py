@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.config.sections import DEMO, SCENES
+from alexnet_pl.data.archives.open_files import close_files
 from alexnet_pl.data.archives.remote import open_source
 from alexnet_pl.data.prepare.drawn import find_drawn_set
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings, without_missing
@@ -31,6 +32,8 @@ def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
             form, source = find_source(options)
     except OSError as error:
         raise UserError(f"prepare.source: {reason(error)}") from error
+    finally:
+        close_files()
     if options.synsets and form != ARCHIVES:
         raise UserError(
             f"prepare.synsets: only classes of {ARCHIVES} can be chosen, but {options.source or options.name} holds "

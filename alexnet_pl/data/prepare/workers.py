@@ -44,7 +44,7 @@ class WorkerContext(NamedTuple):
     partial: Path
     settings: StoreSettings
     read: ImageReader
-    indices: dict[Path, bytes]
+    indices: dict[Path, tuple[tuple[int, int | str], bytes]]
     images_done: Any
     stop: Any
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 
 BLOCK = 1 << 20  # bytes that an iterator reads at a time
 LISTED = "images listed"  # what a counter shows while an archive is listed
@@ -31,6 +31,18 @@ def lists_beside(root: Path) -> Iterator[None]:
         FOLDER.reset(token)
 
 
+def create_file(folder: Path | None) -> tuple[Path | None, IO[bytes]]:
+    """Create a temporary file: (folder, file). The folder is None for that of TMPDIR, which is used if a file cannot be
+    created in `folder`: a quota of files, for instance, shows only then."""
+    if folder:
+        with suppress(OSError):
+            return folder, tempfile.TemporaryFile(dir=folder)
+    try:
+        return None, tempfile.TemporaryFile()
+    except OSError as error:
+        raise UserError(f"TMPDIR: cannot create a temporary file ({reason(error)}); set another folder") from error
+
+
 class DiskList:
     """List of JSON rows in a temporary file, for listings of archives that do not fit in memory.
 
@@ -38,8 +50,7 @@ class DiskList:
     """
 
     def __init__(self, rows: Iterable[Any]) -> None:
-        self.folder = FOLDER.get()
-        self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 (closed by the finalizer)
+        self.folder, self.file = create_file(FOLDER.get())
         weakref.finalize(self, self.file.close)
         for row in rows:
             self.write(json.dumps(row, default=str).encode() + b"\n")

@@ -111,6 +111,13 @@ def test_archive_that_is_gone_is_named(archive: Path) -> None:
             record.location.read()
 
 
+def test_changed_location_of_an_image_in_memory_reads_the_archive(archive: Path) -> None:
+    record = next(load_gzipped(read_synset_archives(archive).splits["train"]))
+    assert record.location.data == record.location.read()
+    part = record.location._replace(start=record.location.start + 1, size=3)
+    assert part.read() == record.location.read()[1:4]
+
+
 def test_image_is_read_with_a_small_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kaggle's archive took 580 MB in each worker: four times the distance of seek positions."""
     opened: list[dict[str, Any]] = []

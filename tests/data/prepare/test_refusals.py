@@ -159,11 +159,29 @@ def test_unreadable_source_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 def test_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/full behaves like a file on a full disk."""
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Path("/dev/full").open("wb"))  # noqa: SIM115
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir=None: Path("/dev/full").open("wb"))  # noqa: SIM115
     with pytest.raises(UserError, match=rf"^{gettempdir()}: No space left.*TMPDIR"):
         DiskList([["a row"]])
     with lists_beside(tmp_path / "new/store"), pytest.raises(UserError, match=rf"^{tmp_path}: No space.*data\.root"):
         DiskList([["a row"]])
+
+
+def test_list_that_cannot_lie_beside_the_store_lies_in_tmpdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a quota of files is used up."""
+    whole, writable = tempfile.TemporaryFile, True
+
+    def refuse(dir: Path | None = None) -> Any:
+        if dir or not writable:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded", str(dir))
+        return whole()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with lists_beside(tmp_path / "store"):
+        listing = DiskList([["a row"]])
+        assert (list(listing), listing.folder) == ([["a row"]], None)
+        writable = False
+        with pytest.raises(UserError, match=r"^TMPDIR: cannot create a temporary file .*quota.*; set another folder"):
+            DiskList([])
 
 
 def test_temporary_folder_too_long_for_sockets_is_named(tmp_path: Path) -> None:
