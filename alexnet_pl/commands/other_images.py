@@ -16,10 +16,11 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import write_confusions
 from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
-from alexnet_pl.evaluation.result import TestDescription, write_result
+from alexnet_pl.evaluation.result import TestDescription, make_result, write_result
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build
 from alexnet_pl.experiment.class_subset import class_rows, restrict_outputs
+from alexnet_pl.json_records import to_json, write_json
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import PROBABILITIES, RESULT, results_dir
 
@@ -48,9 +49,11 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
     tested = run_test(other, trainer, module, data, results)
     errors = last_metrics(module)
     if trainer.is_global_zero:
-        result = write_result(results / RESULT, errors, tested)
+        (results / RESULT).unlink(missing_ok=True)  # of an earlier test, whose tables are replaced
+        result = make_result(errors, tested)
+        print_test_result(result, results)  # first, so that nothing that fails afterwards loses the errors
         write_confusions(results, data.store, tested.dataset.split)
-        print_test_result(result, results)
+        write_json(results / RESULT, to_json(result))  # marks the test as complete
     return errors["top1_error"]
 
 

@@ -35,6 +35,7 @@ from alexnet_pl.runs.checkpoint_metadata import lineage_with_own, read_lineage
 from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.runs.records import LineageStage
 from alexnet_pl.runtime.device import choose_device
+from alexnet_pl.training.callbacks.monitoring import TrainingLosses
 from alexnet_pl.training.transfer import record_weights
 
 
@@ -101,7 +102,7 @@ def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.
     module, data = build_module_and_data(cfg, options, store, network, switches, trained)
     resumed = bool(cfg.ckpt_path)
     module.lineage = read_lineage(trained.metadata) if resumed else lineage_of_start(trained)
-    return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch")]), module, data
+    return make_trainer(cfg, folder, [LearningRateMonitor(logging_interval="epoch"), TrainingLosses()]), module, data
 
 
 def lineage_of_start(trained: NetworkCheckpoint) -> list[LineageStage]:

@@ -33,11 +33,7 @@ class DetectorModule(BoxModule):
 
     def training_step(self, batch: list[TrainingScene], index: int) -> Tensor:
         generator = np.random.default_rng([self.trainer.global_step, self.trainer.global_rank])
-        losses = self.compute_losses(batch, generator)
-        loss = self.check_loss(losses["loss"])
-        values = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(values, prog_bar=True, batch_size=len(batch))
-        return loss
+        return self.check_losses(self.compute_losses(batch, generator))
 
     def validation_step(self, batch: list[TrainingScene], index: int) -> None:
         losses = self.compute_losses(batch, np.random.default_rng(index))

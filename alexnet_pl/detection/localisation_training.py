@@ -24,9 +24,7 @@ class RegressorModule(BoxModule):
         return box_loss(outputs.flatten(2).float(), batch.targets, batch.labels)
 
     def training_step(self, batch: WindowBatch, index: int) -> Tensor:
-        loss = self.check_loss(self.window_loss(batch))
-        self.log("train/loss", loss.detach(), prog_bar=True)
-        return loss
+        return self.check_losses({"loss": self.window_loss(batch)})
 
     def validation_step(self, batch: WindowBatch, index: int) -> None:
         self.log_val_losses({"loss": self.window_loss(batch)}, len(batch.labels))

@@ -27,8 +27,9 @@ class TrainingScene(NamedTuple):
 
 def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> TrainingScene:
     image, boxes = split.image(number), split.boxes(number)
-    if flipped:
-        image, boxes = image.flip(2), flip_boxes(boxes, image.shape[2])
+    if flipped:  # in NumPy: torch would start as many threads again for the thread that reads
+        image = torch.from_numpy(image.numpy()[:, :, ::-1].copy())
+        boxes = flip_boxes(boxes, image.shape[2])
     labels = split.box_labels(number)
     # A box without a class of the store shows only that an object of another class was looked for.
     negatives = has_background(int(split.coverage[number]), int((labels >= 0).sum()))

@@ -149,10 +149,15 @@ def describe_errors(errors: Mapping[str, float]) -> JsonObject:
 
 def write_result(path: Path, errors: Mapping[str, float], tested: TestDescription) -> TestResult:
     """Write result.json from a test's errors and description; returns the record."""
-    description = {**vars(tested), "schema": SCHEMA, "commit": current_commit()}
-    result = TestResult(**description, **describe_errors(errors))
+    result = make_result(errors, tested)
     write_json(path, to_json(result))
     return result
+
+
+def make_result(errors: Mapping[str, float], tested: TestDescription) -> TestResult:
+    """The record of result.json from a test's errors and description."""
+    description = {**vars(tested), "schema": SCHEMA, "commit": current_commit()}
+    return TestResult(**description, **describe_errors(errors))
 
 
 def read_result(path: Path) -> TestResult:

@@ -32,6 +32,7 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_checks import check_compatible
 from alexnet_pl.runs.records import StoreIdentity
 from alexnet_pl.training.adam_module import AdamModule
+from alexnet_pl.training.callbacks.monitoring import TrainingLosses
 
 
 def measure_statistics(features: Features) -> tuple[np.ndarray, float]:
@@ -82,8 +83,7 @@ class CodeLearner(AdamModule):
         loss = mean_error(errors)
         if self.neighbors:
             loss = loss + self.neighbors * self.batch_neighbor_loss(vectors, codes)
-        self.log("train/loss", self.check_loss(loss).detach(), prog_bar=True)
-        return loss
+        return self.check_losses({"loss": loss})
 
     def batch_neighbor_loss(self, vectors: Tensor, codes: Tensor) -> Tensor:
         """Neighbor loss of this process's vectors among those of all processes' batches."""
@@ -158,5 +158,5 @@ def build_codes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, CodeLearner, 
     check_compatible(cfg.ckpt_path, switches)
     if cfg.ckpt_path:
         check_code_source(cfg.ckpt_path, read_checkpoint(cfg.ckpt_path)["alexnet_pl"], train)
-    callbacks: list[L.Callback] = [LearningRateMonitor(logging_interval="epoch")]
+    callbacks = [LearningRateMonitor(logging_interval="epoch"), TrainingLosses()]
     return make_trainer(cfg, folder, callbacks), module, FeatureDataModule(train, tested, cfg.data.batch_size, cfg.seed)

@@ -1,5 +1,6 @@
 """AdamModule: base LightningModule of networks trained by Adam, with a learning rate that decays linearly to zero."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -23,6 +24,7 @@ class AdamModule(L.LightningModule):
                 raise ValueError(f"{name}={value}: at least 0")
         self.lr, self.epochs, self.weight_decay = lr, epochs, weight_decay
         self.progress_metrics: dict[str, float] = {}  # shown beside the progress bar
+        self.train_losses: dict[str, Tensor] = {}  # of the last step, by metric; `TrainingLosses` logs them
 
     def configure_optimizers(self) -> Any:
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -45,9 +47,12 @@ class AdamModule(L.LightningModule):
             group["initial_lr"], group["weight_decay"] = self.lr, self.weight_decay
             group["lr"] = self.lr * factor(scheduler.last_epoch)
 
-    def check_loss(self, loss: Tensor) -> Tensor:
+    def check_losses(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Keep the losses of a step for the log, and return `loss`, which is minimized."""
+        loss = losses["loss"]
         if not torch.isfinite(loss):
             raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
+        self.train_losses = {f"train/{name}": value.detach() for name, value in losses.items()}
         return loss
 
     def on_validation_epoch_end(self) -> None:

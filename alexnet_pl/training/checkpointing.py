@@ -132,7 +132,7 @@ class SaveClock:
         return time.monotonic() - self.since >= 60 * self.minutes
 
     def is_due_after_validation(self) -> bool:
-        """Each session saves after its first validation, so that a full disk is noticed early."""
+        """A session that has not saved yet saves after its first validation, so that a full disk is noticed early."""
         return not self.has_saved or self.is_due()
 
     def is_due_within_epoch(self) -> bool:

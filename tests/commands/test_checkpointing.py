@@ -10,7 +10,7 @@ import lightning as L
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from run_folders import Killed, interrupt, load, rows_without_times, table, whole_and_cut
+from run_folders import Killed, assert_same, interrupt, load, rows_without_times, table, whole_and_cut
 from running import last, run
 
 from alexnet_pl.training import checkpointing
@@ -130,18 +130,6 @@ def assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:
     pairs += [(checkpoint.get("callbacks", {}).get("RandomState"), "random") for checkpoint in (one, other)]
     for (here, name), (there, _) in zip(pairs[::2], pairs[1::2], strict=True):
         assert_same(here, there, name)
-
-
-def assert_same(one: Any, other: Any, name: str) -> None:
-    if isinstance(one, dict):
-        assert list(one) == list(other), name
-        for key, value in one.items():
-            assert_same(value, other[key], f"{name}.{key}")
-    elif isinstance(one, list):
-        for here, there in zip(one, other, strict=True):
-            assert_same(here, there, name)
-    else:
-        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other, name
 
 
 @pytest.mark.parametrize("step", [5, 6, 7])

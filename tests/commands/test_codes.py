@@ -11,7 +11,7 @@ import pytest
 import torch
 from feature_files import WIDTH, make_features, sparse
 from omegaconf import DictConfig
-from run_folders import whole_and_cut
+from run_folders import check_fit_killed_after_saving, table, whole_and_cut
 from running import Compose, check_words, last, run
 from typed_words import type_words
 
@@ -82,6 +82,17 @@ def test_interrupted_and_resumed_fit_is_bit_identical(
     cfg.codes.binary = binary
     whole, cut = (saved["state_dict"] for saved in whole_and_cut(cfg, tmp_path, monkeypatch, step))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("step", [4, 15])
+def test_killed_fit_continues_to_the_bit(
+    cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Killed within an epoch of ten steps, after a step with a row of metrics.csv."""
+    cfg.trainer.log_every_n_steps = 1
+    check_fit_killed_after_saving(cfg, tmp_path, monkeypatch, step)
+    losses = [row["step"] for row in table(tmp_path / "cut/metrics.csv") if row["train/loss"]]
+    assert losses == [str(step) for step in range(1, 31)]
 
 
 def test_reproduce_trains_tests_and_resumes(cfg: DictConfig, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from running import run
 
 from alexnet_pl import load
+from alexnet_pl.commands import other_images
 from alexnet_pl.commands.evaluate import finished_test
 from alexnet_pl.commands.other_images import results_name, write_real_result
 from alexnet_pl.commands.prepare import prepare
@@ -73,6 +74,26 @@ def test_errors_are_restricted_to_the_classes_of_the_set(renamed: Path, tmp_path
     np.testing.assert_allclose(block.probabilities, wanted, atol=2e-3)
     assert "name of n00000012" in (renamed / "results/imagenet_a-ten/per_class.csv").read_text()
     assert (renamed / "result.json").read_text() == before, "the run's own test"
+
+
+def test_test_whose_tables_fail_does_not_look_complete(
+    renamed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if an earlier test of the same images was complete. The errors are printed."""
+    root = make_set(tmp_path, "imagenet_a", [WNIDS[7], WNIDS[2]])
+    cfg, where = compose(str(renamed), [*CPU, f"test.data={root}"]), renamed / "results/imagenet_a-center/result.json"
+    run(cfg, "test", renamed, renamed / "checkpoints/last.ckpt")
+    assert where.is_file()
+    capsys.readouterr()
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(other_images, "write_confusions", fail)
+    with pytest.raises(OSError, match="no space"):
+        run(cfg, "test", renamed, renamed / "checkpoints/last.ckpt")
+    assert not where.exists()
+    assert "imagenet_a, 8 test images " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from box_runs import CPU, KEYS, make_classifier_run, make_scenes
 from omegaconf import DictConfig
 from PIL import Image
-from run_folders import table, whole_and_cut
+from run_folders import check_fit_killed_after_saving, table, whole_and_cut
 from running import Compose, last, run
 from typed_words import type_words
 
@@ -164,6 +164,14 @@ def test_interrupted_and_resumed_localiser_is_bit_identical(
 ) -> None:
     whole, cut = (saved["state_dict"] for saved in whole_and_cut(localise, tmp_path, monkeypatch, step))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("recipe", ["localise", "detect"])
+def test_killed_fit_continues_to_the_bit(
+    recipe: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed within the first epoch, after a step with a row of metrics.csv."""
+    check_fit_killed_after_saving(request.getfixturevalue(recipe), tmp_path, monkeypatch, step=1)
 
 
 @pytest.mark.parametrize("recipe", ["localise", "detect"])

@@ -5,7 +5,9 @@ Used to train short codes (§7.1) and box networks (OverFeat §4, §5).
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -51,13 +53,33 @@ class ItemLoader(EpochPosition):
 
 
 def read_ahead(read: Callable[[int], Any], batches: range) -> Iterator[Any]:
-    """Yield `read(i)` of each batch; a thread reads the next one meanwhile."""
-    with ThreadPoolExecutor(1, "items") as thread:
-        waiting: Future[Any] | None = None
+    """Yield `read(i)` of each batch; a thread reads the next one meanwhile.
+
+    Nothing waits for a batch that is not used, which a slow file system may take minutes to read: neither the end of
+    the loop, nor that of the program, which waits for the threads of a ThreadPoolExecutor.
+    """
+    asked: SimpleQueue[tuple[int, Future[Any]] | None] = SimpleQueue()
+    Thread(target=answer, args=(asked, read), daemon=True, name="items").start()
+    waiting: Future[Any] | None = None
+    try:
         for i in batches:
             batch = waiting.result() if waiting else read(i)
-            waiting = thread.submit(read, i + 1) if i + 1 in batches else None
+            waiting = Future() if i + 1 in batches else None
+            if waiting:
+                asked.put((i + 1, waiting))
             yield batch
+    finally:
+        asked.put(None)
+
+
+def answer(asked: SimpleQueue[tuple[int, Future[Any]] | None], read: Callable[[int], Any]) -> None:
+    """Read the batches that are asked for, until None."""
+    while (question := asked.get()) is not None:
+        number, future = question
+        try:
+            future.set_result(read(number))
+        except BaseException as error:
+            future.set_exception(error)
 
 
 class RowLoader(ItemLoader):

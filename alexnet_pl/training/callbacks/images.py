@@ -24,14 +24,15 @@ HEADER = ["image", "label", "prediction", "correct", "probability of the label",
 
 
 class EveryNEpochs(L.Callback):
-    """Calls `upload` after the validation of the first and every `every`-th epoch, and at the end of the fit."""
+    """Calls `upload` after the first validation, the next one after every `every`-th epoch, and at the end of the
+    fit."""
 
     def __init__(self, every: int) -> None:
         self.every, self.step, self.uploaded_step = every, -1, -1
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        epoch, self.step = trainer.current_epoch + 1, trainer.global_step
-        if epoch == 1 or epoch % self.every == 0:
+        self.step = trainer.global_step
+        if is_due(trainer.current_epoch + 1, self.every, trainer.check_val_every_n_epoch or 1):
             self.upload_once(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -45,6 +46,13 @@ class EveryNEpochs(L.Callback):
 
     def upload(self, trainer: L.Trainer) -> None:
         raise NotImplementedError
+
+
+def is_due(epoch: int, every: int, interval: int) -> bool:
+    """Whether a validation in `epoch`, counted from 1, is in the first epoch with one, or the first since an epoch
+    divisible by `every`; `interval`: epochs between validations."""
+    earlier = epoch - interval
+    return earlier <= 0 or epoch // every > earlier // every
 
 
 class FilterImage(EveryNEpochs):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from alexnet_pl.progress import TimeColumn
 from alexnet_pl.runs.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
+from alexnet_pl.training.adam_module import AdamModule
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.loggers import should_log, write_metrics
 from alexnet_pl.training.optimizer import MomentumSGD
@@ -30,6 +31,22 @@ class LearningRates(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         write_metrics(trainer, {f"{RATE}/{group['name']}": group["lr"] for group in pl_module.sgd.param_groups})
+
+
+class TrainingLosses(L.Callback):
+    """Logs the losses of an `AdamModule` every `log_every_n_steps` steps.
+
+    `LightningModule.log` writes its row after `last.ckpt` may be saved for the step: a fit that is killed and resumed
+    would not have that row.
+    """
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if not should_log(trainer):
+            return
+        assert isinstance(pl_module, AdamModule)
+        values = {name: float(loss) for name, loss in pl_module.train_losses.items()}
+        pl_module.progress_metrics |= values
+        write_metrics(trainer, values)
 
 
 class WeightAndGradientNorms(L.Callback):

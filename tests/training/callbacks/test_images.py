@@ -7,8 +7,10 @@ import json
 import shutil
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,7 @@ from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.experiment import build
 from alexnet_pl.json_records import parse_record
 from alexnet_pl.paper import results
+from alexnet_pl.training.callbacks.images import EveryNEpochs
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 
@@ -50,6 +53,32 @@ def test_every_metric_is_in_the_offline_file(shown: Shown) -> None:
         logged = [(row["trainer/global_step"], np.float32(row[name])) for row in wandb.history if name in row]
         assert kept == logged
         assert kept
+
+
+@pytest.mark.parametrize(
+    ("epochs", "interval", "every", "uploads"),
+    [
+        (12, 1, 5, [1, 5, 10]),
+        (28, 7, 5, [7, 14, 21, 28]),  # Fall 2009: 14 is the first validation since the tenth epoch, …
+        (12, 2, 5, [2, 6, 10]),
+        (60, 7, 20, [7, 21, 42]),  # 21 is the first since 20, 42 since 40; 60 is not validated
+    ],
+)
+def test_images_are_logged_after_the_next_validation_when_they_are_due(
+    epochs: int, interval: int, every: int, uploads: list[int]
+) -> None:
+    uploaded = []
+
+    class Noted(EveryNEpochs):
+        def upload(self, trainer: L.Trainer) -> None:
+            uploaded.append(trainer.current_epoch + 1)
+
+    noted = Noted(every)
+    for epoch in range(interval, epochs + 1, interval):
+        trainer: Any = SimpleNamespace(is_global_zero=True, current_epoch=epoch - 1, global_step=10 * epoch)
+        trainer.check_val_every_n_epoch = interval
+        noted.on_validation_end(trainer, trainer)
+    assert uploaded == uploads
 
 
 def test_kernels_are_logged_for_the_first_and_last_epoch(shown: Shown) -> None:
