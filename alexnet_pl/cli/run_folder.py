@@ -87,16 +87,21 @@ def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: 
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty."""
+    """Remove a run folder that holds only Hydra's files, as after `prepare` or an error, and parents left empty, but
+    neither the working folder nor one that holds it."""
     if not is_first_process():
         with suppress(OSError):  # the first process's folder, which is not empty
             folder.rmdir()
         return
     if folder.exists() and {path.name for path in folder.iterdir() if not is_desktop_file(path)} <= {".hydra"}:
-        shutil.rmtree(folder, ignore_errors=True)  # another job that started in the same second may remove it too
+        shutil.rmtree(folder / ".hydra", ignore_errors=True)  # another job of the same second may remove it too
         with suppress(OSError):  # not empty
-            remove_empty(folder.parent)
-            remove_empty(folder.parent.parent)
+            here = Path.cwd()
+            if not here.is_relative_to(folder.resolve()):
+                remove_empty(folder)
+            for parent in (folder.parent, folder.parent.parent):
+                if here in parent.resolve().parents:
+                    remove_empty(parent)
 
 
 def check_is_text(folder: Path) -> None:

@@ -26,6 +26,7 @@ LISTS = (
     "test.scales", "detect.scales", "boxes.scales", "probe.shots", "probe.penalties", "transfer.layers",
     "transfer.freeze", "model.unit_biases",
 )  # fmt: skip
+QUOTED = ("'", '"', "[", "$")  # first characters of quoted values, lists and interpolations
 
 
 def is_override(word: str) -> bool:
@@ -42,9 +43,9 @@ def allow_new_key(word: str, sweep: bool = False) -> str:
     """Prefix or quote an override so that Hydra accepts paths with special characters, and keys that the recipe lacks,
     such as options of Lightning's Trainer."""
     key, _, value = word.partition("=")
-    if key in LISTS and not sweep and value[:1] != "[" and value != "null":
+    if key in LISTS and not sweep and value[:1] not in QUOTED and value != "null":
         word = f"{key}=[{value}]"
-    if is_path(key) and not sweep and value[:1] not in ("'", '"', "[", "$") and value != "null":
+    if is_path(key) and not sweep and value[:1] not in QUOTED and value != "null":
         return f"{key}={quote_value(os.path.expanduser(value))}"
     return f"++{word}" if word.startswith(LATER) else word
 

@@ -2,19 +2,26 @@
 
 import difflib
 import os
+from collections import UserDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock, get_ident
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
 from alexnet_pl.errors import UserError
 
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE.parent / "configs" if (PACKAGE.parent / "configs/_base.yaml").is_file() else PACKAGE / "configs"
+COMPOSING = RLock()  # Hydra's state and OmegaConf's resolvers belong to the whole process
 
 
 def recipe_names() -> list[str]:
@@ -114,38 +121,61 @@ def compose(name: str, overrides: Iterable[str] = (), with_hydra: bool = False) 
         raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
 
 
-def compose_file(path: Path, overrides: Iterable[str], with_hydra: bool) -> DictConfig:
-    """Compose a file with Hydra; its errors are raised as they are.
+def compose_file(path: Path, overrides: Iterable[str], with_hydra: bool, sweep: bool = False) -> DictConfig:
+    """Compose a file with Hydra; its errors are raised as they are. `sweep`: compose what a sweep starts from, without
+    the files that its jobs choose."""
+    from hydra.types import RunMode
+
+    with open_hydra(path) as hydra:
+        mode = RunMode.MULTIRUN if sweep else RunMode.RUN
+        config = hydra.compose_config(path.stem, [*overrides], mode, from_shell=False)
+    if not with_hydra:
+        with open_dict(config):
+            del config["hydra"]
+    return config
+
+
+@contextmanager
+def open_hydra(path: Path) -> Iterator["Hydra"]:
+    """Hydra with the search path that the command line gives it, for one thread at a time.
 
     The shipped recipes are added as --config-dir adds them, not by an override of hydra.searchpath, in whose grammar
     letters and signs of a path have a meaning.
     """
-    from hydra import compose as hydra_compose
     from hydra import version
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
 
-    held = GlobalHydra.instance().hydra
     search = create_config_search_path(str(path.parent))
     search.prepend("command-line", f"file://{SHIPPED}", SearchPathQuery(provider="schema"))
-    GlobalHydra.instance().clear()
-    try:
-        version.setbase("1.3")
-        Hydra.create_main_hydra2("app", search)
-        with no_resolvers():
-            return hydra_compose(path.stem, [*overrides], return_hydra_config=with_hydra)
-    finally:
-        GlobalHydra.instance().hydra = held
+    with COMPOSING, no_resolvers():
+        held = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            version.setbase("1.3")
+            yield Hydra.create_main_hydra2("app", search)
+        finally:
+            GlobalHydra.instance().hydra = held
+
+
+class HiddenResolvers(UserDict[str, Any]):
+    """OmegaConf's resolvers, which the thread that hides them does not find."""
+
+    def __init__(self, held: Any) -> None:
+        self.data, self.thread = held, get_ident()  # no copy: other threads may register resolvers meanwhile
+
+    def __contains__(self, name: object) -> bool:
+        return get_ident() != self.thread and name in self.data
 
 
 @contextmanager
 def no_resolvers() -> Iterator[None]:
     """Refuse defaults that choose a file by time or environment (`${now:…}`, `${oc.env:…}`): another process or a later
     one would read other files than those that were checked. Values of a config are not resolved here."""
-    held = BaseContainer._resolvers
-    BaseContainer._resolvers = {}
+    held: Any = BaseContainer._resolvers
+    BaseContainer._resolvers = HiddenResolvers(held)  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -177,7 +177,10 @@ def check_links(folder: Path) -> None:
 def check_recipe(path: Path) -> None:
     """Check a user's recipe and the recipes beside it that its `defaults` include. Raises UserError, naming the file,
     if one is corrupt, contains a renamed key, or names code to call."""
-    if isinstance(hydra := read_yaml(path, MAX_ALIASES).get("hydra"), dict) and "searchpath" in hydra:
+    if path.stem.endswith(".yaml") or not path.name.isprintable():  # Hydra would read a file named as the stem is
+        raise UserError(f"{str(path)!r}: not a name for a recipe; rename it")
+    hydra = read_yaml(path, MAX_ALIASES).get("hydra") or {}
+    if not isinstance(hydra, dict) or "searchpath" in hydra:
         raise UserError(f"{path}: hydra.searchpath: not allowed in a recipe; give it on the command line")
     check_included(path, ())
 

@@ -9,6 +9,7 @@ import pytest
 from command_line import alexnet_pl
 from running import Compose
 
+from alexnet_pl import desktop_files
 from alexnet_pl.cli import run_folder
 from alexnet_pl.cli.processes import check_node_rank
 from alexnet_pl.cli.run_folder import remove_if_empty
@@ -105,6 +106,7 @@ def test_folders_that_hold_only_hydras_files_are_removed_with_empty_parents(
         (tmp_path / name).mkdir(parents=True)
     for name in ("runs/a/.DS_Store", "runs/b/1/.DS_Store", "runs/b/2/metrics.csv"):
         (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
     remove_if_empty(tmp_path / "runs/b/1")
     remove_if_empty(tmp_path / "runs/b/2")
     remove_if_empty(tmp_path / "runs/a/1")
@@ -137,3 +139,34 @@ def test_run_folder_whose_path_is_no_text_is_refused_before_training(tmp_path: P
     said = "caf\\udce9: torch reads no files in a folder whose path is not UTF-8; rename it"
     assert done.stderr.splitlines()[-1] == f"alexnet_pl: hydra.run.dir: {tmp_path}/{said}"
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["out", "runs/out", "."])
+def test_working_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Also a new one, with only the files that a desktop makes."""
+    here = tmp_path / "fresh/project"
+    (here / name / ".hydra").mkdir(parents=True)
+    (here / ".DS_Store").touch()
+    monkeypatch.chdir(here)
+    remove_if_empty(here / name)
+    assert {path.name for path in here.iterdir()} <= {".DS_Store"}
+
+
+def test_settings_of_a_folder_and_files_written_meanwhile_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("desktop.ini", ".directory"):
+        (tmp_path / "runs" / name / ".hydra").mkdir(parents=True)
+        (tmp_path / "runs" / name / name).touch()
+        monkeypatch.chdir(tmp_path)
+        remove_if_empty(tmp_path / "runs" / name)
+        assert (tmp_path / "runs" / name / name).is_file()
+
+    def is_empty(folder: Path) -> bool:
+        (folder / "thesis.txt").touch()
+        return True
+
+    monkeypatch.setattr(desktop_files, "is_empty", is_empty)
+    with pytest.raises(OSError, match="not empty"):
+        desktop_files.remove_empty(tmp_path)
+    assert (tmp_path / "thesis.txt").is_file()

@@ -69,6 +69,8 @@ def test_views_without_windows_keep_their_names() -> None:
 def test_scales_are_one_number_or_a_list_with_or_without_brackets() -> None:
     assert allow_new_key("test.scales=1,2") == allow_new_key("test.scales=[1,2]") == "++test.scales=[1,2]"
     assert allow_new_key("detect.scales=1,4") == "detect.scales=[1,4]"
+    for interpolated in ("detect.scales=${boxes.scales}", "detect.scales='${boxes.scales}'"):
+        assert allow_new_key(interpolated) == interpolated
     assert allow_new_key("boxes.scales=1") == "boxes.scales=[1]"
     assert allow_new_key("test.scales=3") == "++test.scales=[3]"
     assert allow_new_key("test.scales=1,2", sweep=True) == "++test.scales=1,2"
