@@ -29,7 +29,7 @@ NETWORK = {
                 "joules": {"cpu": 3.5}},
     "lineage": [
         {"schema": 2, "store": DATASET, "step": 3, "training": {}, "finished": True, "ended_by": "schedule",
-         "changed": False},
+         "changed": False, "weights": "w"},
     ],
     "imported": {"file": "a.caffemodel", "sha256": "s", "format": "caffe", "classes": "c"},
     "claim": "table2.cnn",

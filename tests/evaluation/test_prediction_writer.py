@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from alexnet_pl.data.loading.loaders import EvalLoader
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
@@ -64,10 +65,11 @@ def test_names_are_read_with_the_batches(tmp_path: Path) -> None:
     test = replace(TEST, dataset=DatasetInfo(name="tiny", split="val"))
     callback = PredictionWriter(tmp_path / "p.parquet", store, test, with_probabilities=True)
     callback.share, callback.shares = 1, 3
+    trainer = SimpleNamespace(test_dataloaders=EvalLoader(store.split("val"), 2, torch.device("cpu"), 1, 3))
     callback.writer = PredictionFileWriter(tmp_path / "p.parquet", 10)
     for _ in range(2):
         batch = SimpleNamespace(labels=torch.zeros(2, dtype=torch.int64))
-        callback.on_test_batch_end(None, None, torch.zeros(2, 10).log_softmax(1), batch)  # type: ignore[arg-type]
+        callback.on_test_batch_end(trainer, None, torch.zeros(2, 10).log_softmax(1), batch)  # type: ignore[arg-type]
     callback.writer.close(test)
     assert "names" not in vars(store.split("val"))
     names = [json.loads(line) for line in (tmp_path / "store/val.names.jsonl").read_text().splitlines()]
