@@ -118,7 +118,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     if checkpoint:
         check_resume_settings(checkpoint, identity.resume_signature(cfg))
         check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
-        check_same_source(cfg, checkpoint)
+        check_same_source(cfg, checkpoint, folder)
     if finished:
         adopt_started_config(folder)
         print_message("training already finished", folder)
@@ -154,7 +154,7 @@ def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and
     the user's own values that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
-    if cfg.transfer.weights:
+    if cfg.transfer.weights and not cfg.ckpt_path:  # a resumed fit does not read them
         start["transfer.weights"] = cfg.transfer.weights
     words = [f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items()]
     if cfg.transfer.get("network") == "weights":
