@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import alexnet_pl
 from processes import start_command
 
 from alexnet_pl.inference.training_commands import training_commands
@@ -98,7 +99,7 @@ def test_second_command_leaves_the_config_of_the_running_one(tmp_path: Path) -> 
     start(1)
     with hold_started_config(tmp_path):
         start(2)
-        drop_started_config(tmp_path)
+        drop_started_config(tmp_path, STARTED)
         adopt_started_config(tmp_path)
         assert read(tmp_path) == {"seed": 1}
     start(3)
@@ -128,6 +129,26 @@ def test_jobs_of_a_sweep_may_use_their_number(tiny: list[str], tmp_path: Path) -
     assert code == 0, text
     jobs = sorted((tmp_path / "sweep").glob("*seed*"))
     assert [read(job)["trainer"]["log_every_n_steps"] for job in jobs] == [0, 1]
+
+
+def test_other_command_leaves_the_config_of_a_fit_that_starts(copied_run: Path) -> None:
+    started = copied_run / STARTED
+    started.mkdir()
+    code, text = type_command(["test", "run"], copied_run.parent)
+    assert (code, started.is_dir()) == (0, True), text
+
+
+def test_environment_variables_are_saved_as_their_values(tiny: list[str], tmp_path: Path) -> None:
+    """Another command has other variables, and those of a run folder's config are not read."""
+    (root,) = (word.partition("=")[2] for word in tiny if word.startswith("data.root="))
+    words = [*tiny, "data.root=${oc.env:STORE}", "data.batch_size=${oc.env:SIXTEEN}", "optim.lr='0.001'"]
+    words += ["+trainer.limit_train_batches=1", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    fit = alexnet_pl("fit", "-c", "imagenette", *words, cwd=tmp_path, SIXTEEN="16", STORE=root)
+    assert fit.returncode == 0, fit.stderr
+    found = read(tmp_path / "run")
+    assert (found["data"]["root"], found["data"]["batch_size"], found["optim"]["lr"]) == (root, 16, 0.001)
+    code, text = type_command(["validate", "run"], tmp_path)
+    assert code == 0, text
 
 
 def test_key_of_another_schedule_is_refused(tiny: list[str], tmp_path: Path) -> None:
