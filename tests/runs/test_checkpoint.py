@@ -257,6 +257,14 @@ def test_corrupt_tensor_is_named_with_the_previous_checkpoint(saved: Path, tmp_p
     assert read_checkpoint(tmp_path / "previous.ckpt")["global_step"] == 7
 
 
+def test_previous_checkpoint_is_of_an_earlier_step(saved: Path) -> None:
+    """Two callbacks may save after the same step."""
+    writer, last = AtomicCheckpointIO(), saved.parent / "last.ckpt"
+    for step in (7, 8, 8):
+        writer.save_checkpoint({"state_dict": {}, "global_step": step, "alexnet_pl": {"switches": {}}}, last)
+    assert [read_checkpoint(last.with_name(name))["global_step"] for name in ("previous.ckpt", "last.ckpt")] == [7, 8]
+
+
 def test_kill_between_rotation_and_write_leaves_no_extra_file(
     saved: Path,
 ) -> None:
