@@ -8,9 +8,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from alexnet_pl.config.overrides import read_section
-from alexnet_pl.config.run_config import MAX_ALIASES
+from alexnet_pl.config.run_config import is_isolated
 from alexnet_pl.config.schema import store_root
-from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import JOB_NUMBER
 
@@ -42,7 +41,7 @@ def started_recipe() -> Path | None:
     job = HydraConfig.get()
     folders = [source.path for source in job.runtime.config_sources if source.provider == "main"]
     paths = [Path(folder) / f"{job.job.config_name}.yaml" for folder in folders]
-    return next((path for path in paths if "defaults" in read_yaml(path, MAX_ALIASES)), None)
+    return next((path for path in paths if not is_isolated(path)), None)
 
 
 def refuse_typed(reasons: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from alexnet_pl.config.run_config import RUN_CONFIG, holds_keys_alone, walk_nodes
+from alexnet_pl.config.run_config import RUN_CONFIG, holds_keys_alone, is_isolated, walk_nodes
 from alexnet_pl.config.yaml_file import load_yaml, read_yaml
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
@@ -87,7 +87,9 @@ def adopt_started_config(folder: Path) -> None:
 def is_of_run_folder(started: Path) -> bool:
     """Whether a command read its config from a run folder (`fit RUN key=value`), not from a recipe."""
     try:
-        return read_yaml(started / COMMAND)["hydra"]["job"]["config_name"] == Path(RUN_CONFIG).stem
+        hydra = read_yaml(started / COMMAND)["hydra"]
+        folders = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "main"]
+        return any(is_isolated(Path(folder) / f"{hydra['job']['config_name']}.yaml") for folder in folders)
     except (UserError, KeyError, TypeError):
         return False
 
@@ -102,8 +104,18 @@ def keep_first_command(own: Path, started: Path) -> None:
         OmegaConf.save(config, started / Path(RUN_CONFIG).name)
     with suppress(UserError):  # a corrupt file is replaced
         words = [load_yaml(path / OVERRIDES) if (path / OVERRIDES).is_file() else [] for path in (own, started)]
-        joined = [str(word) for found in words for word in found or []]
+        joined = keep_last([str(word) for found in words for word in found or []])
         (started / OVERRIDES).write_text(yaml.safe_dump(joined, allow_unicode=True), encoding="utf-8")
+
+
+def keep_last(words: list[str]) -> list[str]:
+    """The last of the overrides of each key, without the command and its checkpoint, which each continuation adds."""
+    found: dict[str, str] = {}
+    for word in words:
+        key = word.lstrip("+~").partition("=")[0]
+        found.pop(key, None)
+        found[key] = word
+    return [word for key, word in found.items() if key not in ("command", "ckpt_path")]
 
 
 def drop_started_config(folder: Path, written: str | None) -> None:

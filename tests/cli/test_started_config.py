@@ -71,7 +71,7 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     """`fit RUN key=value` continues as it was typed, and the model card has the first command with the new key."""
     hydra = copied_run / ".hydra"
     (hydra / "hydra.yaml").write_text("hydra: {job: {config_name: imagenette}}")
-    (hydra / "overrides.yaml").write_text("[++command=fit, optim.lr=0.001, trainer.max_epochs=2]")
+    (hydra / "overrides.yaml").write_text("[++command=fit, trainer.max_epochs=2, ckpt_path=/a, optim.lr=0.001]")
     code, text = type_command(["fit", "run", "trainer.max_epochs=3"], copied_run.parent)
     assert code == 0, text
     found = read(copied_run)
@@ -79,7 +79,8 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     names = {path.name for path in hydra.iterdir()} - {"features"}
     assert names == {"config.yaml", "hydra.yaml", "overrides.yaml"}
     reproduce = training_commands(copied_run, None)[-1]
-    assert "-c imagenette optim.lr=0.001 trainer.max_epochs=2 trainer.max_epochs=3 " in reproduce
+    assert "-c imagenette optim.lr=0.001 trainer.max_epochs=3 " in reproduce
+    assert yaml.safe_load((hydra / "overrides.yaml").read_text())[:2] == ["optim.lr=0.001", "++trainer.max_epochs=3"]
     before = (copied_run / "fit.json").read_bytes()
     code, text = type_command(["fit", "run"], copied_run.parent)
     assert (code, "training already finished (3 epochs, 18 steps)" in text) == (0, True), text
@@ -87,6 +88,14 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     code, text = type_command(["fit", "run", "trainer.max_epochs=1"], copied_run.parent)
     assert (code, "trainer.max_epochs=1: the resumed run is in epoch 3" in text) == (2, True), text
     assert (read(copied_run), (copied_run / "fit.json").read_bytes()) == (found, before)
+
+
+def test_command_of_a_job_composed_from_a_run_is_not_known(tmp_path: Path) -> None:
+    """There is no recipe `config`."""
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: config}}")
+    (tmp_path / ".hydra/overrides.yaml").write_text("[optim.lr=0.001]")
+    assert training_commands(tmp_path, None) == ["python -m alexnet_pl reproduce -c RUN"]
 
 
 def test_second_command_leaves_the_config_of_the_running_one(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from command_line import alexnet_pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from PIL import Image
 from run_folders import load
@@ -16,7 +18,9 @@ from running import Compose, last, run
 from typed_words import type_words
 
 from alexnet_pl.commands.network_of_weights import fill_in
+from alexnet_pl.commands.typed_overrides import started_recipe
 from alexnet_pl.config.options import TransferOptions, make_transfer_options
+from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -290,6 +294,19 @@ def test_learning_rate_factors_and_gradients_per_layer() -> None:
     }
     every = TransferOptions(layers=["conv1", "conv2"], weights="x", freeze=["all"])
     assert learning_rate_scales(net, every) == {"conv1": 0, "conv2": 0}
+
+
+def test_recipe_without_defaults_is_the_users_and_a_run_folder_is_none(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A complete recipe lost its keys of the network to those of the weights."""
+    (tmp_path / "mine.yaml").write_text("model: {dropout: 0.1}\n")
+    type_words(monkeypatch)
+    for path, found in ((tmp_path / "mine.yaml", tmp_path / "mine.yaml"), (isolated_config(tiny_run), None)):
+        job: Any = HydraConfig.get()
+        job.runtime.config_sources = [SimpleNamespace(provider="main", path=str(path.parent))]
+        job.job = SimpleNamespace(config_name=path.stem)
+        assert started_recipe() == found
 
 
 def test_users_recipe_takes_precedence_over_the_weights(store: Path, tiny_run: Path, tmp_path: Path) -> None:
