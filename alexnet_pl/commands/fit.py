@@ -30,7 +30,12 @@ from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_resume_limits, check_resume_settings, check_trained_here
+from alexnet_pl.runs.checkpoint_checks import (
+    check_resume_limits,
+    check_resume_settings,
+    check_trained_here,
+    warn_of_other_validation,
+)
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
@@ -118,6 +123,7 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     if checkpoint:
         check_resume_settings(checkpoint, identity.resume_signature(cfg))
         check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
+        warn_of_other_validation(checkpoint, cfg.trainer.get("limit_val_batches"))
         check_same_source(cfg, checkpoint, folder)
     if finished:
         adopt_started_config(folder)

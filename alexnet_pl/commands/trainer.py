@@ -16,7 +16,12 @@ from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_resume_limits, check_resume_settings, check_trained_here
+from alexnet_pl.runs.checkpoint_checks import (
+    check_resume_limits,
+    check_resume_settings,
+    check_trained_here,
+    warn_of_other_validation,
+)
 from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.runs.started_config import hold_started_config
 from alexnet_pl.runtime.precision import set_tf32
@@ -69,4 +74,5 @@ def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     check_resume_settings(checkpoint, identity.resume_signature(cfg))
     check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
+    warn_of_other_validation(checkpoint, cfg.trainer.get("limit_val_batches"))
     check_same_source(cfg, checkpoint, run_of_checkpoint(Path(cfg.ckpt_path)))
