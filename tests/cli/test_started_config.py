@@ -90,6 +90,14 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     assert (read(copied_run), (copied_run / "fit.json").read_bytes()) == (found, before)
 
 
+def test_session_that_fails_before_its_checkpoint_leaves_the_run_as_it_was(copied_run: Path) -> None:
+    names = ("fit.json", CONFIG, "checkpoints/last.ckpt")
+    before = {name: (copied_run / name).read_bytes() for name in names}
+    code, text = type_command(["fit", "run", "trainer.max_epochs=4", "optim.lr=1e30"], copied_run.parent)
+    assert (code, "resumed with other settings than before: optim.lr" in text) == (2, True), text
+    assert {name: (copied_run / name).read_bytes() for name in names} == before
+
+
 def test_command_of_a_job_composed_from_a_run_is_not_known(tmp_path: Path) -> None:
     """There is no recipe `config`."""
     (tmp_path / ".hydra").mkdir()
