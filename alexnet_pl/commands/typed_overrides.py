@@ -28,6 +28,15 @@ def is_sweep_job() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def is_minimized() -> bool:
+    """Whether a sweeper reads the objective of this fit; Hydra's own tries all values and reads none."""
+    return (
+        is_sweep_job()
+        and "BasicSweeper" not in HydraConfig.get().sweeper._target_
+        and "command=fit" in typed_overrides()
+    )
+
+
 def is_typed(key: str) -> bool:
     """Whether the user typed a key, alone or within its section."""
     section, _, name = key.partition(".")
