@@ -101,8 +101,8 @@ def check_objective(cfg: DictConfig) -> None:
     """Raise UserError if a sweeper would minimize an error that `measure_objective` never has."""
     if cfg.objective in VALIDATION_METRICS and cfg.data.get("include_val_after_epoch") == 0 and is_minimized():
         raise UserError(
-            f"objective={cfg.objective}: data.include_val_after_epoch=0 trains on the validation images from the start, "
-            "so no sweeper can minimize it; choose another, or train on them later"
+            f"objective={cfg.objective}: data.include_val_after_epoch=0 trains on the validation images from the "
+            "start, so no sweeper can minimize it; choose another, or train on them later"
         )
 
 

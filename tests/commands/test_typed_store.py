@@ -135,7 +135,7 @@ def test_objective_that_is_never_measured_is_refused_before_the_training(
     job: Any = HydraConfig.get()
     job.mode, job.sweeper = mode, SimpleNamespace(_target_=sweeper)
     cfg = config("cifar10", f"data.include_val_after_epoch={since}", f"objective={objective}")
-    with pytest.raises(UserError, match="^objective=val/top1_error: ") if refused else nullcontext():
+    with pytest.raises(UserError, match=r"^objective=val/top1_error: ") if refused else nullcontext():
         check_objective(cfg)
 
 
