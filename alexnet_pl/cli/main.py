@@ -27,9 +27,10 @@ from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.overrides import is_override
+from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
-from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config
+from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_resolved_values
 from alexnet_pl.runtime.memory import ask_for_large_pages
 
 HELP = ("-h", "--help")
@@ -106,6 +107,12 @@ def start(argv: list[str]) -> None:
         print_summary(finished)
 
 
+def save_values(cfg: DictConfig, folder: Path, subdir: str | None) -> None:
+    """Save the values of this process in the config that Hydra wrote, if it wrote one."""
+    if subdir and is_first_process() and (path := folder / subdir / "config.yaml").is_file():
+        write_resolved_values(path, cfg)
+
+
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
@@ -119,6 +126,7 @@ def run(cfg: DictConfig) -> float | None:
         is_new = not is_run(folder)
         try:
             convert_numbers(cfg)
+            save_values(cfg, folder, job.output_subdir)
             if sweep:
                 prepare_job(cfg, folder, job)
             if is_new:
@@ -137,6 +145,6 @@ def run(cfg: DictConfig) -> float | None:
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
             raise
         finally:
-            drop_started_config(folder)
+            drop_started_config(folder, job.output_subdir)
             if is_new:
                 remove_if_empty(folder)

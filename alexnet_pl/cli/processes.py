@@ -11,7 +11,6 @@ from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.started_config import write_job_number
 
 if TYPE_CHECKING:
     from alexnet_pl.experiment.processes import Launched
@@ -62,8 +61,8 @@ def check_sweep_nodes(cfg: DictConfig) -> None:
 
 
 def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:
-    """Make a job of a sweep repeatable: replace Hydra's interpolation by the job's number, and pin `sys.argv` for DDP
-    ranks, which must not start the sweep again. Raises UserError if a launcher's processes would run several jobs."""
+    """Pin `sys.argv` for the DDP ranks of a sweep's job, which must not start the sweep again. Raises UserError if a
+    launcher's processes would run several jobs."""
     if launched := find_launched():
         check_sweep_launcher(launched.launcher, job.launcher._target_)
     else:
@@ -71,6 +70,5 @@ def prepare_job(cfg: DictConfig, folder: Path, job: Any) -> None:
     if not job.output_subdir or not is_first_process():
         return  # without a config that Hydra wrote
     config = f"{job.output_subdir}/config.yaml"
-    write_job_number(folder / config, job.job.num)
     if not launched:
         pin_argv_for_ddp_ranks([], isolated_config(folder, config))

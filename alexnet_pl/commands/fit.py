@@ -12,7 +12,7 @@ from alexnet_pl.commands import subruns
 from alexnet_pl.commands.network_of_weights import OWN, own_values
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.commands.transfer_source import check_same_source
-from alexnet_pl.commands.typed_overrides import is_sweep_job, is_typed, typed_overrides
+from alexnet_pl.commands.typed_overrides import is_minimized, is_sweep_job, is_typed, typed_overrides
 from alexnet_pl.config import identity, options
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.neutral import is_neutral
@@ -30,7 +30,12 @@ from alexnet_pl.inference.earlier_network import open_earlier_network
 from alexnet_pl.models.layers import NormLayer
 from alexnet_pl.runs import fit_status
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_resume_limits, check_resume_settings, check_trained_here
+from alexnet_pl.runs.checkpoint_checks import (
+    check_resume_limits,
+    check_resume_settings,
+    check_trained_here,
+    warn_of_other_validation,
+)
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
@@ -47,6 +52,7 @@ from alexnet_pl.training.transfer import copy_layers, describe_differences, free
 def fit(cfg: DictConfig, folder: Path) -> float | None:
     check_staged_rates(cfg)
     check_typed_schedule(cfg)
+    check_objective(cfg)
     if not is_ready(cfg, folder, identity.training_signature):
         return None
     if not cfg.ckpt_path:
@@ -59,7 +65,7 @@ def check_staged_rates(cfg: DictConfig) -> None:
     variant, whose rule of equal rates (§6) the stages would replace."""
     if cfg.schedule.name != "staged":
         return
-    if "variant=as_printed" in typed_overrides():
+    if has_rule_of_text(cfg):
         raise UserError(
             "variant=as_printed: schedule.name=staged has the program's rates, freezing and end of noise, and the text "
             "has none of them; add schedule.name=plateau (for a pre-training in transfer.overrides)"
@@ -69,6 +75,12 @@ def check_staged_rates(cfg: DictConfig) -> None:
     given += ["transfer.rates"] if options.make_transfer_options(cfg).rates else []
     if given:
         raise UserError(f"{given[0]}: schedule.name=staged sets every rate itself; set them there")
+
+
+def has_rule_of_text(cfg: DictConfig) -> bool:
+    """Whether `variant=as_printed` was typed or chosen by a recipe, by its settings of the other schedules."""
+    steps, *others = (cfg.schedule.get(name) or {} for name in ("steps", "plateau", "logged"))
+    return bool(steps.get("biases")) and not any(other.get("freeze_conv1", True) for other in others)
 
 
 def stages_set_all_biases(cfg: DictConfig) -> bool:
@@ -83,6 +95,15 @@ def check_typed_schedule(cfg: DictConfig) -> None:
         for name, value in read_section([word], "schedule").items():
             if value and name in SCHEDULES and name != cfg.schedule.name and not is_sweep_job():
                 raise UserError(f"{word}: schedule.name={cfg.schedule.name} does not read it; add schedule.name={name}")
+
+
+def check_objective(cfg: DictConfig) -> None:
+    """Raise UserError if a sweeper would minimize an error that `measure_objective` never has."""
+    if cfg.objective in VALIDATION_METRICS and cfg.data.get("include_val_after_epoch") == 0 and is_minimized():
+        raise UserError(
+            f"objective={cfg.objective}: data.include_val_after_epoch=0 trains on the validation images from the "
+            "start, so no sweeper can minimize it; choose another, or train on them later"
+        )
 
 
 def store_fingerprint(cfg: DictConfig) -> str:
@@ -118,7 +139,8 @@ def is_finished(cfg: DictConfig, folder: Path, training: Settings, fingerprint: 
     if checkpoint:
         check_resume_settings(checkpoint, identity.resume_signature(cfg))
         check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
-        check_same_source(cfg, checkpoint)
+        warn_of_other_validation(checkpoint, cfg.trainer.get("limit_val_batches"))
+        check_same_source(cfg, checkpoint, folder)
     if finished:
         adopt_started_config(folder)
         print_message("training already finished", folder)
@@ -154,7 +176,7 @@ def pin_start_for_ddp_ranks(cfg: DictConfig) -> None:
     """Pass this rank's starting point to the other ranks of a fit, since files may change before they read them, and
     the user's own values that take precedence over those of `transfer.network=weights`."""
     start = {"ckpt_path": cfg.ckpt_path}
-    if cfg.transfer.weights:
+    if cfg.transfer.weights and not cfg.ckpt_path:  # a resumed fit does not read them
         start["transfer.weights"] = cfg.transfer.weights
     words = [f"{key}={quote_literal(value) if value else 'null'}" for key, value in start.items()]
     if cfg.transfer.get("network") == "weights":

@@ -11,13 +11,18 @@ from omegaconf import DictConfig
 
 from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.commands.transfer_source import check_same_source
-from alexnet_pl.commands.typed_overrides import typed_overrides
 from alexnet_pl.config import identity
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_resume_limits, check_resume_settings, check_trained_here
+from alexnet_pl.runs.checkpoint_checks import (
+    check_resume_limits,
+    check_resume_settings,
+    check_trained_here,
+    warn_of_other_validation,
+)
+from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.runs.started_config import hold_started_config
 from alexnet_pl.runtime.precision import set_tf32
 from alexnet_pl.training.strategies import peers
@@ -69,5 +74,5 @@ def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
         raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
     check_resume_settings(checkpoint, identity.resume_signature(cfg))
     check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
-    if any(word.lstrip("+").startswith("transfer.weights=") for word in typed_overrides()):
-        check_same_source(cfg, checkpoint)
+    warn_of_other_validation(checkpoint, cfg.trainer.get("limit_val_batches"))
+    check_same_source(cfg, checkpoint, run_of_checkpoint(Path(cfg.ckpt_path)))

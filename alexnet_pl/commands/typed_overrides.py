@@ -8,9 +8,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from alexnet_pl.config.overrides import read_section
-from alexnet_pl.config.run_config import MAX_ALIASES
+from alexnet_pl.config.run_config import is_isolated
 from alexnet_pl.config.schema import store_root
-from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import JOB_NUMBER
 
@@ -29,6 +28,15 @@ def is_sweep_job() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def is_minimized() -> bool:
+    """Whether a sweeper reads the objective of this fit; Hydra's own tries all values and reads none."""
+    return (
+        is_sweep_job()
+        and "BasicSweeper" not in HydraConfig.get().sweeper._target_
+        and "command=fit" in typed_overrides()
+    )
+
+
 def is_typed(key: str) -> bool:
     """Whether the user typed a key, alone or within its section."""
     section, _, name = key.partition(".")
@@ -42,7 +50,7 @@ def started_recipe() -> Path | None:
     job = HydraConfig.get()
     folders = [source.path for source in job.runtime.config_sources if source.provider == "main"]
     paths = [Path(folder) / f"{job.job.config_name}.yaml" for folder in folders]
-    return next((path for path in paths if "defaults" in read_yaml(path, MAX_ALIASES)), None)
+    return next((path for path in paths if not is_isolated(path)), None)
 
 
 def refuse_typed(reasons: Mapping[str, str]) -> None:

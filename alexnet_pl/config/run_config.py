@@ -27,6 +27,7 @@ from alexnet_pl.temporary_files import replacing
 
 RUN_CONFIG = ".hydra/config.yaml"  # in a run folder
 KNOWN = (*VALUES, *SECTIONS)  # top-level keys of a run's config
+ISOLATED = re.compile(r"[0-9a-f]{16}|alexnet_pl-.*")  # folder of a copy that `isolated_config` writes
 MAX_ALIASES = 16  # maximum in a user's recipe; nested, each can double the size
 KEY = re.compile(r"\$\{[^${}:]*\}")  # interpolation of another key, without a nested one
 MAX_NESTED_KEYS = 4  # maximum depth of nested interpolations; the recipes have one
@@ -48,6 +49,11 @@ def isolated_config(folder: Path, name: str = RUN_CONFIG) -> Path:
         return write_private(open_cache() / "configs", name, text)
     except OSError:  # home folder not writable, or a cache of another user
         return write_temporary(name, text)
+
+
+def is_isolated(path: Path) -> bool:
+    """Whether a file that Hydra composed is a copy of a run folder's config, not a recipe."""
+    return path.name == Path(RUN_CONFIG).name and bool(ISOLATED.fullmatch(path.parent.name))
 
 
 def write_temporary(name: str, text: str) -> Path:

@@ -28,6 +28,8 @@ def training_commands(run: Path, store: StoreManifest | None) -> list[str]:
         words = [str(word).removeprefix("++") for word in load_yaml(hydra / "overrides.yaml") or []]
     except (UserError, KeyError, TypeError):
         return UNKNOWN
+    if recipe == Path(CONFIG).stem:  # a job of `fit -m RUN`, which was composed from a run's config
+        return UNKNOWN
     commands = {"prepare": prepare_words(words, read_settings(run), store), "reproduce": reproduce_words(words)}
     lines = [
         f"python -m alexnet_pl {command} -c {shlex.join([str(recipe), *given, 'data.root=STORE'])}"

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pl.config.migration import ADDED
+from alexnet_pl.console import is_first_process, print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_metadata import read_import
 
 TESTED = {"size", "crop", "mean"}  # keys of `augment` that decide a network's input in a test
+LIMITED = "limited_validation"  # how `trainer.limit_val_batches` chooses images; missing in older checkpoints
 DEFAULTS = {"augment": {"mean": "center"}}  # recipes and older checkpoints may lack it
 
 
@@ -42,6 +44,17 @@ def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, 
     for name, (key, value) in settings.items():
         if name in saved and saved[name] != value:
             raise UserError(f"{key}={value}: the resumed run has {saved[name]}; add {key}={saved[name]}")
+
+
+def warn_of_other_validation(checkpoint: Mapping[str, Any], limit: Any) -> None:
+    """Say that a resumed classifier is validated on other images than before. `limit`: `trainer.limit_val_batches`."""
+    metadata = checkpoint["alexnet_pl"]
+    is_old = LIMITED not in metadata.get("course", {}) and not {"boxes", "codes"} & {*metadata["switches"]}
+    if is_old and type(limit) is int and limit > 0 and is_first_process():
+        print_warning(
+            f"alexnet_pl: trainer.limit_val_batches={limit}: the resumed run was validated on the first images of the "
+            "split, and is now on images spread over it, so its errors before and after are not comparable"
+        )
 
 
 def check_resume_limits(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int | None) -> None:

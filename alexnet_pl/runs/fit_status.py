@@ -137,9 +137,9 @@ def differences(before: Settings, now: Settings, prefix: str = "") -> list[str]:
 
 
 def changed_settings(before: Settings, now: Settings) -> list[str]:
-    """Dotted keys that differ, except `trainer.max_epochs` of a classifier, since training longer does not change the
+    """Dotted keys that differ, except limits of a classifier's training, since training longer does not change the
     settings; the rates of codes and boxes decay over all epochs. `before` may be of an older version."""
-    ignored = () if {"codes", "boxes"} & {*now} else ("trainer.max_epochs",)
+    ignored = () if {"codes", "boxes"} & {*now} else ("trainer.max_epochs", "trainer.max_steps")
     return [key for key in differences(present_settings(before), now) if key not in ignored]
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
-from alexnet_pl.config.run_config import RUN_CONFIG
+from alexnet_pl.config.run_config import RUN_CONFIG, holds_keys_alone, is_isolated, walk_nodes
 from alexnet_pl.config.yaml_file import load_yaml, read_yaml
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
@@ -32,11 +33,27 @@ def find_started_config(folder: Path) -> str:
     return started if (folder / started).is_file() else RUN_CONFIG
 
 
-def write_job_number(path: Path, number: int) -> None:
-    """Replace `JOB_NUMBER` in the config of a sweep's job, since it has no meaning outside of the sweep."""
-    if JOB_NUMBER in (text := path.read_text(encoding="utf-8")):
+def write_resolved_values(path: Path, cfg: DictConfig) -> None:
+    """Replace environment variables, numbers given as text, and the number of a sweep's job in a command's saved config
+    by their values in `cfg`: they may be others, or none, for a later command on the run folder."""
+    saved: Any = OmegaConf.load(path)
+    nodes = list(walk_nodes(OmegaConf.to_container(saved, resolve=False)))
+    texts = {
+        key: text for key, text in nodes if isinstance(text, str) and ("${" not in text or not holds_keys_alone(text))
+    }
+    found = {key: resolve(cfg, key, text) for key, text in texts.items()}
+    if changed := {key: value for key, value in found.items() if value != texts[key]}:
+        for key, value in changed.items():
+            OmegaConf.update(saved, key, value)
         with replacing(path) as temporary:
-            temporary.write_text(text.replace(JOB_NUMBER, str(number)), encoding="utf-8")
+            OmegaConf.save(saved, temporary)
+
+
+def resolve(cfg: DictConfig, key: str, default: Any) -> Any:
+    try:
+        return OmegaConf.select(cfg, key, default=default)
+    except InterpolationResolutionError:  # such as a variable that is not set; a command that reads the key refuses it
+        return default
 
 
 @contextmanager
@@ -70,7 +87,9 @@ def adopt_started_config(folder: Path) -> None:
 def is_of_run_folder(started: Path) -> bool:
     """Whether a command read its config from a run folder (`fit RUN key=value`), not from a recipe."""
     try:
-        return read_yaml(started / COMMAND)["hydra"]["job"]["config_name"] == Path(RUN_CONFIG).stem
+        hydra = read_yaml(started / COMMAND)["hydra"]
+        folders = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "main"]
+        return any(is_isolated(Path(folder) / f"{hydra['job']['config_name']}.yaml") for folder in folders)
     except (UserError, KeyError, TypeError):
         return False
 
@@ -85,10 +104,22 @@ def keep_first_command(own: Path, started: Path) -> None:
         OmegaConf.save(config, started / Path(RUN_CONFIG).name)
     with suppress(UserError):  # a corrupt file is replaced
         words = [load_yaml(path / OVERRIDES) if (path / OVERRIDES).is_file() else [] for path in (own, started)]
-        joined = [str(word) for found in words for word in found or []]
+        joined = keep_last([str(word) for found in words for word in found or []])
         (started / OVERRIDES).write_text(yaml.safe_dump(joined, allow_unicode=True), encoding="utf-8")
 
 
-def drop_started_config(folder: Path) -> None:
-    if is_first_process():
+def keep_last(words: list[str]) -> list[str]:
+    """The last of the overrides of each key, without the command and its checkpoint, which each continuation adds."""
+    found: dict[str, str] = {}
+    for word in words:
+        key = word.lstrip("+~").partition("=")[0]
+        found.pop(key, None)
+        found[key] = word
+    return [word for key, word in found.items() if key not in ("command", "ckpt_path")]
+
+
+def drop_started_config(folder: Path, written: str | None) -> None:
+    """`written`: folder in which Hydra wrote the config of the command that ends. That of another command, such as a
+    test, is not the one that a fit may have just written."""
+    if is_first_process() and written == STARTED:
         shutil.rmtree(folder / STARTED, ignore_errors=True)

@@ -21,8 +21,13 @@ from alexnet_pl.temporary_files import replacing
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoint I/O that replaces files atomically, without Lightning's in-memory copy (as slow as the write itself).
 
-    The `last.ckpt` that a new one replaces stays as `previous.ckpt`.
+    The `last.ckpt` that a new one replaces stays as `previous.ckpt`, except one of the same step: a signal in a
+    validation saves right after the validation did.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[Path, Any] = {}  # of the files that this process has written
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint. Raises UserError if the disk is full, naming the checkpoint that still exists."""
@@ -32,7 +37,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             with replacing(target) as temporary:
                 with temporary.open("wb") as file:
                     write_checkpoint(checkpoint, file)
-                link_previous(target)
+                if (step := checkpoint.get("global_step")) is None or self.steps.get(target) != step:
+                    link_previous(target)
+            self.steps[target] = step
         except OSError as error:
             remaining = f"; {target} still holds the previous checkpoint" if target.is_file() else ""
             raise UserError(

@@ -24,7 +24,7 @@ from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
 from alexnet_pl.json_records import to_json
 from alexnet_pl.models.networks import Net, check_sliding
-from alexnet_pl.runs.checkpoint_checks import check_same_classes, check_same_images
+from alexnet_pl.runs.checkpoint_checks import LIMITED, check_same_classes, check_same_images
 from alexnet_pl.runs.checkpoint_metadata import read_lineage
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime.precision import uncached_autocast
@@ -315,6 +315,7 @@ class Classifier(L.LightningModule):
             "batch_size": data.batch_size,
             "include_val_after_epoch": data.include_val_after_epoch,
             "shuffle": data.shuffle,
+            LIMITED: "spread",
         }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import alexnet_pl
 from processes import start_command
 
 from alexnet_pl.inference.training_commands import training_commands
@@ -70,7 +71,7 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     """`fit RUN key=value` continues as it was typed, and the model card has the first command with the new key."""
     hydra = copied_run / ".hydra"
     (hydra / "hydra.yaml").write_text("hydra: {job: {config_name: imagenette}}")
-    (hydra / "overrides.yaml").write_text("[++command=fit, optim.lr=0.001, trainer.max_epochs=2]")
+    (hydra / "overrides.yaml").write_text("[++command=fit, trainer.max_epochs=2, ckpt_path=/a, optim.lr=0.001]")
     code, text = type_command(["fit", "run", "trainer.max_epochs=3"], copied_run.parent)
     assert code == 0, text
     found = read(copied_run)
@@ -78,7 +79,8 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     names = {path.name for path in hydra.iterdir()} - {"features"}
     assert names == {"config.yaml", "hydra.yaml", "overrides.yaml"}
     reproduce = training_commands(copied_run, None)[-1]
-    assert "-c imagenette optim.lr=0.001 trainer.max_epochs=2 trainer.max_epochs=3 " in reproduce
+    assert "-c imagenette optim.lr=0.001 trainer.max_epochs=3 " in reproduce
+    assert yaml.safe_load((hydra / "overrides.yaml").read_text())[:2] == ["optim.lr=0.001", "++trainer.max_epochs=3"]
     before = (copied_run / "fit.json").read_bytes()
     code, text = type_command(["fit", "run"], copied_run.parent)
     assert (code, "training already finished (3 epochs, 18 steps)" in text) == (0, True), text
@@ -86,6 +88,22 @@ def test_config_and_command_follow_a_fit_of_the_run_folder(copied_run: Path) -> 
     code, text = type_command(["fit", "run", "trainer.max_epochs=1"], copied_run.parent)
     assert (code, "trainer.max_epochs=1: the resumed run is in epoch 3" in text) == (2, True), text
     assert (read(copied_run), (copied_run / "fit.json").read_bytes()) == (found, before)
+
+
+def test_session_that_fails_before_its_checkpoint_leaves_the_run_as_it_was(copied_run: Path) -> None:
+    names = ("fit.json", CONFIG, "checkpoints/last.ckpt")
+    before = {name: (copied_run / name).read_bytes() for name in names}
+    code, text = type_command(["fit", "run", "trainer.max_epochs=4", "optim.lr=1e30"], copied_run.parent)
+    assert (code, "resumed with other settings than before: optim.lr" in text) == (2, True), text
+    assert {name: (copied_run / name).read_bytes() for name in names} == before
+
+
+def test_command_of_a_job_composed_from_a_run_is_not_known(tmp_path: Path) -> None:
+    """There is no recipe `config`."""
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/hydra.yaml").write_text("hydra: {job: {config_name: config}}")
+    (tmp_path / ".hydra/overrides.yaml").write_text("[optim.lr=0.001]")
+    assert training_commands(tmp_path, None) == ["python -m alexnet_pl reproduce -c RUN"]
 
 
 def test_second_command_leaves_the_config_of_the_running_one(tmp_path: Path) -> None:
@@ -98,7 +116,7 @@ def test_second_command_leaves_the_config_of_the_running_one(tmp_path: Path) -> 
     start(1)
     with hold_started_config(tmp_path):
         start(2)
-        drop_started_config(tmp_path)
+        drop_started_config(tmp_path, STARTED)
         adopt_started_config(tmp_path)
         assert read(tmp_path) == {"seed": 1}
     start(3)
@@ -128,6 +146,26 @@ def test_jobs_of_a_sweep_may_use_their_number(tiny: list[str], tmp_path: Path) -
     assert code == 0, text
     jobs = sorted((tmp_path / "sweep").glob("*seed*"))
     assert [read(job)["trainer"]["log_every_n_steps"] for job in jobs] == [0, 1]
+
+
+def test_other_command_leaves_the_config_of_a_fit_that_starts(copied_run: Path) -> None:
+    started = copied_run / STARTED
+    started.mkdir()
+    code, text = type_command(["test", "run"], copied_run.parent)
+    assert (code, started.is_dir()) == (0, True), text
+
+
+def test_environment_variables_are_saved_as_their_values(tiny: list[str], tmp_path: Path) -> None:
+    """Another command has other variables, and those of a run folder's config are not read."""
+    (root,) = (word.partition("=")[2] for word in tiny if word.startswith("data.root="))
+    words = [*tiny, "data.root=${oc.env:STORE}", "data.batch_size=${oc.env:SIXTEEN}", "optim.lr='0.001'"]
+    words += ["+trainer.limit_train_batches=1", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    fit = alexnet_pl("fit", "-c", "imagenette", *words, cwd=tmp_path, SIXTEEN="16", STORE=root)
+    assert fit.returncode == 0, fit.stderr
+    found = read(tmp_path / "run")
+    assert (found["data"]["root"], found["data"]["batch_size"], found["optim"]["lr"]) == (root, 16, 0.001)
+    code, text = type_command(["validate", "run"], tmp_path)
+    assert code == 0, text
 
 
 def test_key_of_another_schedule_is_refused(tiny: list[str], tmp_path: Path) -> None:

@@ -3,19 +3,24 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from command_line import alexnet_pl
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from PIL import Image
 from run_folders import load
 from running import Compose, last, run
+from typed_words import type_words
 
 from alexnet_pl.commands.network_of_weights import fill_in
+from alexnet_pl.commands.typed_overrides import started_recipe
 from alexnet_pl.config.options import TransferOptions, make_transfer_options
+from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -131,9 +136,15 @@ def test_exported_weights_and_checkpoint_give_the_same_initial_network(
 
 
 def test_repeated_fit_refuses_other_weights_to_start_from(
-    config: Compose, store: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Compose,
+    store: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The weights may be exported, or be there no more; the same in another file are the same."""
+    """The weights may be exported, or be there no more; the same in another file are the same. A resumed fit does not
+    read its weights, so those that its own config names may change."""
     weights = shutil.copy(last(tiny_run), tmp_path / "last.ckpt")
     write_safetensors(read_weights(tiny_run), tmp_path / "same.safetensors")
     other = load(last(tiny_run))
@@ -142,15 +153,29 @@ def test_repeated_fit_refuses_other_weights_to_start_from(
     write_safetensors(read_weights(tmp_path / "other.ckpt"), tmp_path / "other.safetensors")
     folder, words = tmp_path / "run", ["trainer.max_epochs=1", "+trainer.limit_train_batches=1", *KEYS, *OF_TINY]
     cfg = config("finetune", f"data.root={store}", f"transfer.weights={weights}", *words)
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     run(cfg, "fit", folder)
-    for same in ("last.ckpt", "same.safetensors", "nowhere.ckpt"):
+
+    def repeat(name: str) -> None:
+        monkeypatch.undo()
+        type_words(monkeypatch, f"transfer.weights={tmp_path / name}")
         capsys.readouterr()
-        run(cfg, "fit", folder, Path("auto"), **{"transfer.weights": str(tmp_path / same)})
+        run(cfg, "fit", folder, Path("auto"), **{"transfer.weights": str(tmp_path / name)})
+
+    for same in ("last.ckpt", "same.safetensors", "nowhere.ckpt"):
+        repeat(same)
         assert "training already finished" in capsys.readouterr().out
     for name in ("other.ckpt", "other.safetensors"):
-        with pytest.raises(UserError, match=r"^transfer.weights: the resumed run started from other weights \("):
-            run(cfg, "fit", folder, Path("auto"), **{"transfer.weights": str(tmp_path / name)})
-    run(cfg, "fit", folder, last(folder), **{"transfer.weights": str(tmp_path / "other.ckpt")})  # not typed: not read
+        with pytest.raises(UserError, match=r"^transfer.weights: .* started from other weights \(.*alexnet_pl fit "):
+            repeat(name)
+    shutil.copy(tmp_path / "other.ckpt", weights)  # as a link to the latest run moves
+    for at in (Path("auto"), last(folder)):
+        run(cfg, "fit", folder, at)
+    repeat("last.ckpt")
+    monkeypatch.undo()
+    for at in (Path("auto"), last(folder)):  # not typed: not read
+        run(cfg, "fit", folder, at, **{"transfer.weights": str(tmp_path / "other.ckpt")})
 
 
 OF_TINY = ["transfer.network=recipe", "+model.width=0.25", "augment.crop=67", "data.size=72"]
@@ -269,6 +294,19 @@ def test_learning_rate_factors_and_gradients_per_layer() -> None:
     }
     every = TransferOptions(layers=["conv1", "conv2"], weights="x", freeze=["all"])
     assert learning_rate_scales(net, every) == {"conv1": 0, "conv2": 0}
+
+
+def test_recipe_without_defaults_is_the_users_and_a_run_folder_is_none(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A complete recipe lost its keys of the network to those of the weights."""
+    (tmp_path / "mine.yaml").write_text("model: {dropout: 0.1}\n")
+    type_words(monkeypatch)
+    for path, found in ((tmp_path / "mine.yaml", tmp_path / "mine.yaml"), (isolated_config(tiny_run), None)):
+        job: Any = HydraConfig.get()
+        job.runtime.config_sources = [SimpleNamespace(provider="main", path=str(path.parent))]
+        job.job = SimpleNamespace(config_name=path.stem)
+        assert started_recipe() == found
 
 
 def test_users_recipe_takes_precedence_over_the_weights(store: Path, tiny_run: Path, tmp_path: Path) -> None:

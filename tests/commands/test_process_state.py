@@ -40,6 +40,16 @@ def test_typed_keys_of_the_network_of_weights_reach_the_other_ranks(
     assert sys.argv == [*started, "ckpt_path=null", "transfer.weights='/a'", *added]
 
 
+def test_weights_that_a_resumed_fit_does_not_read_are_not_passed_on(
+    config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other ranks took them for words that the user typed, and compared them with those that the run began with."""
+    started = ["alexnet_pl", "--config-path=/b", "--config-name=config", "++command=fit"]
+    monkeypatch.setattr(sys, "argv", list(started))
+    pin_start_for_ddp_ranks(config("finetune", "transfer.weights=/a", "ckpt_path=/b", "transfer.network=recipe"))
+    assert sys.argv == [*started, "ckpt_path='/b'"]
+
+
 @pytest.mark.parametrize(("node", "devices"), [(0, 2), (1, 2), (1, 1)])
 def test_processes_of_each_node_reproduce_one_config(
     config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: int, devices: int

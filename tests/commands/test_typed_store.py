@@ -1,16 +1,21 @@
 """`data.root` on the command line is a store, also for commands that read no images; or it is refused in one line."""
 
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from running import Compose
 from typed_words import type_words
 
 from alexnet_pl.commands import dispatch, registry
-from alexnet_pl.commands.fit import check_staged_rates
+from alexnet_pl.commands.fit import check_objective, check_staged_rates
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -97,6 +102,41 @@ def test_rates_of_the_text_that_stages_replace_are_refused(
     with pytest.raises(UserError, match=f"^{message}"):
         check_staged_rates(typed(recipe, word))
     check_staged_rates(typed(recipe, word, "schedule.name=plateau"))
+
+
+def test_rates_of_the_text_that_a_recipe_chooses_are_refused_too(config: Compose) -> None:
+    """As `override variant: as_printed` in a user's recipe, or a group of an ensemble; nothing is typed."""
+    with pytest.raises(UserError, match=r"^variant=as_printed: schedule.name=staged has the program's rates"):
+        check_staged_rates(config("fall2009", "variant=as_printed"))
+    for words in (["variant=as_printed", "schedule.name=plateau"], ["schedule.plateau=null"]):
+        check_staged_rates(config("fall2009", *words))
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "mode", "since", "objective", "refused"),
+    [
+        ("optuna.OptunaSweeper", RunMode.MULTIRUN, 0, "val/top1_error", True),
+        ("optuna.OptunaSweeper", RunMode.MULTIRUN, 3, "val/top1_error", False),
+        ("optuna.OptunaSweeper", RunMode.MULTIRUN, 0, "train/epoch_top1_error", False),
+        ("hydra._internal.core_plugins.basic_sweeper.BasicSweeper", RunMode.MULTIRUN, 0, "val/top1_error", False),
+        ("optuna.OptunaSweeper", RunMode.RUN, 0, "val/top1_error", False),
+    ],
+)
+def test_objective_that_is_never_measured_is_refused_before_the_training(
+    sweeper: str,
+    mode: RunMode,
+    since: int,
+    objective: str,
+    refused: bool,
+    config: Compose,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    type_words(monkeypatch, "command=fit")
+    job: Any = HydraConfig.get()
+    job.mode, job.sweeper = mode, SimpleNamespace(_target_=sweeper)
+    cfg = config("cifar10", f"data.include_val_after_epoch={since}", f"objective={objective}")
+    with pytest.raises(UserError, match=r"^objective=val/top1_error: ") if refused else nullcontext():
+        check_objective(cfg)
 
 
 def test_rate_of_biases_that_no_stage_sets_may_be_typed(typed: Compose) -> None:

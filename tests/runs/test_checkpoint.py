@@ -18,7 +18,12 @@ import torch
 from alexnet_pl.errors import UserError
 from alexnet_pl.locks import machine
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import check_compatible, check_resume_settings
+from alexnet_pl.runs.checkpoint_checks import (
+    LIMITED,
+    check_compatible,
+    check_resume_settings,
+    warn_of_other_validation,
+)
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO
 
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -255,6 +260,26 @@ def test_corrupt_tensor_is_named_with_the_previous_checkpoint(saved: Path, tmp_p
         read_checkpoint(tmp_path / "last.ckpt")
     assert f"ckpt_path={tmp_path / 'previous.ckpt'}" in str(error.value)
     assert read_checkpoint(tmp_path / "previous.ckpt")["global_step"] == 7
+
+
+@pytest.mark.parametrize(
+    ("course", "limit", "warns"),
+    [({"seed": 0}, 2, True), ({"seed": 0}, 0, False), ({"seed": 0}, 1.0, False), ({LIMITED: "spread"}, 2, False)],
+)
+def test_older_run_of_limited_validations_is_named(
+    course: dict[str, Any], limit: float, warns: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was validated on the first images of the split, which a plateau compares with the next errors."""
+    warn_of_other_validation({"alexnet_pl": {"switches": SWITCHES, "course": course}}, limit)
+    assert ("trainer.limit_val_batches=2: the resumed run" in capsys.readouterr().err) == warns
+
+
+def test_previous_checkpoint_is_of_an_earlier_step(saved: Path) -> None:
+    """Two callbacks may save after the same step."""
+    writer, last = AtomicCheckpointIO(), saved.parent / "last.ckpt"
+    for step in (7, 8, 8):
+        writer.save_checkpoint({"state_dict": {}, "global_step": step, "alexnet_pl": {"switches": {}}}, last)
+    assert [read_checkpoint(last.with_name(name))["global_step"] for name in ("previous.ckpt", "last.ckpt")] == [7, 8]
 
 
 def test_kill_between_rotation_and_write_leaves_no_extra_file(

@@ -95,6 +95,13 @@ def test_auto_refuses_other_images_than_those_of_the_run(tmp_path: Path) -> None
     assert fit_status.resume_point(tmp_path, TRAINING, "b" * 64) == (False, checkpoint)
 
 
+def test_larger_max_steps_continues_a_run_as_it_is() -> None:
+    """The record names the steps and what ended the fit."""
+    cut = with_("trainer", max_steps=5)
+    assert fit_status.changed_settings(cut, TRAINING) == []
+    assert fit_status.changed_settings({**cut, "codes": {}}, {**TRAINING, "codes": {}}) == ["trainer.max_steps"]
+
+
 def test_changed_settings_are_recorded_except_max_epochs(tmp_path: Path) -> None:
     fit_status.start_fit(tmp_path, TRAINING, STORE)
     fit_status.start_fit(tmp_path, with_("trainer", max_epochs=9), STORE, resumed=True)

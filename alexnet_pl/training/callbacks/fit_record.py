@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.json_records import parse_record
 from alexnet_pl.runs import fit_status
+from alexnet_pl.runs.earlier_records import EarlierRecords
 from alexnet_pl.runs.layout import link_latest
 from alexnet_pl.runs.records import DatasetInfo
 from alexnet_pl.runs.started_config import adopt_started_config
@@ -33,6 +34,7 @@ class FitRecord(L.Callback):
         self.earlier_seconds, self.start_time = 0.0, time.perf_counter()
         self.earlier_joules: dict[str, float] | None = None  # of earlier sessions
         self.meter: EnergyMeter | None = None
+        self.earlier: EarlierRecords | None = None  # of the run that a session continues
         self.processes, self.started = 1, False
 
     @property
@@ -84,7 +86,14 @@ class FitRecord(L.Callback):
         self.started = True
 
     @rank_zero_only
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """A session that fails before its first checkpoint leaves the run as it was."""
+        if self.earlier:
+            self.earlier.restore()
+
+    @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:
+        self.earlier = EarlierRecords(self.run) if trainer.ckpt_path else None
         adopt_started_config(self.run)
         resumed, store = trainer.ckpt_path is not None, self.describe_store()
         status = fit_status.start_fit(self.run, self.training, store, self.changed_settings, resumed=resumed)

@@ -158,7 +158,9 @@ class GracefulInterrupt(Checkpoint):
         self.clock.note_saved()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.stop_if_caught(trainer, self.agree(trainer)[0])
+        """Not for an epoch that `trainer.max_steps` cut: it counts as complete by now, and the fit ends anyway."""
+        if trainer.is_last_batch:
+            self.stop_if_caught(trainer, self.agree(trainer)[0])
 
     def stop_if_caught(self, trainer: L.Trainer, number: int) -> None:
         if number:
