@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alexnet_pl.locks import is_running, machine
 
-LONGEST_PAUSE = 3600  # seconds between two writes of a process, and between the clocks of two machines
+LONGEST_PAUSE = 3600  # seconds between two writes of a checkpoint, and between the clocks of two machines
 
 
 @contextmanager
@@ -33,18 +33,19 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.{machine()}-{os.getpid()}.tmp")
 
 
-def remove_stale(folder: Path, prefix: str = "") -> None:
-    """Delete temporary files whose names begin with `prefix` and that no process writes any more."""
+def remove_stale(folder: Path, prefix: str = "", pause: float = LONGEST_PAUSE) -> None:
+    """Delete temporary files whose names begin with `prefix` and that no process writes any more. `pause`: seconds; see
+    `is_stale`."""
     for path in folder.glob("*.tmp"):
         with suppress(OSError):  # another process may do the same
-            if path.name.startswith(prefix) and is_stale(path):
+            if path.name.startswith(prefix) and is_stale(path, pause):
                 path.unlink()
 
 
-def is_stale(temporary: Path) -> bool:
+def is_stale(temporary: Path, pause: float) -> bool:
     """Whether the process that wrote a temporary file has ended. Of another machine or container, which may be the same
-    one before it was restarted: if nothing was written to the file for an hour."""
+    one before it was restarted: if nothing was written to the file for `pause` seconds."""
     name, _, number = temporary.stem.rpartition("-")
     if number.isdigit() and name.endswith(f".{machine()}"):
         return int(number) == os.getpid() or not is_running(int(number))
-    return time.time() - temporary.lstat().st_mtime > LONGEST_PAUSE
+    return time.time() - temporary.lstat().st_mtime > pause

@@ -8,7 +8,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.typed_overrides import is_typed
 from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.console import shorten_path
 from alexnet_pl.errors import UserError
@@ -21,14 +20,14 @@ from alexnet_pl.training.transfer import TRANSFER_KEY
 
 
 def check_same_source(cfg: DictConfig, checkpoint: Mapping[str, Any], run: Path | None) -> None:
-    """Raise UserError if the run of `checkpoint` started from other weights than the user typed as `transfer.weights`.
+    """Raise UserError if the run of `checkpoint` started from other weights than `transfer.weights` now has.
 
     A resumed fit does not read them. Weights that the run's own config names may therefore have changed since, as a
     link to the latest run does, and those that cannot be read are not compared. Older runs do not record them.
     """
     source, lineage = OmegaConf.select(cfg, TRANSFER_KEY), read_lineage(checkpoint["alexnet_pl"])
     started_from = lineage[-1].weights if lineage else ""
-    if not source or not started_from or not is_typed(TRANSFER_KEY) or is_same_address(source, recorded_source(run)):
+    if not source or not started_from or is_same_address(source, recorded_source(run)):
         return
     given = hash_source(source)
     if given not in ("", started_from):

@@ -36,7 +36,7 @@ WORDS = (
 WORD = re.compile(r"[\w.,:@+&|*()\[\] -]*")
 SAMPLER = re.compile(r"sweeper\.sampler\.\w+")
 SWEPT_KEY = re.compile(r"\+{0,2}(?!hydra)[\w./@-]+")
-INTERPOLATED = re.compile(r"\$\{now:[%YmdHMSf:_-]*\}|\$\{(\w+(?:\.\w+)*)\}")
+INTERPOLATED = re.compile(r"\$\{now:(?:%[YymdHMSfjbB]|[\w:. -])*\}|\$\{((?:hydra:)?\w+(?:\.\w+)*)\}")
 
 
 def choose_plugins(recipe: Path, composed: DictConfig, typed: list[str]) -> list[str]:
@@ -69,7 +69,10 @@ def check_settings(recipe: Path, composed: dict[str, Any], usual: dict[str, Any]
     own |= {"job.config_name": recipe.stem, "job.override_dirname": found.get("job.override_dirname")}
     for key, value in found.items():
         if not (key in own and own[key] == value) and not may_set(key, value, composed):
-            raise UserError(f"{recipe}: it sets hydra.{key}={value}, which is not allowed in a recipe")
+            shown = " ".join(str(value).split())[:60]
+            raise UserError(
+                f"{recipe}: it sets hydra.{key}={shown}, which is not allowed in a recipe; type it if it is your own"
+            )
     given = composed["hydra"]["overrides"]
     if sorted([*given["hydra"], *given["task"]]) != sorted(words):
         raise UserError(f"{recipe}: it sets hydra.overrides, which is not allowed in a recipe")
@@ -94,7 +97,7 @@ def may_set(key: str, value: Any, composed: dict[str, Any]) -> bool:
 def is_folder(text: str, composed: dict[str, Any]) -> bool:
     """Whether a path is text, times and keys of the recipe with plain values, without the control characters that would
     end a line in the script of a launcher."""
-    values = [find_value(composed, match[1]) for match in INTERPOLATED.finditer(text) if match[1]]
+    values = [find_value(composed, match[1].replace(":", ".")) for match in INTERPOLATED.finditer(text) if match[1]]
     return all(map(is_literal, [INTERPOLATED.sub("", text), *values]))
 
 
@@ -103,6 +106,9 @@ def is_literal(value: Any) -> bool:
 
 
 def find_value(node: Any, key: str) -> Any:
+    """Value of a dotted key; a list on the way is returned itself, so that none of its items passes unchecked."""
     for part in key.split("."):
+        if isinstance(node, list):
+            return node
         node = node.get(part) if isinstance(node, dict) else None
     return node

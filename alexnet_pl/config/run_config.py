@@ -185,7 +185,9 @@ def check_recipe(path: Path) -> None:
     if one is corrupt, contains a renamed key, or names code to call."""
     if path.stem.endswith(".yaml") or not path.name.isprintable():  # Hydra would read a file named as the stem is
         raise UserError(f"{str(path)!r}: not a name for a recipe; rename it")
-    hydra = read_yaml(path, MAX_ALIASES).get("hydra") or {}
+    hydra = read_yaml(path, MAX_ALIASES).get("hydra", {})
+    if hydra is None:
+        raise UserError(f"{path}: hydra: there is nothing below it; remove the line")
     if not isinstance(hydra, dict) or "searchpath" in hydra:
         raise UserError(f"{path}: hydra.searchpath: not allowed in a recipe; give it on the command line")
     check_included(path, ())

@@ -17,7 +17,7 @@ MAX_COMBINATIONS = 256  # of files; each takes a tenth of a second
 
 def find_swept_files(recipe: Path, words: Iterable[str]) -> list[list[str]]:
     """Overrides of jobs that together include all files which a sweep over `words` chooses, without swept values that
-    choose none: which files one of them includes may depend on the others. Empty without a sweep over files."""
+    choose none: which files one of them includes may depend on the others. One job without a sweep over files."""
     with open_hydra(recipe) as hydra:
         loader: Any = hydra.config_loader
         parsed, files = loader._parse_overrides_and_create_caching_repo(recipe.stem, [*words])
@@ -26,7 +26,7 @@ def find_swept_files(recipe: Path, words: Iterable[str]) -> list[list[str]]:
     count = prod(len(one) for one in choices.values() if one)
     if count > MAX_COMBINATIONS:
         raise UserError(f"{recipe}: the sweep combines files in {count} ways; at most {MAX_COMBINATIONS} are checked")
-    return [list(job) for job in product(*filter(None, choices.values()))] if count > 1 else []
+    return [list(job) for job in product(*filter(None, choices.values()))]
 
 
 def list_choices(word: Override, chooses_file: bool) -> list[str]:

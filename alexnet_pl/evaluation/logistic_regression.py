@@ -14,6 +14,7 @@ from alexnet_pl.runtime.available_memory import available_memory
 ITERATIONS = 300  # of L-BFGS per penalty, unless it converges earlier
 # pairs of vectors, each as large as the weights, that L-BFGS keeps; with fewer it is slower at weak penalties
 FEWEST_PAIRS, MOST_PAIRS = 10, 100
+HISTORY = 4e9  # bytes of all pairs: enough for 100 pairs of ILSVRC's fc7; fewer on devices with little memory
 OTHER_VECTORS = 12  # of that size in a fit: those of the line search and its gradients, counted upwards
 BLOCK = 2**25  # numbers standardized at a time: 8,192 images of 4,096
 KEPT = 2e9  # bytes; inputs of this size are standardized once, larger ones in each step of L-BFGS
@@ -96,7 +97,8 @@ def fit_penalties(
 
     labels: (N,) int64.
     """
-    pairs = pairs_within(available_memory(features.computed_on), classes, features.width)
+    memory = min(available_memory(features.computed_on) / 2, memory_of_fit(classes, features.width, 0) + HISTORY)
+    pairs = pairs_within(memory, classes, features.width)
     mean, scale = moments(features)
     blocks, width, basis = reduce_width(standardize(features, mean, scale), len(features), features.width)
     weight, bias = mean.new_zeros(classes, width), mean.new_zeros(classes)

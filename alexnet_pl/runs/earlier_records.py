@@ -1,5 +1,6 @@
 """Records of a run before a session that continues it, which belong to its checkpoint until the session saves one."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from alexnet_pl.runs.layout import CONFIG, FIT, LAST
@@ -24,10 +25,11 @@ class EarlierRecords:
         about = self.last.stat() if self.last.is_file() else None
         return about and (about.st_ino, about.st_mtime_ns)
 
-    def restore(self) -> None:
-        """Write the records back, unless the session has saved a checkpoint."""
+    def write_back(self) -> None:
+        """Write the records back as far as the disk holds them, unless the session has saved a checkpoint. Errors are
+        not raised, since the session's own error is the one to report."""
         if self.version_of_last() != self.version:
             return
         for path, content in self.contents.items():
-            with replacing(path) as temporary:
+            with suppress(OSError), replacing(path) as temporary:
                 temporary.write_bytes(content)

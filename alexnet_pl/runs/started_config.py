@@ -15,6 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.run_config import RUN_CONFIG, holds_keys_alone, is_isolated, walk_nodes
 from alexnet_pl.config.yaml_file import load_yaml, read_yaml
 from alexnet_pl.console import is_first_process
@@ -44,6 +45,7 @@ def write_resolved_values(path: Path, cfg: DictConfig) -> None:
     found = {key: resolve(cfg, key, text) for key, text in texts.items()}
     if changed := {key: value for key, value in found.items() if value != texts[key]}:
         for key, value in changed.items():
+            check_no_secret(key, value)
             OmegaConf.update(saved, key, value)
         with replacing(path) as temporary:
             OmegaConf.save(saved, temporary)
@@ -51,7 +53,8 @@ def write_resolved_values(path: Path, cfg: DictConfig) -> None:
 
 def resolve(cfg: DictConfig, key: str, default: Any) -> Any:
     try:
-        return OmegaConf.select(cfg, key, default=default)
+        value = OmegaConf.select(cfg, key, default=default)
+        return default if "${" in str(value) else value  # the text of a variable is no interpolation
     except InterpolationResolutionError:  # such as a variable that is not set; a command that reads the key refuses it
         return default
 

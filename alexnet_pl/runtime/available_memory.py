@@ -25,5 +25,5 @@ def host_memory() -> int:
 
 def container_limits() -> list[int]:
     """Limits in bytes of this container's cgroups; version 1 has a huge number if there is none."""
-    texts = [path.read_text().strip() for name in LIMITS if (path := cores.CGROUPS / name).is_file()]
+    texts = [path.read_text(encoding="utf-8").strip() for name in LIMITS if (path := cores.CGROUPS / name).is_file()]
     return [int(text) for text in texts if text.isdecimal()]

@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import alexnet_pl
+from omegaconf import OmegaConf
 from processes import start_command
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.inference.training_commands import training_commands
 from alexnet_pl.runs.started_config import (
     STARTED,
     adopt_started_config,
     drop_started_config,
     hold_started_config,
+    write_resolved_values,
 )
 
 CONFIG = ".hydra/config.yaml"
@@ -188,3 +191,18 @@ def test_sweep_over_the_tests_of_a_run(copied_run: Path, tmp_path: Path) -> None
     assert code == 0, text
     assert "Traceback" not in text
     assert {path.name for path in (copied_run / "results").iterdir()} >= {"val-ten", "val-center"}
+
+
+def test_secret_in_a_variable_is_not_saved(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {root: '${oc.env:STORE}'}\n")
+    with pytest.raises(UserError, match=r"^data.root: a URL with a password or token"):
+        write_resolved_values(path, OmegaConf.create({"data": {"root": "https://a.org/store?token=abc"}}))
+    assert "abc" not in path.read_text()
+
+
+def test_variable_that_contains_an_interpolation_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {root: '${oc.env:STORE}'}\n")
+    write_resolved_values(path, OmegaConf.create({"data": {"root": "\\${oc.env:HOME}"}}))
+    assert path.read_text() == "data: {root: '${oc.env:STORE}'}\n"

@@ -174,8 +174,9 @@ def test_repeated_fit_refuses_other_weights_to_start_from(
         run(cfg, "fit", folder, at)
     repeat("last.ckpt")
     monkeypatch.undo()
-    for at in (Path("auto"), last(folder)):  # not typed: not read
-        run(cfg, "fit", folder, at, **{"transfer.weights": str(tmp_path / "other.ckpt")})
+    for at in (Path("auto"), last(folder)):  # named by a recipe that has changed
+        with pytest.raises(UserError, match=r"^transfer.weights: .* started from other weights"):
+            run(cfg, "fit", folder, at, **{"transfer.weights": str(tmp_path / "other.safetensors")})
 
 
 OF_TINY = ["transfer.network=recipe", "+model.width=0.25", "augment.crop=67", "data.size=72"]

@@ -44,6 +44,23 @@ def test_swept_values_are_not_computed(tmp_path: Path) -> None:
         to_hydra(write_recipe(tmp_path, {"sweeper": {"params": params}}, {"logger": "a"}, {"x": "a"}, **files))
 
 
+@pytest.mark.parametrize("value", ["hostile", "choice(hostile)"])
+def test_file_of_a_sweep_with_one_value_is_checked(tmp_path: Path, value: str) -> None:
+    recipe = write_recipe(tmp_path, {"sweeper": {"params": {"+x": value}}}, x_hostile=HOSTILE)
+    with pytest.raises(UserError, match=r"it sets hydra\."):
+        to_hydra(recipe)
+
+
+def test_section_hydra_without_content_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hydra: there is nothing below it; remove the line"):
+        to_hydra(write_recipe(tmp_path, None))
+
+
+@pytest.mark.parametrize("subdir", ["${hydra:job.num}", "${hydra.job.num}", "${now:%y-%j} ${seed}"])
+def test_folders_of_jobs_may_have_their_number_and_time(tmp_path: Path, subdir: str) -> None:
+    assert to_hydra(write_recipe(tmp_path, {"sweep": {"subdir": subdir}}))
+
+
 @pytest.mark.parametrize("list_", ["task", "hydra"])
 def test_recipe_adds_no_overrides_to_those_typed(tmp_path: Path, list_: str) -> None:
     """The sweeper gives them to each job."""
@@ -58,6 +75,7 @@ def test_recipe_adds_no_overrides_to_those_typed(tmp_path: Path, list_: str) -> 
         {"output_subdir": "../.."}, {"sweep": {"dir": "a\ndate #"}},
         {"sweep": {"dir": "${now:%n}"}}, {"sweep": {"dir": "x${wandb}"}},
         {"sweep": {"dir": "${oc.env:HOME}"}}, {"sweep": {"dir": "${wandb.entity}"}},
+        {"sweep": {"dir": "x${probe.shots.0}"}},
     ],
 )  # fmt: skip
 def test_other_settings_are_refused(tmp_path: Path, settings: Any) -> None:

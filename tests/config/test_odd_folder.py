@@ -28,7 +28,8 @@ def test_recipe_that_sets_the_environment_is_refused_in_any_folder(odd: Path) ->
     recipe.write_text("defaults: [demo, _self_]\nhydra: {job: {env_set: {A: b}}}\n")
     ran = alexnet_pl("fit", "-c", recipe.name, "trainer.max_epochs=0", cwd=odd, PYTHONPATH=str(odd))
     assert (ran.returncode, ran.stderr) == (
-        2, f"alexnet_pl: {recipe}: it sets hydra.job.env_set.A=b, which is not allowed in a recipe\n",
+        2, f"alexnet_pl: {recipe}: it sets hydra.job.env_set.A=b, which is not allowed in a recipe; "
+           "type it if it is your own\n",
     )  # fmt: skip
 
 

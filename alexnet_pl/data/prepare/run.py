@@ -31,7 +31,7 @@ from alexnet_pl.data.store.file_limit import check_shard_number
 from alexnet_pl.data.store.integrity import DESCRIPTION
 from alexnet_pl.desktop_files import is_empty, remove_empty
 from alexnet_pl.errors import UserError
-from alexnet_pl.files import check_space
+from alexnet_pl.files import DAY, check_space
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.locks import exclusive_lock, lock
 from alexnet_pl.progress import TimeColumn
@@ -160,7 +160,7 @@ def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
 
     If several parts start together, the first writes the file.
     """
-    remove_stale(partial)
+    remove_stale(partial, pause=DAY)  # a worker of another machine may be suspended
     path = partial / "plan.json"
     with exclusive_lock(partial / "plan.lock"):
         unfinished = (path for path in partial.glob("*.tmp") if not path.name.startswith("plan"))  # left by killed runs

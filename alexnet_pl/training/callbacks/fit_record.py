@@ -89,7 +89,7 @@ class FitRecord(L.Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """A session that fails before its first checkpoint leaves the run as it was."""
         if self.earlier:
-            self.earlier.restore()
+            self.earlier.write_back()
 
     @rank_zero_only
     def write_start(self, trainer: L.Trainer) -> None:

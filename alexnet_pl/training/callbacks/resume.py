@@ -138,11 +138,11 @@ class GracefulInterrupt(Checkpoint):
         self.batches += 1
         if trainer.is_last_batch or validates_next(trainer):
             return
-        due = False
-        if trainer.world_size == 1 or self.batches % self.VOTE == 0:
+        due, ends = False, has_reached_max_steps(trainer)
+        if trainer.world_size == 1 or self.batches % self.VOTE == 0 or ends:
             number, due = self.agree(trainer)
             self.stop_if_caught(trainer, number)
-        if due or has_reached_max_steps(trainer):
+        if due or ends:
             self.save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
