@@ -392,6 +392,11 @@ def test_features_of_another_network_are_not_kept_beside_this_one(
     checkpoint["state_dict"]["net.conv2.weight"] += 1
     torch.save(checkpoint, path)
     again = {"trainer.max_epochs": 2, "transfer.weights": str(tmp_path / "other")}
+    with pytest.raises(UserError, match=r"^transfer.weights: the resumed run started from other weights"):
+        run(localise, "fit", tmp_path / "run", last(tmp_path / "run"), **again)
+    started = torch.load(last(tmp_path / "run"), weights_only=True)
+    started["alexnet_pl"]["lineage"][-1]["weights"] = ""  # as earlier versions
+    torch.save(started, last(tmp_path / "run"))
     with pytest.raises(
         UserError, match=r"^transfer.weights: .*last.ckpt has another conv2.weight than the resumed run"
     ):

@@ -98,7 +98,7 @@ def test_box_panels_show_what_box_runs_log(box_folders: list[Path]) -> None:
     read = {name for panel in shown_panels() for name in wandb_workspace.panel_metrics(panel)}
     logged = localiser.metrics | detector.metrics
     unseen = {name for name in logged if not any(re.match(one, name) for one in read if one.startswith("^"))} - read
-    assert unseen == {wandb_panels.STEP, "epoch"}, unseen
+    assert unseen == {wandb_panels.STEP}, unseen
 
 
 def test_wandb_overlay_has_the_boxes_in_pixels(box_folders: list[Path]) -> None:
