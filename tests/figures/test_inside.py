@@ -100,7 +100,7 @@ def test_missing_input_is_reported_in_one_line(
     dispatch.run_on_folders(registry.find("figures"), words)
     said = capsys.readouterr().out
     assert "captum is not installed; pip install -e '.[inside]'" in said
-    assert (tmp_path / "out/units-dark.png").is_file()
+    assert (tmp_path / "out/units-dark.png").is_file(), said
     assert not (tmp_path / "out/attribution.png").exists()
     for make in (inside.attribution_figure, inside.unit_figure):
         with pytest.raises(UserError, match="photographs=false"):
