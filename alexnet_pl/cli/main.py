@@ -26,6 +26,7 @@ from alexnet_pl.commands.next_command import name_recipe, suggest_next
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
+from alexnet_pl.config.numbers import convert_numbers
 from alexnet_pl.config.overrides import is_override
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
@@ -116,8 +117,6 @@ def save_values(cfg: DictConfig, folder: Path, subdir: str | None) -> None:
 @hydra.main(version_base="1.3")
 def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
-    from alexnet_pl.config.numbers import convert_numbers
-
     ask_for_large_pages()
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN

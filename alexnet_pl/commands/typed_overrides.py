@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from alexnet_pl.config.overrides import read_section
-from alexnet_pl.config.run_config import is_isolated
+from alexnet_pl.config.run_config import composed_files, is_isolated
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import JOB_NUMBER
@@ -47,10 +47,7 @@ def started_recipe() -> Path | None:
     """File of the recipe that the command line composed; None for a run folder, whose config is no recipe."""
     if not HydraConfig.initialized():
         return None
-    job = HydraConfig.get()
-    folders = [source.path for source in job.runtime.config_sources if source.provider == "main"]
-    paths = [Path(folder) / f"{job.job.config_name}.yaml" for folder in folders]
-    return next((path for path in paths if not is_isolated(path)), None)
+    return next((path for path in composed_files(HydraConfig.get()) if not is_isolated(path)), None)
 
 
 def refuse_typed(reasons: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ def check_config(cfg: DictConfig) -> None:
     """Check a composed config before anything is built: its sections, and the keys, types and ranges of sections that
     commands read key by key."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    migration.refuse_renamed_keys(".".join(map(str, path)) for path, _ in migration.leaves(whole))
+    migration.refuse_renamed_keys(key for key, _ in migration.dotted_leaves(whole))
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
         if name in cfg:
@@ -88,8 +88,8 @@ def check_urls(cfg: DictConfig) -> None:
         values: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException:  # an interpolation of a key that this command may not need
         values = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    for path, value in migration.leaves(values):
-        check_no_secret(".".join(map(str, path)), value)
+    for key, value in migration.dotted_leaves(values):
+        check_no_secret(key, value)
 
 
 def check_is_section(value: Any, name: str) -> None:

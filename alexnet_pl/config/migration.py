@@ -169,7 +169,7 @@ def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
     groups = [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
     refuse_renamed_keys((str(group).split()[-1] for group in groups), where)
     own = {key: value for key, value in config.items() if key != "hydra"}
-    refuse_renamed_keys((".".join(map(str, path)) for path, _ in leaves(own)), where)
+    refuse_renamed_keys((key for key, _ in dotted_leaves(own)), where)
 
 
 def migrate(config: dict[str, Any]) -> dict[str, Any]:
@@ -220,6 +220,11 @@ def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple
             yield from leaves(value, (*path, key))
         else:
             yield (*path, key), value
+
+
+def dotted_leaves(config: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf."""
+    return ((".".join(map(str, path)), value) for path, value in leaves(config))
 
 
 def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.migration import dotted_leaves
 
 SECTIONS = ("data", "model", "augment", "optim", "schedule", "trainer")  # of which `training_signature` compares values
 NAMES = ("data.name", "data.root")  # text that may look like a number
@@ -19,8 +19,7 @@ def convert_numbers(cfg: DictConfig) -> None:
         if not OmegaConf.is_dict(cfg.get(section)):
             continue
         values: Any = OmegaConf.to_container(cfg[section], resolve=False)
-        for path, value in leaves({section: values}):
-            key = ".".join(map(str, path))
+        for key, value in dotted_leaves({section: values}):
             if isinstance(value, str) and key not in NAMES:
                 number = read_number(OmegaConf.select(cfg, key, throw_on_resolution_failure=False))
                 if number is not None:

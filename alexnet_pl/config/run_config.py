@@ -56,6 +56,12 @@ def is_isolated(path: Path) -> bool:
     return path.name == Path(RUN_CONFIG).name and bool(ISOLATED.fullmatch(path.parent.name))
 
 
+def composed_files(hydra: Any) -> list[Path]:
+    """Files that the command line named (`-c`) of a job; `hydra`: its node of that name."""
+    folders = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "main"]
+    return [Path(folder) / f"{hydra['job']['config_name']}.yaml" for folder in folders]
+
+
 def write_temporary(name: str, text: str) -> Path:
     """Write a copy to this user's folder in the temporary one, or to a new folder if another user has its name."""
     try:

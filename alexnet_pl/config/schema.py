@@ -82,10 +82,10 @@ def describe_wrong_type(message: str) -> str:
 
 def check_finite(values: Any, where: str) -> None:
     """Raise UserError, naming the key, for a number that is NaN or infinite."""
-    for path, value in migration.leaves({where: values} if where else values):
+    for key, value in migration.dotted_leaves({where: values} if where else values):
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
-                raise UserError(f"{'.'.join(map(str, path))}={number}: expected a finite number")
+                raise UserError(f"{key}={number}: expected a finite number")
 
 
 def type_of_parameter(parameter: inspect.Parameter) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from alexnet_pl.config import recipes
 from alexnet_pl.config.identity import Settings, training_signature
-from alexnet_pl.config.migration import ADDED, leaves
+from alexnet_pl.config.migration import ADDED, dotted_leaves
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference
@@ -161,7 +161,7 @@ def flat_settings(variant: str, schedule: str) -> Flat:
 
 
 def flatten(settings: Settings) -> Flat:
-    return {".".join(map(str, path)): value for path, value in leaves(settings)}
+    return dict(dotted_leaves(settings))
 
 
 def measure_deviations(tests: Sequence[TestRun]) -> list[DeviationEffect]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.console import pluralize
 from alexnet_pl.paper.results import TestRun, comparable_settings
@@ -74,6 +74,5 @@ def overrides(training: Settings) -> Iterator[tuple[str, str]]:
     schedule = {**settings.pop("schedule")}
     kind = schedule.pop("name", None)
     sections = {"augment": {"crop": settings.pop("crop")}, **settings, "schedule": {"name": kind, f"{kind}": schedule}}
-    for path, value in leaves(sections):
-        name = ".".join(map(str, path))
+    for name, value in dotted_leaves(sections):
         yield name, pluralize(int(value), "epoch") if name == EPOCHS and value else format_override(name, value)

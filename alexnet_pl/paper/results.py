@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import PredictionFile
@@ -223,8 +223,7 @@ def variant_key(training: Settings, pretrained: bool) -> str:
     sections = {
         "model": training["model"], "augment": training["augment"], "optim": rules, "data": order, "schedule": schedule
     }  # fmt: skip
-    parts = {".".join(map(str, path)): value for path, value in leaves(sections)}
-    compared = {key: value for key, value in parts.items() if key not in PROXY_KEYS}
+    compared = {key: value for key, value in dotted_leaves(sections) if key not in PROXY_KEYS}
     return json.dumps([compared, pretrained], sort_keys=True)
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from alexnet_pl.config.credentials import check_no_secret
-from alexnet_pl.config.run_config import RUN_CONFIG, holds_keys_alone, is_isolated, walk_nodes
+from alexnet_pl.config.run_config import RUN_CONFIG, composed_files, holds_keys_alone, is_isolated, walk_nodes
 from alexnet_pl.config.yaml_file import load_yaml, read_yaml
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
@@ -90,9 +90,7 @@ def adopt_started_config(folder: Path) -> None:
 def is_of_run_folder(started: Path) -> bool:
     """Whether a command read its config from a run folder (`fit RUN key=value`), not from a recipe."""
     try:
-        hydra = read_yaml(started / COMMAND)["hydra"]
-        folders = [source["path"] for source in hydra["runtime"]["config_sources"] if source["provider"] == "main"]
-        return any(is_isolated(Path(folder) / f"{hydra['job']['config_name']}.yaml") for folder in folders)
+        return any(map(is_isolated, composed_files(read_yaml(started / COMMAND)["hydra"])))
     except (UserError, KeyError, TypeError):
         return False
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -305,8 +304,8 @@ def test_recipe_without_defaults_is_the_users_and_a_run_folder_is_none(
     type_words(monkeypatch)
     for path, found in ((tmp_path / "mine.yaml", tmp_path / "mine.yaml"), (isolated_config(tiny_run), None)):
         job: Any = HydraConfig.get()
-        job.runtime.config_sources = [SimpleNamespace(provider="main", path=str(path.parent))]
-        job.job = SimpleNamespace(config_name=path.stem)
+        job.runtime.config_sources = [{"provider": "main", "path": str(path.parent)}]
+        job.job = {"config_name": path.stem}
         assert started_recipe() == found
 
 

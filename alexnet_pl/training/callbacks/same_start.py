@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config import identity
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import leaves
+from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.config.overrides import is_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
@@ -45,7 +45,7 @@ def describe_start(cfg: DictConfig) -> Settings:
     sections = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in DECIDING if name in cfg}
     sections["data"] = {"size": cfg.data.get("size")}
     sections["trainer"] = {key: cfg.trainer.get(key) for key in ("strategy", "precision")}
-    found = [*leaves(sections), *leaves(identity.optimization(cfg))]
-    keys = {key: value for path, value in found if not is_path(key := ".".join(map(str, path)))}
+    found = [*dotted_leaves(sections), *dotted_leaves(identity.optimization(cfg))]
+    keys = {key: value for key, value in found if not is_path(key)}
     checkpoint = f"step {read_checkpoint(cfg.ckpt_path).get('global_step', 0):,}" if cfg.ckpt_path else None
     return {"command": cfg.command, "ckpt_path": checkpoint, **dict(identity.resume_signature(cfg).values()), **keys}
