@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import tomllib
 from contextlib import nullcontext
 from pathlib import Path
@@ -146,7 +147,8 @@ def test_colab_notebook_stops_at_a_wrong_address(
 def test_notebook_runs_and_shows_images(
     path: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ALEXNET_PL_RUN", str(tiny_run))
+    run = shutil.copytree(tiny_run, tmp_path / "run")  # a notebook adds features and codes to the run
+    monkeypatch.setenv("ALEXNET_PL_RUN", str(run))
     if path.stem == "detection":
         monkeypatch.setenv("ALEXNET_PL_BOX_RUN", str(tiny_detector(tmp_path)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
