@@ -20,13 +20,15 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.runtime.precision import choose_precision, set_tf32
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 from alexnet_pl.training.callbacks.monitoring import (
     ProgressBar,
     Throughput,
 )
 from alexnet_pl.training.callbacks.provenance import Provenance
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
+from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
+from alexnet_pl.training.callbacks.saved_state import MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, SaveClock, make_checkpoints
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import make_performance

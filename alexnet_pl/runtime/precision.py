@@ -7,7 +7,6 @@ from omegaconf import DictConfig
 
 from alexnet_pl.errors import UserError
 
-
 PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 
 
