@@ -38,8 +38,9 @@ class RandomState(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, list[Tensor]]) -> None:
         """Restore the states. Raises TypeError if they are not generator states."""
+        shape = torch.get_rng_state().shape
         for state in state_dict["cpu"]:
-            if not isinstance(state, Tensor) or (state.dtype, state.shape) != (torch.uint8, torch.get_rng_state().shape):
+            if not isinstance(state, Tensor) or (state.dtype, state.shape) != (torch.uint8, shape):
                 raise TypeError("RandomState.cpu: not a generator state")
         self.states = state_dict
 
