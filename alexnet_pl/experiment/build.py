@@ -61,17 +61,10 @@ def make_module(cfg: DictConfig) -> Classifier:
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
     }
-    return instantiate(
-        Classifier,
-        scaled_optim(cfg),
-        "optim",
-        net=net,
-        augment=augment,
-        architecture=architecture,
-        views=(test := make_test_section(cfg)).view_set,
-        dense=test.dense,
-        performance=make_performance(cfg),
-    )
+    test = make_test_section(cfg)
+    given = {"views": test.view_set, "dense": test.dense, "performance": make_performance(cfg)}
+    given |= {"net": net, "augment": augment, "architecture": architecture}
+    return instantiate(Classifier, scaled_optim(cfg), "optim", **given)
 
 
 def scaled_optim(cfg: DictConfig) -> Settings:
@@ -110,12 +103,13 @@ def check_staged_layers(cfg: DictConfig, net: Net) -> None:
 
 def set_num_classes(cfg: DictConfig) -> None:
     """Set `model.num_classes` from the store or the checkpoint if it is null in the recipe."""
-    if cfg.model.num_classes is None:
-        checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
-        classes = (
-            read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(store_root(cfg)).classes
-        )
-        cfg.model.num_classes = len(classes)
+    if cfg.model.num_classes is not None:
+        return
+    if cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path:
+        classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
+    else:
+        classes = Store(store_root(cfg)).classes
+    cfg.model.num_classes = len(classes)
 
 
 def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:

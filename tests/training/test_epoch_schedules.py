@@ -91,13 +91,21 @@ ORDERED = {"drop1": 1, "drop2": 3, "cool": 5, "freeze": 7, "drop3": 9, "stop": 1
 
 @pytest.mark.parametrize(
     "change",
-    [{"drop1": 0}, {"drop1": 4}, {"drop2": 6}, {"cool": 8}, {"freeze": 12}, {"drop3": 2}, {"drop3": 12}, {"stop": 6}],
+    [{"drop1": 0}, {"drop1": 4}, {"drop2": 6}, {"cool": 8}, {"freeze": 12}, {"stop": 6}],
     ids=lambda change: next(iter(change)),
 )
 def test_logged_epochs_out_of_order_are_refused(change: dict[str, int]) -> None:
     LoggedSchedule(**ORDERED)
-    with pytest.raises(ValueError, match="drop1, drop2"):
+    with pytest.raises(ValueError, match=r"^drop1, drop2, cool, freeze, stop: epochs from 1, in this order$"):
         LoggedSchedule(**ORDERED | change)
+
+
+@pytest.mark.parametrize("epoch", [2, 12])
+def test_third_division_outside_of_the_second_and_the_end_is_refused(epoch: int) -> None:
+    """It may come before `cool` and `freeze`, which concern conv1."""
+    LoggedSchedule(**ORDERED | {"drop3": 4})
+    with pytest.raises(ValueError, match=rf"^drop3={epoch}: an epoch from drop2, 3, to stop, 11$"):
+        LoggedSchedule(**ORDERED | {"drop3": epoch})
 
 
 @pytest.mark.parametrize("epoch", [0, 12])
