@@ -137,7 +137,7 @@ def test_logged_schedule_is_complete_after_its_last_epoch(ended: int, complete: 
 
 @pytest.mark.parametrize("divide_by", [0.5, 0.999])
 def test_steps_that_raise_the_rate_are_refused(divide_by: float) -> None:
-    with pytest.raises(ValueError, match="divide_by"):
+    with pytest.raises(ValueError, match=f"divide_by={divide_by}: at least 1"):
         StepSchedule([2], divide_by)
     StepSchedule([1, 1, 2], 1)
 
@@ -181,16 +181,6 @@ def test_overfeat_rates_halve_after_30_50_60_70_and_80_epochs() -> None:
             trainer.current_epoch = epoch - 1
             schedule.on_train_epoch_start(trainer, fake_module())
             assert rates(trainer) == {name: rate * 0.5**done for name, rate in rates(fake_trainer()).items()}
-
-
-def test_growing_rate_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"divide_by=0\.5"):
-        StepSchedule([2], divide_by=0.5)
-
-
-def test_impossible_target_error_is_refused() -> None:
-    with pytest.raises(ValueError, match="until=250"):
-        ConstantSchedule(250)
 
 
 STAGES = [
