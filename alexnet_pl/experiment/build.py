@@ -69,8 +69,7 @@ def make_module(cfg: DictConfig) -> Classifier:
 
 def scaled_optim(cfg: DictConfig) -> Settings:
     """Section `optim`, with `lr` scaled by the batch size if `scale_rate_from_batch` is set. The authors did this in
-    2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg). A fit prints the new
-    rate."""
+    2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg)."""
     section: Settings = OmegaConf.to_container(cfg.optim, resolve=True)  # type: ignore[assignment]
     base = section.pop("scale_rate_from_batch", None)
     if base is None:
@@ -81,11 +80,14 @@ def scaled_optim(cfg: DictConfig) -> Settings:
         raise UserError("optim.scale_rate_from_batch: schedule.name=staged sets every rate itself; scale them there")
     if not isinstance(section.get("lr"), int | float):
         raise UserError(f"optim.lr={section.get('lr')}: a number, to scale by optim.scale_rate_from_batch")
-    rate = section["lr"] * cfg.data.batch_size / base
-    if cfg.command == "fit" and is_first_process():
+    return {**section, "lr": section["lr"] * cfg.data.batch_size / base}
+
+
+def announce_scaled_rate(cfg: DictConfig, rate: float) -> None:
+    """Print how a fit has come to its learning rate `rate`, if it was scaled by the batch size."""
+    if (base := cfg.optim.get("scale_rate_from_batch")) and is_first_process():
         factor = f"{cfg.data.batch_size}/{base}"
-        print(f"learning rate {section['lr']:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
-    return {**section, "lr": rate}
+        print(f"learning rate {cfg.optim.lr:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
 
 
 def make_schedule(cfg: DictConfig) -> Schedule:
@@ -142,4 +144,6 @@ def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tupl
     """Seed, and build trainer, module and data of a run. Wrong settings raise UserError before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = build_classifier(cfg, other_classes=other_classes)
+    if cfg.command == "fit":
+        announce_scaled_rate(cfg, module.lr)
     return make_trainer(cfg, folder, classifier_callbacks(cfg, folder)), module, data
