@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.detection.merging import match_scores as match_scores
     from alexnet_pl.errors import UserError as UserError
     from alexnet_pl.evaluation.result import load_result as load_result
+    from alexnet_pl.experiment.example_run import example_run as example_run
+    from alexnet_pl.experiment.example_run import run_command as run_command
     from alexnet_pl.experiment.trained_run import TrainedRun as open_run
-    from alexnet_pl.experiment.trained_run import example_run as example_run
-    from alexnet_pl.experiment.trained_run import run_command as run_command
     from alexnet_pl.figures.boxes import draw_merging as draw_merging
     from alexnet_pl.figures.boxes import draw_mistakes as draw_mistakes
     from alexnet_pl.figures.catalog import draw_figure as draw_figure
@@ -71,7 +71,7 @@ PUBLIC = {  # name → module:definition
     "draw_scale_table": "figures.offset_pooling:draw_scale_table",
     "draw_top_patches": "figures.filter_responses:draw_top_patches",
     "example_box_run": "detection.box_run:example_box_run",
-    "example_run": "experiment.trained_run:example_run",
+    "example_run": "experiment.example_run:example_run",
     "draw_units": "figures.inside:draw_units",
     "learning_curves": "reporting.learning_curves:learning_curves",
     "load": "inference.trained_network:load",
@@ -81,7 +81,7 @@ PUBLIC = {  # name → module:definition
     "open_codes": "retrieval.codebook:open_codes",
     "open_index": "retrieval.gallery:open_image_index",
     "open_run": "experiment.trained_run:TrainedRun",
-    "run_command": "experiment.trained_run:run_command",
+    "run_command": "experiment.example_run:run_command",
 }
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.models.layers import LocalResponseNorm, NormLayer
 from alexnet_pl.models.local_response_norm import NormSpec
-from alexnet_pl.runtime.memory import LARGE_PAGES, ask_for_large_pages, keep_freed_memory
+from alexnet_pl.runtime.allocator import LARGE_PAGES, ask_for_large_pages, keep_freed_memory
 from alexnet_pl.runtime.precision import use_tf32
 from alexnet_pl.training.performance import Performance
 

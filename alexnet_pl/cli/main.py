@@ -32,7 +32,7 @@ from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_resolved_values
-from alexnet_pl.runtime.memory import ask_for_large_pages
+from alexnet_pl.runtime.allocator import ask_for_large_pages
 
 HELP = ("-h", "--help")
 

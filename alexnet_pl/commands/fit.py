@@ -39,7 +39,7 @@ from alexnet_pl.runs.checkpoint_checks import (
 from alexnet_pl.runs.layout import BEST, LAST
 from alexnet_pl.runs.started_config import adopt_started_config
 from alexnet_pl.training.callbacks.fit_record import FitRecord
-from alexnet_pl.training.callbacks.resume import restoring
+from alexnet_pl.training.callbacks.restored_state import restoring
 from alexnet_pl.training.checkpointing import BestCheckpoint, save_last
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.energy import describe_cost

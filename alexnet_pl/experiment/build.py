@@ -61,23 +61,15 @@ def make_module(cfg: DictConfig) -> Classifier:
         "model": OmegaConf.to_container(cfg.model, resolve=True),
         "augment": {"size": cfg.data.size, **OmegaConf.to_container(cfg.augment, resolve=True)},  # type: ignore[dict-item]
     }
-    return instantiate(
-        Classifier,
-        scaled_optim(cfg),
-        "optim",
-        net=net,
-        augment=augment,
-        architecture=architecture,
-        views=(test := make_test_section(cfg)).view_set,
-        dense=test.dense,
-        performance=make_performance(cfg),
-    )
+    test = make_test_section(cfg)
+    given = {"views": test.view_set, "dense": test.dense, "performance": make_performance(cfg)}
+    given |= {"net": net, "augment": augment, "architecture": architecture}
+    return instantiate(Classifier, scaled_optim(cfg), "optim", **given)
 
 
 def scaled_optim(cfg: DictConfig) -> Settings:
     """Section `optim`, with `lr` scaled by the batch size if `scale_rate_from_batch` is set. The authors did this in
-    2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg). A fit prints the new
-    rate."""
+    2013 (batches of 256 at twice the rates "match exactly", layer-params-170-256-double.cfg)."""
     section: Settings = OmegaConf.to_container(cfg.optim, resolve=True)  # type: ignore[assignment]
     base = section.pop("scale_rate_from_batch", None)
     if base is None:
@@ -88,11 +80,14 @@ def scaled_optim(cfg: DictConfig) -> Settings:
         raise UserError("optim.scale_rate_from_batch: schedule.name=staged sets every rate itself; scale them there")
     if not isinstance(section.get("lr"), int | float):
         raise UserError(f"optim.lr={section.get('lr')}: a number, to scale by optim.scale_rate_from_batch")
-    rate = section["lr"] * cfg.data.batch_size / base
-    if cfg.command == "fit" and is_first_process():
+    return {**section, "lr": section["lr"] * cfg.data.batch_size / base}
+
+
+def announce_scaled_rate(cfg: DictConfig, rate: float) -> None:
+    """Print how a fit has come to its learning rate `rate`, if it was scaled by the batch size."""
+    if (base := cfg.optim.get("scale_rate_from_batch")) and is_first_process():
         factor = f"{cfg.data.batch_size}/{base}"
-        print(f"learning rate {section['lr']:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
-    return {**section, "lr": rate}
+        print(f"learning rate {cfg.optim.lr:g} × {factor} = {rate:g} (optim.scale_rate_from_batch)")
 
 
 def make_schedule(cfg: DictConfig) -> Schedule:
@@ -110,12 +105,13 @@ def check_staged_layers(cfg: DictConfig, net: Net) -> None:
 
 def set_num_classes(cfg: DictConfig) -> None:
     """Set `model.num_classes` from the store or the checkpoint if it is null in the recipe."""
-    if cfg.model.num_classes is None:
-        checkpoint = cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path
-        classes = (
-            read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"] if checkpoint else Store(store_root(cfg)).classes
-        )
-        cfg.model.num_classes = len(classes)
+    if cfg.model.num_classes is not None:
+        return
+    if cfg.command in ("predict", "features", "probe", "retrieve") and cfg.ckpt_path:
+        classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
+    else:
+        classes = Store(store_root(cfg)).classes
+    cfg.model.num_classes = len(classes)
 
 
 def classifier_callbacks(cfg: DictConfig, run: Path) -> list[Callback]:
@@ -148,4 +144,6 @@ def build(cfg: DictConfig, folder: Path, *, other_classes: bool = False) -> tupl
     """Seed, and build trainer, module and data of a run. Wrong settings raise UserError before a logger starts."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     module, data = build_classifier(cfg, other_classes=other_classes)
+    if cfg.command == "fit":
+        announce_scaled_rate(cfg, module.lr)
     return make_trainer(cfg, folder, classifier_callbacks(cfg, folder)), module, data

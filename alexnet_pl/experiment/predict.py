@@ -38,10 +38,14 @@ def find_images(given: str | Iterable[str] | None, key: str = "predict.images") 
 
 
 def read_batches(
-    paths: Sequence[Path], shape: Callable[[torch.Tensor], torch.Tensor], size: int = BATCH, key: str = "predict.images"
+    paths: Sequence[Path],
+    shape: Callable[[torch.Tensor], torch.Tensor],
+    size: int | None = None,
+    key: str = "predict.images",
 ) -> Iterator[tuple[list[Path], list[torch.Tensor]]]:
-    """Read `size` files at a time: yield (files, (3, H, W) uint8 images from `shape`). At the end, print which files
-    could not be read, and why. Raises UserError if it is all of them. `key`: option for errors."""
+    """Read `size` files at a time, by default `BATCH`: yield (files, (3, H, W) uint8 images from `shape`). At the end,
+    print which files could not be read, and why. Raises UserError if it is all of them. `key`: option for errors."""
+    size = size or BATCH
     not_read: dict[Path, str] = {}
     num_read = 0
     for start in track(range(0, len(paths), size), "read images", disable=len(paths) <= BATCH):

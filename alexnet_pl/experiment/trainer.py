@@ -20,13 +20,12 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.layout import CHECKPOINTS, LAST
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.runtime.precision import choose_precision, set_tf32
-from alexnet_pl.training.callbacks.monitoring import (
-    ProgressBar,
-    Throughput,
-)
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
+from alexnet_pl.training.callbacks.monitoring import ProgressBar, Throughput
 from alexnet_pl.training.callbacks.provenance import Provenance
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt, MetricsPosition, RandomState, RestoredState
+from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
+from alexnet_pl.training.callbacks.saved_state import MetricsPosition, RandomState
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, SaveClock, make_checkpoints
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import make_performance
@@ -63,7 +62,7 @@ def make_trainer_arguments(cfg: DictConfig, run: Path, follows_schedule: bool) -
     check_trainer_options({**options, "accelerator": kind})
     set_tf32(cfg)
     set_processes(options, kind)
-    options = {name: value for name, value in options.items() if name not in REFUSED}  # left are those without effect
+    options = {name: value for name, value in options.items() if name not in REFUSED}  # these have no effect
     options["strategy"] = make_strategy(options, kind, run, cfg.command, make_distributed_options(cfg))
     if cfg.command == "fit":
         check_fit_options(cfg, kind == "cuda" and options["strategy"] == "auto", follows_schedule)

@@ -46,6 +46,13 @@ LEAST: dict[str, int] = {  # minimum values of options that are numbers; null is
     "limit_val_batches": 0,
     "limit_test_batches": 1,
 }
+STRATEGIES = ("auto", "ddp", "towers")
+SHARDED = "60 million weights fit on every device; ddp holds them on each, towers half on each of two"
+OTHER_STRATEGIES = {  # by the beginning of the name
+    "fsdp": SHARDED,
+    "deepspeed": SHARDED,
+    "ddp_": "the network uses all of its weights in every step, and processes are started by the command line; use ddp",
+}
 CLUSTER = ("WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR")  # set by whatever starts all nodes
 
 
@@ -94,23 +101,6 @@ def check_interval(interval: Any) -> None:
         raise UserError(f"trainer.val_check_interval={interval}: a number of batches, or a share of an epoch, above 0")
 
 
-STRATEGIES = ("auto", "ddp", "towers")
-OTHER_STRATEGIES = {
-    "fsdp": "60 million weights fit on every device; ddp holds them on each, towers half on each of two",
-    "deepspeed": "60 million weights fit on every device; ddp holds them on each, towers half on each of two",
-    "ddp_": "the network uses all of its weights in every step, and processes are started by the command line; use ddp",
-}
-
-
-def count_epochs(cfg: DictConfig) -> int:
-    """`trainer.max_epochs`, over which a learning rate decays. Raises UserError unless it is at least 1."""
-    epochs = cfg.trainer.max_epochs
-    if epochs is None or epochs < 1:
-        given = "null" if epochs is None else epochs
-        raise UserError(f"trainer.max_epochs={given}: at least 1, since the learning rate decays over all epochs")
-    return epochs
-
-
 def check_strategy(name: Any) -> None:
     if name is None or name in STRATEGIES:
         return
@@ -137,3 +127,12 @@ def check_machines(options: Mapping[str, Any]) -> None:
             f"trainer.num_nodes={nodes}: nothing starts the other nodes; use srun or torchrun on each of them, or set "
             "MASTER_ADDR, MASTER_PORT and NODE_RANK there"
         )
+
+
+def count_epochs(cfg: DictConfig) -> int:
+    """`trainer.max_epochs`, over which a learning rate decays. Raises UserError unless it is at least 1."""
+    epochs = cfg.trainer.max_epochs
+    if epochs is None or epochs < 1:
+        given = "null" if epochs is None else epochs
+        raise UserError(f"trainer.max_epochs={given}: at least 1, since the learning rate decays over all epochs")
+    return epochs

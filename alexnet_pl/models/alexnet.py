@@ -90,14 +90,26 @@ class AlexNet(nn.Module):
         self.num_classes, self.towers, self.crop, self.overlap = num_classes, towers, crop, overlap
         self.width, self.unit_biases = width, unit_biases
         self.activation, self.relu_after_pool1, self.wide_init = ACTIVATIONS[activation], relu_after_pool1, wide_init
-        kernels = (96, 256, 384, 384, 256) if towers == 2 else (48, 128, 192, 192, 256)
-        widths, units = [scale_even_width(count, width) for count in kernels], scale_even_width(4096, width)
+        self.edge_padding = (11 - crop) % 4
+        # the order of the layers decides which random numbers their initial weights get, and is saved in checkpoints
+        maps = self.add_convolutions(without)
+        self.add_norms(norm, towers if norm_per_tower else 1, alpha_over_n, spatial_norm)
+        self.pool = nn.MaxPool2d(3, stride=2) if overlap else nn.MaxPool2d(2, stride=2, ceil_mode=True)
+        self.add_classifier(maps, conv6, bottleneck, dropout)
+        self.reset_parameters()
+
+    def add_convolutions(self, without: str | None) -> int:
+        """Add conv1 to conv5, except `without`; return the number of maps of the last one."""
+        first, second, third, fourth, fifth = (
+            scale_even_width(count, self.width)
+            for count in ((96, 256, 384, 384, 256) if self.towers == 2 else (48, 128, 192, 192, 256))
+        )
         specs = {  # kernels, their side, stride, padding, groups
-            "conv1": (widths[0], 11, 4, 0, 1),
-            "conv2": (widths[1], 5, 1, 2 if overlap else 1, towers),
-            "conv3": (widths[2], 3, 1, 1, 1),
-            "conv4": (widths[3], 3, 1, 1, towers),
-            "conv5": (widths[4], 3, 1, 1 if overlap else 0, towers),
+            "conv1": (first, 11, 4, 0, 1),
+            "conv2": (second, 5, 1, 2 if self.overlap else 1, self.towers),
+            "conv3": (third, 3, 1, 1, 1),
+            "conv4": (fourth, 3, 1, 1, self.towers),
+            "conv5": (fifth, 3, 1, 1 if self.overlap else 0, self.towers),
         }
         maps = 3
         for name, (kernels, side, stride, padding, groups) in specs.items():
@@ -105,22 +117,24 @@ class AlexNet(nn.Module):
                 setattr(self, name, nn.Conv2d(maps, kernels, side, stride, padding, groups=groups))
                 maps = kernels
         self.upper_convs = [name for name in ("conv3", "conv4", "conv5") if name != without]
+        return maps
 
-        norms = {"towers": towers if norm_per_tower else 1, "alpha_over_n": alpha_over_n}
-        self.norm1 = LocalResponseNorm(**norms) if norm else nn.Identity()
-        self.norm2 = LocalResponseNorm(**norms) if norm else nn.Identity()
+    def add_norms(self, norm: bool, towers: int, alpha_over_n: bool, spatial_norm: bool) -> None:
+        """Add the norms after conv1 and conv2. `towers`: groups of maps that no sum crosses."""
+        self.norm1 = LocalResponseNorm(towers=towers, alpha_over_n=alpha_over_n) if norm else nn.Identity()
+        self.norm2 = LocalResponseNorm(towers=towers, alpha_over_n=alpha_over_n) if norm else nn.Identity()
         self.spatial2 = SpatialNorm() if norm and spatial_norm else nn.Identity()
-        self.pool = nn.MaxPool2d(3, stride=2) if overlap else nn.MaxPool2d(2, stride=2, ceil_mode=True)
-        self.edge_padding = (11 - crop) % 4
 
-        self.conv6 = nn.Conv2d(maps, widths[4], 3, padding=1) if conv6 else None
-        maps = widths[4] if conv6 else maps
-        self.fc6 = nn.Linear(maps * self.pooled_side(crop) ** 2, units)
+    def add_classifier(self, maps: int, conv6: bool, bottleneck: int, dropout: float) -> None:
+        """Add the layers after the last pooling, whose output has `maps` maps."""
+        units = scale_even_width(4096, self.width)
+        self.conv6 = nn.Conv2d(maps, scale_even_width(256, self.width), 3, padding=1) if conv6 else None
+        maps = maps if self.conv6 is None else self.conv6.out_channels
+        self.fc6 = nn.Linear(maps * self.pooled_side**2, units)
         self.fc7 = nn.Linear(units, units)
         self.drop = Dropout(dropout)
         self.bottleneck = nn.Linear(units, bottleneck) if bottleneck else None
-        self.fc8 = nn.Linear(bottleneck or units, num_classes)
-        self.reset_parameters()
+        self.fc8 = nn.Linear(bottleneck or units, self.num_classes)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -141,23 +155,27 @@ class AlexNet(nn.Module):
                 nn.init.normal_(layer.weight, std=(0.03 if wide else 0.01) * fewer_inputs)
                 layer.bias.fill_(float(name in self.unit_biases))
 
-    def pooled_side(self, crop: int) -> int:
-        """Side of the last pooling's output in pixels, for images of `crop` pixels; 6 for 224."""
-        pooled = (lambda side: (side - 3) // 2 + 1) if self.pool.kernel_size == 3 else (lambda side: (side + 1) // 2)
-        side = pooled((self.padded_side(crop) - 11) // 4 + 1)
+    @property
+    def pooled_side(self) -> int:
+        """Side of the last pooling's output in pixels; 6 for crops of 224."""
+        side = self.side_after_pool((self.padded_side - 11) // 4 + 1)
         for name in ("conv2", *self.upper_convs):
             if conv := getattr(self, name, None):
                 side += 2 * conv.padding[0] - conv.kernel_size[0] + 1
             if name == "conv2":
-                side = pooled(side)
-        side = pooled(side)
+                side = self.side_after_pool(side)
+        side = self.side_after_pool(side)
         if side < 1:
-            raise ValueError(f"crop={crop}: too few pixels for five convolutions and three poolings")
+            raise ValueError(f"crop={self.crop}: too few pixels for five convolutions and three poolings")
         return side
 
-    def padded_side(self, crop: int) -> int:
+    def side_after_pool(self, side: int) -> int:
+        return (side - 3) // 2 + 1 if self.overlap else (side + 1) // 2
+
+    @property
+    def padded_side(self) -> int:
         """Side of conv1's input in pixels, with the zeros around it."""
-        return crop + self.edge_padding
+        return self.crop + self.edge_padding
 
     def last_maps(self, image: Tensor) -> Tensor:
         """Linear outputs of conv5, unpooled: (N, 3, crop, crop), pixels 0 … 255 minus their mean → (N, 256, 13, 13).
@@ -204,7 +222,7 @@ class AlexNet(nn.Module):
             raise ValueError("overlap=false: pooling that is cut off at the edge has no windows beyond it")
         stride = self.pool.stride
         assert isinstance(stride, int)
-        return WindowGeometry(self.crop, 224, 4 * stride**3, 3, stride, self.pooled_side(self.crop))
+        return WindowGeometry(self.crop, 224, 4 * stride**3, 3, stride, self.pooled_side)
 
     def convolve(self, image: Tensor) -> Tensor:
         """Outputs of conv5 before pooling, for images of any size: (N, 3, H, W) → (N, 256, h, w)."""

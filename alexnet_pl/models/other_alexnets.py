@@ -47,8 +47,9 @@ class TorchvisionAlexNet(AlexNet):
         self.edge_padding = 0
         self.reset_parameters()
 
-    def padded_side(self, crop: int) -> int:
-        return crop + 4
+    @property
+    def padded_side(self) -> int:
+        return self.crop + 4
 
     @property
     def window(self) -> WindowGeometry:

@@ -97,7 +97,7 @@ def describe_session(command: str, store: StoreIdentity) -> Session:
         command=command,
         argv=typed_words(),
         commit=current_commit(),
-        changed_files=(git("status", "--porcelain", *PROGRAM) or "").splitlines(),
+        changed_files=[line.strip() for line in (git("status", "--porcelain", *PROGRAM) or "").splitlines()],
         store=store,
         packages={name: installed(name) for name in PACKAGES},
         python=platform.python_version(),
@@ -130,7 +130,7 @@ TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace"}  # a diff may 
 
 
 def git(*words: str) -> str | None:
-    """Output of git in the package's own checkout; None if the package is not in a checkout or git fails.
+    """Output of git in the package's own checkout, unchanged; None if the package is not in a checkout or git fails.
 
     git sees neither the environment nor the user's configuration, since both can name commands for it to run.
     """
@@ -143,12 +143,13 @@ def git(*words: str) -> str | None:
         done = subprocess.run(command, capture_output=True, timeout=30, env=environment, **TEXT)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def current_commit() -> str | None:
     """Commit of the package's checkout; None without one."""
-    return git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
+    return commit and commit.strip()
 
 
 def read_changes() -> str:

@@ -120,7 +120,7 @@ def keep_last(words: list[str]) -> list[str]:
 
 
 def drop_started_config(folder: Path, written: str | None) -> None:
-    """`written`: folder in which Hydra wrote the config of the command that ends. That of another command, such as a
-    test, is not the one that a fit may have just written."""
+    """Remove the config of the command that ends. `written`: folder in which Hydra wrote it; commands other than a fit
+    write to other folders, and must not remove that of a fit in the same run folder."""
     if is_first_process() and written == STARTED:
         shutil.rmtree(folder / STARTED, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Memory that a computation may use."""
+"""Memory that a computation may use: of a GPU, of the machine, of a container."""
 
 import os
 

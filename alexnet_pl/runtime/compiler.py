@@ -11,6 +11,7 @@ WHOLE: dict[str, Any] = {  # above these limits, torch's compiler writes interme
     "realize_acc_reads_threshold": 256,
     "realize_opcount_threshold": 100_000,
 }
+RECOMPILE_LIMIT = 64  # beyond the default of eight, torch falls back to eager mode
 
 
 def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
@@ -29,9 +30,6 @@ def compiled(function: Callable[..., Any], whole: bool = False) -> Callable[...,
     if config.compile_threads != 1:
         config.compile_threads = 1
     return compile_once(function, whole)
-
-
-RECOMPILE_LIMIT = 64  # beyond the default of eight, torch falls back to eager mode
 
 
 @functools.cache

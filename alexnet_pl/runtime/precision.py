@@ -7,11 +7,6 @@ from omegaconf import DictConfig
 
 from alexnet_pl.errors import UserError
 
-
-def autocast_to(device: str) -> torch.dtype:
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-
-
 PRECISIONS = ("auto", "32-true", "tf32", "bf16-mixed")
 
 
@@ -48,6 +43,11 @@ def computes_bf16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast_to(device: str) -> torch.dtype:
+    """Type of the surrounding autocast on `device`; float32 without one."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
 
 def uncached_autocast(device: str) -> contextlib.AbstractContextManager:

@@ -36,10 +36,11 @@ class AdamModule(L.LightningModule):
         check_batch_size(self.trainer.datamodule.batch_size, self.trainer.world_size)  # type: ignore[attr-defined]
 
     def on_train_start(self) -> None:
-        """Apply the present settings to the restored optimizer, whose rates are those of the checkpoint's.
+        """Apply the present settings to the optimizer, which a checkpoint restores with the settings that it was saved
+        with.
 
-        The scheduler steps at the last batch of an epoch, so it knows the epochs completed, and Lightning the present
-        one.
+        The epoch is that of the scheduler: it steps at the last batch of an epoch, when Lightning still counts the
+        epoch as the current one.
         """
         scheduler: Any = self.lr_schedulers()
         scheduler.base_lrs = [self.lr] * len(scheduler.base_lrs)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import lightning as L
@@ -22,7 +21,8 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.dense import dense_scores
 from alexnet_pl.evaluation.metrics import ErrorRates
-from alexnet_pl.json_records import to_json
+from alexnet_pl.evaluation.view_average import average_views
+from alexnet_pl.json_records import JsonObject, to_json
 from alexnet_pl.models.networks import Net, check_sliding
 from alexnet_pl.runs.checkpoint_checks import LIMITED, check_same_classes, check_same_images
 from alexnet_pl.runs.checkpoint_metadata import read_lineage
@@ -30,8 +30,9 @@ from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime.precision import uncached_autocast
 from alexnet_pl.training.cuda_graph import CudaGraphStep
 from alexnet_pl.training.loggers import should_log, write_metrics
-from alexnet_pl.training.optimizer import MomentumSGD, check_layer_decay, parameter_groups
+from alexnet_pl.training.optimizer import MomentumSGD, check_constants, check_layer_decay, parameter_groups
 from alexnet_pl.training.performance import UNOPTIMIZED, Performance
+from alexnet_pl.training.running_sums import RunningSums
 
 
 class Classifier(L.LightningModule):
@@ -47,8 +48,6 @@ class Classifier(L.LightningModule):
 
     net: Net
     augment: Augment
-    train_sums: Tensor  # (3,) loss, wrong answers, images since metrics were last logged
-    epoch_sums: Tensor  # (3,) the same, from the start of the epoch to the last log
 
     def __init__(
         self,
@@ -93,9 +92,7 @@ class Classifier(L.LightningModule):
         self.progress_metrics: dict[str, float] = {}  # `log(prog_bar=True)` would wait for the GPU at each step
         self.labeled = True  # whether the labels of the tested split are known
         self.lineage: list[LineageStage] = []  # earlier runs that layers were copied from, oldest first
-        self.val_errors, self.test_errors = ErrorRates(), ErrorRates()
-        for name in ("train_sums", "epoch_sums"):
-            self.register_buffer(name, torch.zeros(3), persistent=False)
+        self.sums, self.val_errors, self.test_errors = RunningSums(), ErrorRates(), ErrorRates()
 
     def setup(self, stage: str) -> None:
         """Set classes and, for a fit, image statistics from the store; loading a checkpoint replaces the statistics."""
@@ -162,7 +159,7 @@ class Classifier(L.LightningModule):
         progress.increment_completed()
 
     def train_step(self, batch: Batch) -> None:
-        """Run forward, backward and update on one batch (§6); add to `train_sums` on the device."""
+        """Run forward, backward and update on one batch (§6)."""
         assert batch.draws is not None
         sgd = self.sgd
         sgd.zero_grad()
@@ -171,9 +168,7 @@ class Classifier(L.LightningModule):
             loss = F.cross_entropy(logits.float(), batch.labels)
         self.manual_backward(loss)
         sgd.step()
-        wrong = (logits.detach().argmax(1) != batch.labels).sum()
-        size = torch.full_like(loss, len(batch.labels))
-        self.train_sums += torch.stack([loss.detach() * size, wrong, size])
+        self.sums.add(loss, logits, batch.labels)
 
     def in_memory_format(self, images: Tensor) -> Tensor:
         """The images in the memory format of the network's weights."""
@@ -181,14 +176,9 @@ class Classifier(L.LightningModule):
 
     def log_training(self) -> None:
         """Log mean loss and top-1 error since the last call, over all devices. Synchronizes host and device."""
-        sums = self.trainer.strategy.reduce(self.train_sums.clone(), reduce_op="sum")
-        assert isinstance(sums, Tensor)
-        sums = sums.cpu()
-        mean_loss = float(sums[0] / sums[2])
-        self.epoch_sums += self.train_sums
-        self.train_sums.zero_()
+        mean_loss, error = self.sums.take(self.trainer.strategy)
         self.check_finite(mean_loss)
-        values = {"train/loss": mean_loss, "train/top1_error": wrong_percent(sums)}
+        values = {"train/loss": mean_loss, "train/top1_error": error}
         self.progress_metrics |= values
         write_metrics(self.trainer, values)
 
@@ -198,18 +188,11 @@ class Classifier(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Reset the sums. Lightning does not call this for an epoch resumed in the middle, whose sums are kept."""
-        self.train_sums.zero_()
-        self.epoch_sums.zero_()
+        self.sums.reset()
 
     def epoch_error(self) -> float:
-        """Running training error of the epoch in percent (Figure 1).
-
-        An image counts as wrong if the network misclassified it when its minibatch came, before the update. The
-        authors' program printed this error too.
-        """
-        sums = self.trainer.strategy.reduce(self.epoch_sums + self.train_sums, reduce_op="sum")
-        assert isinstance(sums, Tensor)
-        return wrong_percent(sums)
+        """Running training error of the epoch in percent, over all devices (Figure 1)."""
+        return self.sums.epoch_error(self.trainer.strategy)
 
     def on_validation_model_zero_grad(self) -> None:
         """Do nothing: a captured CUDA graph writes to the gradient tensors' addresses, so they must be kept."""
@@ -259,14 +242,7 @@ class Classifier(L.LightningModule):
         `view_set`: "center", "ten" or "nine" (`Augment.views`).
         """
         views, per_pass = self.augment.views(images, view_set), self.performance.views_per_pass(images)
-        total, count = torch.zeros((), device=images.device), 0
-        while chunk := list(islice(views, per_pass)):
-            size, batch = len(chunk), self.in_memory_format(torch.cat(chunk) if len(chunk) > 1 else chunk[0])
-            del chunk  # its copy is enough: ten views of a batch take 0.8 GB
-            probabilities = F.softmax(self.net(batch).float(), 1)
-            total, count = total + probabilities.unflatten(0, (size, -1)).sum(0), count + size
-        mean = total / count
-        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+        return average_views(self.net, self.in_memory_format, views, per_pass)
 
     def log_errors(self, stage: str, errors: ErrorRates) -> None:
         """Log the error rates of a split. Raises RuntimeError if an image was skipped or counted twice."""
@@ -291,43 +267,31 @@ class Classifier(L.LightningModule):
         check_same_images(checkpoint["alexnet_pl"], self.classes, self.trained_on.fingerprint)
         if "sums" in checkpoint["alexnet_pl"]:
             first = image_share(self.trainer)[0] == 0  # sums are saved over all processes, so only one resumes them
-            self.train_sums, self.epoch_sums = checkpoint["alexnet_pl"]["sums"].to(self.device) * first
+            self.sums.restore(checkpoint["alexnet_pl"]["sums"].to(self.device) * first)
         self.lineage = read_lineage(checkpoint["alexnet_pl"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        metadata = {
+        sums = self.sums.save(self.trainer.strategy)
+        self.check_finite(float(sums[:, 0].sum()))  # the loss may have diverged since metrics were last logged
+        checkpoint["alexnet_pl"] = {
             "schema": SCHEMA,
             "switches": self.architecture,
             "classes": self.classes,
             "store": to_json(self.trained_on),
             "filter": self.filter,
+            "lineage": [to_json(stage) for stage in self.lineage],
+            "sums": sums,
+            "course": self.course,
         }
-        checkpoint["alexnet_pl"] = metadata
-        checkpoint["alexnet_pl"]["lineage"] = [to_json(stage) for stage in self.lineage]
+
+    @property
+    def course(self) -> JsonObject:
+        """Settings in a checkpoint that a resumed fit must share."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        sums = torch.stack([self.train_sums, self.epoch_sums])
-        sums = sums.to(self.trainer.strategy.root_device)  # after a fit the module may already be on the CPU
-        sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        self.check_finite(float(sums[:, 0].sum()))  # the loss may have diverged since metrics were last logged
-        checkpoint["alexnet_pl"]["sums"] = sums
-        checkpoint["alexnet_pl"]["course"] = {
+        return {
             "seed": data.seed,
             "batch_size": data.batch_size,
             "include_val_after_epoch": data.include_val_after_epoch,
             "shuffle": data.shuffle,
             LIMITED: "spread",
         }
-
-
-def check_constants(**constants: float) -> None:
-    """Raise ValueError, naming the constant of §6, for one out of range."""
-    if below := [f"{name}={value}" for name, value in constants.items() if value < 0]:
-        raise ValueError(f"{below[0]}: at least 0")
-    if (momentum := constants["momentum"]) >= 1:
-        raise ValueError(f"momentum={momentum}: at least 0 and below 1")
-
-
-def wrong_percent(sums: Tensor) -> float:
-    """Top-1 error in percent of summed (loss, wrong images, images), in float64, since counts are whole numbers."""
-    _, wrong, count = sums.tolist()
-    return 100 * wrong / count if count else math.nan

@@ -22,8 +22,8 @@ class CudaGraphStep:
     """Training step that is captured once and then replayed, so that one launch replaces hundreds of kernel launches.
 
     Values that the host computes within a step are frozen at capture. `state` must return all of them (learning rates,
-    noise). When they change, the next step runs eagerly and the one after it is captured again. The first `EAGER_STEPS`
-    steps also run eagerly. Every call trains on its batch.
+    noise). When they change, the next step runs eagerly, since a new rate rescales the velocity once, and the one after
+    it is captured again. The first `EAGER_STEPS` steps also run eagerly. Every call trains on its batch.
     """
 
     def __init__(self, step: Step, state: Callable[[], object]) -> None:
@@ -35,15 +35,14 @@ class CudaGraphStep:
     def __call__(self, batch: Batch) -> None:
         assert batch.draws is not None
         if self.captured_state != self.state() or self.eager_steps < EAGER_STEPS:
-            self.graph, self.captured_state = None, self.state()  # a new rate rescales the velocity once
+            self.graph, self.captured_state = None, self.state()
             self.eager_steps += 1
             return self.step(batch)
         if self.graph is None:
             self.capture(batch)
         tensors = [batch.images, batch.labels, *batch.draws]
         for static, new in zip(self.inputs, tensors, strict=True):
-            if static is not new:
-                static.copy_(new)
+            static.copy_(new)
         assert self.graph is not None
         self.graph.replay()
         self.replays += 1

@@ -14,7 +14,7 @@ class EnergyMeter:
         self.start = read_gpu_counter()
 
     def joules(self) -> dict[str, float]:
-        """Return joules by counter, of which there is one, `GPU`; empty without it."""
+        """Joules by the name of the counter, `GPU`; empty without a counter."""
         now = read_gpu_counter()
         return {} if self.start is None or now is None else {GPU: now - self.start}
 

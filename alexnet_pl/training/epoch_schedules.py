@@ -27,7 +27,7 @@ class LoggedSchedule(Schedule):
     noise does not end.
 
     A function of the epoch, so no state is saved. Raises ValueError, naming the argument, if the epochs are not in this
-    order or `bias_drop` is not among them.
+    order (`drop3` may be any epoch from `drop2` to `stop`) or `bias_drop` is not among them.
     """
 
     def __init__(
@@ -42,8 +42,10 @@ class LoggedSchedule(Schedule):
         biases: bool = False,
         freeze_conv1: bool = True,
     ) -> None:
-        if not 1 <= drop1 <= drop2 <= cool <= freeze <= stop or not drop2 <= drop3 <= stop:
-            raise ValueError("drop1, drop2, cool, freeze, drop3, stop: epochs from 1, in this order")
+        if not 1 <= drop1 <= drop2 <= cool <= freeze <= stop:
+            raise ValueError("drop1, drop2, cool, freeze, stop: epochs from 1, in this order")
+        if not drop2 <= drop3 <= stop:
+            raise ValueError(f"drop3={drop3}: an epoch from drop2, {drop2}, to stop, {stop}")
         if bias_drop is not None and not 1 <= bias_drop <= stop:
             raise ValueError(f"bias_drop={bias_drop}: an epoch from 1 to {stop}, or null")
         self.biases, self.freeze_conv1 = biases, freeze_conv1

@@ -32,9 +32,7 @@ class MomentumSGD(Optimizer):
         weight_decay: float = 0.0005,
         fused: bool = False,
     ) -> None:
-        for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
-            if not value >= 0:
-                raise ValueError(f"{name}={value}: at least 0")
+        check_constants(lr=lr, momentum=momentum, weight_decay=weight_decay)
         self.fused = fused
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -149,6 +147,15 @@ def parameter_groups(
         decay = 0.0 if bias and not decay_biases else layer_decay.get(layer, weight_decay)
         groups.append({"name": name, "params": [parameter], "lr": rate, "initial_lr": rate, "weight_decay": decay})
     return groups
+
+
+def check_constants(**constants: float) -> None:
+    """Raise ValueError, naming the constant of §6, for one out of range."""
+    for name, value in constants.items():
+        if not value >= 0:
+            raise ValueError(f"{name}={value}: at least 0")
+    if (momentum := constants["momentum"]) >= 1:
+        raise ValueError(f"momentum={momentum}: at least 0 and below 1")
 
 
 def check_layer_decay(layer_decay: Mapping[str, float], net: nn.Module) -> None:

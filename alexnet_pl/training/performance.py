@@ -14,7 +14,7 @@ from torch.utils._triton import has_triton
 
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.models.layers import NormLayer
-from alexnet_pl.runtime.memory import keep_freed_memory
+from alexnet_pl.runtime.allocator import keep_freed_memory
 
 IMAGES_PER_PASS = {"cuda": 1280, "cpu": 128}  # in a test; more are no faster. 1280 take about 5 GB in float32
 UNCOMPILED_PER_PASS = 320  # on a GPU without compiled norms, whose intermediate results take several times as much

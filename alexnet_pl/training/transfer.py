@@ -30,6 +30,7 @@ from alexnet_pl.table import Table, print_tables
 TRANSFER_KEY = "transfer.weights"
 FUNCTION_KEYS = (  # of section model: settings by which weights of equal shapes compute something else
     "name", "norm", "overlap", "activation", "relu_after_pool1", "norm_per_tower", "alpha_over_n", "spatial_norm",
+    "sigma",
 )  # fmt: skip
 
 

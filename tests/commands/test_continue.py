@@ -11,7 +11,7 @@ from run_folders import load, table, whole_and_cut
 from running import Compose, fit_in_seconds, last, run
 
 from alexnet_pl.errors import UserError
-from alexnet_pl.training.callbacks.resume import RestoredState
+from alexnet_pl.training.callbacks.restored_state import RestoredState
 
 PLATEAU = ("schedule.name=plateau", "schedule.plateau.patience=1", "schedule.plateau.min_delta=99")  # each validation
 

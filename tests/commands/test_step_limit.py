@@ -9,7 +9,7 @@ import torch
 from running import Compose, last, run
 
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 
 
 @pytest.mark.parametrize("limit", [4, 6, 9])

@@ -17,7 +17,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trained_run import load_module
 from alexnet_pl.runs.metrics_log import read_errors
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 
 
 def fit(config: Compose, name: str, folder: Path, store: Path, *overrides: str, ckpt: Path | None = None) -> Path:

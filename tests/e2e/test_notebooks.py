@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 
 from alexnet_pl import run_command
 from alexnet_pl.config.recipes import compose
-from alexnet_pl.experiment.trained_run import FOLDER
+from alexnet_pl.experiment.example_run import FOLDER
 from alexnet_pl.runs.layout import latest_checkpoint, link_latest
 
 ROOT = Path(__file__).parents[2]

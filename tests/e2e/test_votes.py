@@ -12,7 +12,7 @@ from running import fit_in_seconds, last, run
 
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config import recipes
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 
 pytestmark = pytest.mark.slow
 VOTE = 2  # instead of 20

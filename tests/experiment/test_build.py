@@ -263,6 +263,23 @@ def test_prepare_without_a_source_is_refused(config: Compose, tmp_path: Path) ->
         prepare.prepare(config("imagenette", f"data.root={tmp_path}"), tmp_path)
 
 
+def test_learning_rate_scales_with_the_batch_if_configured(config: Compose, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a fit says so: the module is also made for pre-training and to open a finished run."""
+    words = ["data.root=x", "model.num_classes=4", "augment.crop=67", "data.size=72", "data.batch_size=512"]
+    with torch.device("meta"):
+        assert build.make_module(config("ilsvrc2012", *words)).lr == 0.01
+        cfg = config("ilsvrc2012", *words, "optim.scale_rate_from_batch=128")
+        scaled = build.make_module(cfg)
+    assert scaled.lr == pytest.approx(0.04)
+    assert not capsys.readouterr().out
+    build.announce_scaled_rate(cfg, scaled.lr)
+    assert capsys.readouterr().out == "learning rate 0.01 × 512/128 = 0.04 (optim.scale_rate_from_batch)\n"
+    with pytest.raises(UserError, match=r"^optim\.scale_rate_from_batch=0: a number of images"):
+        build.scaled_optim(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=0"))
+    with pytest.raises(UserError, match=r"^optim\.lr=None: a number, to scale by optim\.scale_rate_from_batch"):
+        build.scaled_optim(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=128", "~optim.lr"))
+
+
 def test_schedule_is_chosen_by_name_and_configured_by_its_section(config: Compose) -> None:
     plateau = build.make_schedule(config("demo", "schedule.name=plateau", "schedule.plateau.patience=7"))
     logged = build.make_schedule(config("demo", "schedule.name=logged", "+schedule.logged.stop=95"))

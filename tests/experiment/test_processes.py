@@ -11,7 +11,6 @@ from running import Compose
 from alexnet_pl.commands import dispatch
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.errors import UserError
-from alexnet_pl.experiment.build import make_module
 from alexnet_pl.experiment.processes import (
     Launched,
     cluster_plugins,
@@ -199,15 +198,3 @@ def test_single_process_commands_run_on_rank_0_only(
     cfg.command = command
     assert dispatch.run(cfg, tmp_path) is None
     assert capsys.readouterr().out == (f"{command}: runs on the first process only\n")
-
-
-def test_learning_rate_scales_with_the_batch_if_configured(config: Compose, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["data.root=x", "model.num_classes=4", "augment.crop=67", "data.size=72", "data.batch_size=512"]
-    assert make_module(config("ilsvrc2012", *words)).lr == 0.01
-    assert not capsys.readouterr().out
-    assert make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=128")).lr == pytest.approx(0.04)
-    assert capsys.readouterr().out == "learning rate 0.01 × 512/128 = 0.04 (optim.scale_rate_from_batch)\n"
-    with pytest.raises(UserError, match=r"^optim\.scale_rate_from_batch=0: a number of images"):
-        make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=0"))
-    with pytest.raises(UserError, match=r"^optim\.lr=None: a number, to scale by optim\.scale_rate_from_batch"):
-        make_module(config("ilsvrc2012", *words, "optim.scale_rate_from_batch=128", "~optim.lr"))

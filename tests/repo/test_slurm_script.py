@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 
 SCRIPT = Path(__file__).parents[2] / "scripts/slurm.sbatch"
 

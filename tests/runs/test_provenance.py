@@ -19,11 +19,19 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "checkout"
     (root / "alexnet_pl/runs").mkdir(parents=True)
     (root / "alexnet_pl/runs/provenance.py").write_text("first\n")
-    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
-        subprocess.run(["git", *words], cwd=root, check=True)
+    git(root, "init", "-q")
+    commit_all(root)
     monkeypatch.setattr(provenance, "__file__", str(root / "alexnet_pl/runs/provenance.py"))
     return root
+
+
+def git(root: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=root, check=True)
+
+
+def commit_all(root: Path) -> None:
+    git(root, "add", ".")
+    git(root, "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "all files")
 
 
 def head(root: Path) -> str:
@@ -38,6 +46,28 @@ def test_commit_and_uncommitted_changes_are_recorded(checkout: Path) -> None:
     assert changed.changed_files == ["M alexnet_pl/runs/provenance.py"]
 
 
+def test_recorded_changes_can_be_applied(checkout: Path) -> None:
+    """The last line of the change is a blank line of the context, which belongs to the patch."""
+    path = checkout / "alexnet_pl/runs/provenance.py"
+    path.write_text("first\n\n")
+    commit_all(checkout)
+    path.write_text("second\n\n")
+    changes = provenance.read_changes()
+    git(checkout, "checkout", "-q", ".")
+    subprocess.run(["git", "apply"], cwd=checkout, input=changes.encode(), check=True)
+    assert path.read_text() == "second\n\n"
+
+
+def test_every_changed_file_is_listed_alike(checkout: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (checkout / f"alexnet_pl/{name}").touch()
+    commit_all(checkout)
+    for name in ("a.py", "b.py"):
+        (checkout / f"alexnet_pl/{name}").write_text("changed\n")
+    session = provenance.describe_session("fit", StoreIdentity())
+    assert session.changed_files == ["M alexnet_pl/a.py", "M alexnet_pl/b.py"]
+
+
 def test_changes_that_are_not_utf8_are_recorded(checkout: Path) -> None:
     (checkout / "alexnet_pl/runs/provenance.py").write_bytes(b"caf\xe9\n")
     assert "+caf\ufffd" in provenance.read_changes()
@@ -45,7 +75,7 @@ def test_changes_that_are_not_utf8_are_recorded(checkout: Path) -> None:
 
 def test_changes_of_other_files_in_the_checkout_are_not_recorded(checkout: Path) -> None:
     (checkout / "private.txt").write_text("secret\n")
-    subprocess.run(["git", "add", "private.txt"], cwd=checkout, check=True)
+    git(checkout, "add", "private.txt")
     assert provenance.read_changes() == ""
     (checkout / "alexnet_pl/runs/provenance.py").write_text("second\n")
     changes = provenance.read_changes()

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 from running import last, run
 
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 from alexnet_pl.training.checkpointing import SaveClock
 
 

@@ -21,7 +21,7 @@ from alexnet_pl.config import recipes
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 from alexnet_pl.training.checkpointing import SaveClock
 from alexnet_pl.training.classifier import Classifier
 

@@ -94,11 +94,6 @@ def test_lower_target_error_continues_a_constant_schedule() -> None:
         assert resumed.done == resumed.ends_by_itself(trainer) == done, until
 
 
-def test_states_keep_the_keys_that_checkpoints_have() -> None:
-    """Older checkpoints contain the keys of the first version."""
-    assert [one.state_key for one in (PlateauSchedule(), ConstantSchedule())] == ["DivideByTen", "Constant"]
-
-
 def test_only_division_freezes_conv1() -> None:
     trainer, module, schedule = fake_trainer(), fake_module(), PlateauSchedule(times=1)
     schedule.on_plateau(trainer, module)

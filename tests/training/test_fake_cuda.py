@@ -101,8 +101,8 @@ def test_training_step_stays_on_the_gpu(module: Classifier) -> None:
         for weight in module.net.parameters():
             weight.grad = torch.empty_like(weight)
         sgd.step()
-        module.train_sums += torch.stack([loss.detach(), (logits.argmax(1) != labels).sum(), loss.detach()])
-    assert {loss.device, module.train_sums.device, *(value.device for value in module.net.parameters())} == {CUDA}
+        module.sums.add(loss, logits, labels)
+    assert {loss.device, module.sums.unlogged.device, *(value.device for value in module.net.parameters())} == {CUDA}
 
 
 def test_views_are_evaluated_on_the_gpu(module: Classifier) -> None:

@@ -1,71 +1,15 @@
 """Momentum SGD (§6) against the rule in float64, and against torch's SGD, which differs."""
 
-import io
-from collections import OrderedDict
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from momentum_rule import DECAY, MOMENTUM, Problem, ours, parameter, walk, written_out
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
-from alexnet_pl.models.alexnet import AlexNet
-from alexnet_pl.models.cifar import LocalNet
-from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
-
-MOMENTUM, DECAY = 0.9, 0.0005  # §6
-
-
-class Problem:
-    """Random quadratic ½(w − c)ᵀA(w − c) with a noisy gradient; the noise depends only on the step."""
-
-    def __init__(self, size: int = 6, seed: int = 0) -> None:
-        chance = np.random.default_rng(seed)
-        root = chance.standard_normal((size, size))
-        self.A = root @ root.T / size + np.eye(size)
-        self.c, self.start = chance.standard_normal(size), chance.standard_normal(size)
-        self.noise = chance.standard_normal((1000, size))
-
-    def gradient(self, w: np.ndarray, step: int) -> np.ndarray:
-        return self.A @ (w - self.c) + self.noise[step]
-
-
-def written_out(
-    problem: Problem, rates: Sequence[float], decay: float = DECAY, momentum: float = MOMENTUM
-) -> np.ndarray:
-    """§6: v ← 0.9 v − 0.0005 ε w − ε g; w ← w + v; no change if ε = 0. (steps, size): w after each step."""
-    w, v = problem.start.copy(), np.zeros_like(problem.start)
-    path = []
-    for step, rate in enumerate(rates):
-        if rate != 0:
-            v = momentum * v - decay * rate * w - rate * problem.gradient(w, step)
-            w = w + v
-        path.append(w)
-    return np.array(path)
-
-
-def walk(optimizer: torch.optim.Optimizer, problem: Problem, rates: Sequence[float], start: int = 0) -> np.ndarray:
-    """The same for an optimizer with one parameter in its first group."""
-    group = optimizer.param_groups[0]
-    (w,) = group["params"]
-    path = []
-    for step, rate in enumerate(rates, start):
-        group["lr"] = rate
-        w.grad = torch.from_numpy(problem.gradient(w.detach().numpy(), step))
-        optimizer.step()
-        path.append(w.detach().numpy().copy())
-    return np.array(path)
-
-
-def parameter(problem: Problem) -> torch.nn.Parameter:
-    return torch.nn.Parameter(torch.from_numpy(problem.start.copy()))
-
-
-def ours(problem: Problem, **settings) -> MomentumSGD:
-    return MomentumSGD([parameter(problem)], **({"lr": 0.01, "momentum": MOMENTUM, "weight_decay": DECAY} | settings))
+from alexnet_pl.training.optimizer import MomentumSGD
 
 
 def test_update_matches_the_papers_rule_across_rate_changes() -> None:
@@ -85,8 +29,7 @@ def test_fused_update_matches_the_papers_rule() -> None:
 
 def test_step_hooks_are_called_once_with_the_fused_update() -> None:
     w = torch.nn.Parameter(torch.ones(1))
-    torch.optim.SGD([w], lr=0.1)
-    optimizer, calls = MomentumSGD([w], lr=0.1), []
+    optimizer, calls = MomentumSGD([w], lr=0.1, fused=True), []
     optimizer.register_step_post_hook(lambda *_: calls.append("after"))
     optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
     w.grad = torch.ones(1)
@@ -209,64 +152,6 @@ def test_step_leaves_gradients_unchanged_and_returns_the_closures_loss() -> None
     assert w.tolist() == pytest.approx([1 - 0.1 * (2 + 0.0005), 2 - 0.1 * (4 + 0.001)])
 
 
-@pytest.mark.parametrize("steps", [0, 1, 17, 30])
-def test_saved_state_resumes_bit_identically(steps: int) -> None:
-    """State saved to a file and loaded with weights_only, within a sequence of rates, with a frozen group."""
-    problem, rates = Problem(), [0.01] * 15 + [0.001] * 10 + [0.0] * 10 + [0.001] * 5
-    whole = walk(ours(problem), problem, rates)
-
-    first = ours(problem)
-    walk(first, problem, rates[:steps])
-    file = io.BytesIO()
-    torch.save({"optimizer": first.state_dict(), "w": first.param_groups[0]["params"][0].detach()}, file)
-    file.seek(0)
-    saved = torch.load(file, weights_only=True)
-
-    second = MomentumSGD([torch.nn.Parameter(saved["w"])], lr=123.0, momentum=0.0, weight_decay=0.3)
-    second.load_state_dict(saved["optimizer"])
-    rest = walk(second, problem, rates[steps:], start=steps)
-    assert np.array_equal(rest, whole[steps:])
-    assert second.param_groups[0]["momentum"] == MOMENTUM
-    assert second.param_groups[0]["weight_decay"] == DECAY
-
-
-@pytest.mark.parametrize(("saved", "now", "expected"), [(0.01, 0.01, 0.001), (0.01, 0.002, 0.0002), (0.0, 0.5, 0.5)])
-def test_changed_settings_of_a_resumed_fit_apply(saved: float, now: float, expected: float) -> None:
-    """The schedule has divided the rate by ten; a layer that was frozen starts at its new rate."""
-    net = torch.nn.Linear(2, 1)
-    first = MomentumSGD(parameter_groups(net, saved, DECAY, 2.0, False), saved, MOMENTUM, DECAY)
-    for group in first.param_groups:
-        group["lr"] /= 10
-    second = MomentumSGD(parameter_groups(net, now, 0.3, 2.0, False), now, 0.5, 0.3)
-    second.load_state_dict(first.state_dict())
-    weight, bias = second.param_groups
-    assert (weight["lr"], bias["lr"]) == pytest.approx((expected, 2 * expected))
-    assert (weight["initial_lr"], weight["momentum"], weight["weight_decay"]) == (now, 0.5, 0.3)
-    assert bias["weight_decay"] == 0
-
-
-def test_layer_unfrozen_on_resume_has_the_divisions_of_the_others() -> None:
-    """Not those of conv1, which the schedule has frozen."""
-    net = torch.nn.Sequential(OrderedDict((name, torch.nn.Linear(2, 2)) for name in ("conv1", "conv2", "fc8")))
-    first = MomentumSGD(parameter_groups(net, 0.1, DECAY, 2.0, False, rate_scales={"fc8": 0.0}), 0.1, MOMENTUM, DECAY)
-    for group in first.param_groups:
-        group["lr"] *= 0 if group["name"].startswith("conv1.") else 0.01
-    second = MomentumSGD(parameter_groups(net, 0.1, DECAY, 2.0, False), 0.1, MOMENTUM, DECAY)
-    second.load_state_dict(first.state_dict())
-    assert [group["lr"] for group in second.param_groups] == pytest.approx([0, 0, *[0.001, 0.002] * 2])
-
-
-def test_state_without_momentum_has_no_velocity_and_resumes() -> None:
-    problem, rates = Problem(), [0.01] * 4
-    whole = walk(ours(problem, momentum=0.0), problem, rates)
-    first = ours(problem, momentum=0.0)
-    walk(first, problem, rates[:2])
-    assert not any(first.state_dict()["state"].values())
-    second = MomentumSGD([torch.nn.Parameter(first.param_groups[0]["params"][0].detach().clone())], lr=1.0)
-    second.load_state_dict(first.state_dict())
-    assert np.array_equal(walk(second, problem, rates[2:], start=2), whole[2:])
-
-
 def test_float32_parameters_match_the_rule() -> None:
     """Also beside float64 parameters, which cannot share a multi-tensor operation with them."""
     single, double = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
@@ -309,72 +194,11 @@ def test_torch_schedulers_change_every_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("lr", "learning rate"), ("momentum", "momentum"), ("weight_decay", "weight_decay")]
+    ("name", "value"), [("lr", -0.1), ("momentum", -0.1), ("momentum", 1.0), ("weight_decay", -0.1), ("lr", np.nan)]
 )
-def test_negative_constant_is_refused_by_name(name: str, said: str) -> None:
-    with pytest.raises(ValueError, match=f"{said}|{name}"):
-        MomentumSGD([torch.nn.Parameter(torch.ones(1))], **{name: -0.1})
-
-
-LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-
-
-def named_groups(bias_lr_scale: float = 2.0, decay_biases: bool = False) -> tuple[AlexNet, dict[str, dict]]:
-    with torch.device("meta"):
-        net = AlexNet()
-    groups = parameter_groups(net, lr=0.01, weight_decay=DECAY, bias_lr_scale=bias_lr_scale, decay_biases=decay_biases)
-    assert len({group["name"] for group in groups}) == len(groups)
-    return net, {group["name"]: group for group in groups}
-
-
-def test_weights_and_biases_of_every_layer_are_separate_groups() -> None:
-    """Each parameter has its own group, with the network's name for it."""
-    net, groups = named_groups()
-    assert set(groups) == {f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")}
-    for name, held in net.named_parameters():
-        (alone,) = groups[name]["params"]
-        assert alone is held
-
-
-def test_biases_as_run_have_twice_the_rate_and_no_decay() -> None:
-    """SOURCE_FACTS §3: epsB = .02 = 2 × epsW; wc is hard-coded to 0 for biases (layer.cu:565)."""
-    _, groups = named_groups()
-    optimizer = MomentumSGD(list(groups.values()), lr=123.0)
-    for group in optimizer.param_groups:
-        bias = group["name"].endswith("bias")
-        assert group["lr"] == (0.02 if bias else 0.01)
-        assert group["weight_decay"] == (0.0 if bias else 0.0005)
-        assert group["momentum"] == 0.9
-
-
-def test_biases_as_printed_are_treated_like_weights() -> None:
-    """§6: "an equal learning rate for all layers"; weight decay applies to w without exceptions."""
-    _, groups = named_groups(bias_lr_scale=1.0, decay_biases=True)
-    assert {(group["lr"], group["weight_decay"]) for group in groups.values()} == {(0.01, 0.0005)}
-
-
-def test_local_network_convolutions_have_no_decay() -> None:
-    """layer-params-conv-local-11pct.cfg: wc 0 on conv1 and conv2, .004 on local3 and local4, .01 on fc10."""
-    decays = {"conv1": 0.0, "conv2": 0.0, "fc10": 0.01}
-    groups = parameter_groups(LocalNet(), 0.001, 0.004, 2.0, False, decays)
-    found = {group["name"]: (group["lr"], group["weight_decay"]) for group in groups}
-    weights = {name.removesuffix(".weight"): value for name, value in found.items() if name.endswith("weight")}
-    wanted = {"conv1": 0.0, "conv2": 0.0, "local3": 0.004, "local4": 0.004, "fc10": 0.01}
-    assert weights == {name: (0.001, decay) for name, decay in wanted.items()}
-    assert {values for name, values in found.items() if name.endswith("bias")} == {(0.002, 0.0)}
-
-
-def test_bias_without_decay_stays_while_its_weight_shrinks() -> None:
-    layer = torch.nn.Sequential()
-    layer.add_module("fc8", torch.nn.Linear(3, 3))
-    torch.nn.init.ones_(layer.fc8.weight)
-    torch.nn.init.ones_(layer.fc8.bias)
-    optimizer = MomentumSGD(parameter_groups(layer, 0.01, 0.5, 2.0, False))
-    for held in layer.parameters():
-        held.grad = torch.zeros_like(held)
-    optimizer.step()
-    assert torch.equal(layer.fc8.bias.detach(), torch.ones(3))
-    torch.testing.assert_close(layer.fc8.weight.detach(), torch.full((3, 3), 1 - 0.01 * 0.5))
+def test_constant_out_of_range_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name}={value}: at least 0"):
+        MomentumSGD([torch.nn.Parameter(torch.ones(1))], **{name: value})
 
 
 @pytest.mark.parametrize("of", ["grad", "velocity"])
@@ -395,20 +219,6 @@ def test_fused_update_handles_different_memory_formats(of: str):
         plain.step()
         fused.step()
     torch.testing.assert_close(weights[1], weights[0])
-
-
-def test_restored_velocity_has_the_layout_of_its_weight() -> None:
-    """A checkpoint of two towers has contiguous velocities; weights in channels-last would leave the fused kernel."""
-    weight = nn.Parameter(torch.randn(4, 3, 5, 5).contiguous(memory_format=torch.channels_last))
-    saved, resumed = (MomentumSGD([weight], 0.1, fused=True) for _ in range(2))
-    weight.grad = torch.randn_like(weight)
-    saved.step()
-    state = saved.state_dict()
-    velocity = state["state"][0]["u"] = state["state"][0]["u"].contiguous()
-    resumed.load_state_dict(state)
-    restored = resumed.state[weight]["u"]
-    assert restored.stride() == weight.stride() != velocity.stride()
-    assert torch.equal(restored, velocity)
 
 
 @pytest.mark.parametrize("fused", [False, True])

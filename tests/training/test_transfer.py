@@ -82,6 +82,8 @@ def test_settings_by_which_equal_weights_compute_something_else_are_named() -> N
     run = {**printed, "relu_after_pool1": True, "wide_init": True, "dropout": 0.0}
     assert describe_differences(printed, run) == "model.relu_after_pool1=true, here false"
     assert describe_differences(printed, {"name": "caffe"}) == "model.name=caffe, here alexnet"
+    overfeat = {"name": "overfeat", "sigma": 61.896913}
+    assert describe_differences({**overfeat, "sigma": 1.0}, overfeat) == "model.sigma=61.896913, here 1.0"
     assert not describe_differences(printed, {}), "of a checkpoint that does not say"
     assert not describe_differences(printed, {"dropout": 0.0, "conv6": True, "name": "alexnet"})
 

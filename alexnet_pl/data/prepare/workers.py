@@ -26,7 +26,7 @@ from alexnet_pl.data.prepare.plan import Shard, read_records
 from alexnet_pl.data.prepare.shard import ImageReader, make_shard
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.errors import UserError
-from alexnet_pl.runtime.memory import keep_freed_memory
+from alexnet_pl.runtime.allocator import keep_freed_memory
 
 # forks a single-threaded process that has imported everything; macOS's libraries do not survive a fork
 MULTIPROCESSING = get_context("spawn" if sys.platform == "darwin" else "forkserver")

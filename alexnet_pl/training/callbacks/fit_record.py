@@ -20,12 +20,12 @@ from alexnet_pl.training.schedules import count_completed_epochs, find_end_of_fi
 
 
 class FitRecord(L.Callback):
-    """Writes fit.json at the first step, and links the run as `latest` of its recipe. A fit that is refused or fails
-    before leaves the records of a finished run as they were.
+    """Writes fit.json at the first step, and links the run as `latest` of its recipe. If a session fails before its
+    first checkpoint, the records of the run that it continues stay as they were.
 
-    `describe_store` is called then, since the store may be prepared by the fit itself. Settings, training time and
-    energy are also saved in checkpoints, so that they survive a killed session and a checkpoint copied to another
-    folder.
+    `describe_store` is called at the first step, since the store may be prepared by the fit itself. Settings, training
+    time and energy are also saved in checkpoints, so that they survive a killed session and are copied with the
+    checkpoint to another folder.
     """
 
     def __init__(self, run: Path, training: Settings, describe_store: Callable[[], DatasetInfo]) -> None:
@@ -80,14 +80,15 @@ class FitRecord(L.Callback):
         self.started, self.processes = False, trainer.world_size
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        """Lightning restores its state and checks intervals after `on_fit_start`, and may refuse them."""
+        """Write the start of the fit here: after `on_fit_start`, Lightning may still refuse the checkpoint or the
+        intervals of validations."""
         if not self.started:
             self.write_start(trainer)
         self.started = True
 
     @rank_zero_only
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """A session that fails before its first checkpoint leaves the run as it was."""
+        """Write the earlier records back if the session has saved no checkpoint."""
         if self.earlier:
             self.earlier.write_back()
 

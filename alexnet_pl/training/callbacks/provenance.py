@@ -59,5 +59,5 @@ class Provenance(L.Callback):
             upload_file(trainer.loggers, self.run / PROVENANCE)
         if session.changed_files and self.command == "fit":
             changes = self.run / "changes.diff"
-            changes.write_text(read_changes() + "\n", encoding="utf-8")
+            changes.write_text(read_changes(), encoding="utf-8")
             upload_file(trainer.loggers, changes)

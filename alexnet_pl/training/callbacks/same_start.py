@@ -11,7 +11,7 @@ from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.config.overrides import is_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.training.callbacks.resume import gather
+from alexnet_pl.training.callbacks.saved_state import gather
 
 DECIDING = ("model", "augment", "schedule", "transfer", "boxes", "codes", "distributed")  # sections
 

@@ -66,7 +66,7 @@ def check_number_of_processes(cluster: ClusterEnvironment, devices: int, nodes: 
 class DataParallelStrategy(DDPStrategy):
     """Lightning's DDPStrategy with the options of section `distributed`; if one process ends, all end.
 
-    Buffers are not broadcast: each process uses its own as counters (`Classifier.train_sums`), and training changes no
+    Buffers are not broadcast: each process uses its own as counters (`RunningSums`), and training changes no
     buffers of the network.
     """
 

@@ -83,7 +83,7 @@ class PeerWatch:
             raise SystemExit(1) from None
 
     def wait_for_first(self) -> None:
-        """Wait for the first process, which may read for hours what only it reads."""
+        """Wait for the first process, for hours if it has that much to read alone."""
         if self.group is not None:
             dist.barrier(group=self.group)
 

@@ -17,7 +17,7 @@ from running import Compose
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import StoppedTogether, UserError
-from alexnet_pl.training.callbacks.resume import GracefulInterrupt
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.checkpointing import SaveClock
 from alexnet_pl.training.strategies import peers

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from alexnet_pl.training.callbacks.resume import RandomState
+from alexnet_pl.training.callbacks.saved_state import RandomState
 from alexnet_pl.training.checkpointing import SaveClock, make_checkpoints
 from alexnet_pl.training.schedules import ConstantSchedule, PlateauSchedule
 

@@ -1,4 +1,4 @@
-"""How memory is allocated: large pages, and blocks that glibc keeps."""
+"""Memory allocator: large pages, and freed blocks that glibc keeps."""
 
 import ctypes
 import os

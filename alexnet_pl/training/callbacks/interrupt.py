@@ -1,10 +1,7 @@
-"""Callbacks for interrupting and resuming a fit with bit-identical results."""
+"""GracefulInterrupt: callback that saves and ends a fit at a signal, and saves within long epochs."""
 
 import shlex
 import signal
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,81 +10,13 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
 
 from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.console import is_first_process, print_warning, shorten_path
-from alexnet_pl.data.loading.datamodule import image_share
-from alexnet_pl.errors import StoppedTogether, UserError, reason
+from alexnet_pl.errors import StoppedTogether, reason
 from alexnet_pl.runs.layout import CONFIG
 from alexnet_pl.training.checkpointing import SaveClock
-from alexnet_pl.training.metrics_file import MetricsFile
 from alexnet_pl.training.schedules import has_reached_max_steps
-
-
-class RandomState(L.Callback):
-    """Saves the states of torch's random generators, used by dropout, which Lightning's checkpoints leave out.
-
-    The order of images, crops and color noise need no state: they are functions of (seed, epoch, batch). States are
-    restored when training starts, after all other code that may draw random numbers.
-    """
-
-    def __init__(self) -> None:
-        self.states: dict[str, list[Tensor]] = {}
-        self.copies = 1  # number of processes with the same images and random numbers
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.copies = trainer.world_size // image_share(trainer)[1]
-
-    @property
-    def state_key(self) -> str:
-        """Fixed key of the state in checkpoints, so that the class can be renamed."""
-        return "RandomState"
-
-    def state_dict(self) -> dict[str, list[Tensor]]:
-        states = {"cpu": gather(torch.get_rng_state())[:: self.copies]}
-        if torch.cuda.is_available():
-            states["cuda"] = gather(torch.cuda.get_rng_state())[:: self.copies]
-        return states
-
-    def load_state_dict(self, state_dict: dict[str, list[Tensor]]) -> None:
-        """Restore the states. Raises TypeError if they are not generator states."""
-        for state in state_dict["cpu"]:
-            if not isinstance(state, Tensor) or (state.dtype, state.shape) != (torch.uint8, self.shape):
-                raise TypeError("RandomState.cpu: not a generator state")
-        self.states = state_dict
-
-    @property
-    def shape(self) -> torch.Size:
-        return torch.get_rng_state().shape
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        (rank, _), states = image_share(trainer), self.states
-        if rank and len(states.get("cpu", [])) <= rank:
-            torch.manual_seed(torch.initial_seed() + rank)  # otherwise all processes would drop the same units
-        if len(states.get("cpu", [])) > rank:
-            torch.set_rng_state(states["cpu"][rank])
-        if len(states.get("cuda", [])) > rank and torch.cuda.is_available():
-            torch.cuda.set_rng_state(states["cuda"][rank])
-        self.states = {}
-
-
-def gather(value: Any) -> list[Any]:
-    """Gather the values of all processes, in rank order."""
-    if not dist.is_initialized():
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
-
-
-class MetricsPosition(L.Callback):
-    """Saves the number of rows of metrics.csv in each checkpoint; a resumed fit drops later rows."""
-
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        for logger in trainer.loggers:
-            if isinstance(logger, MetricsFile) and trainer.is_global_zero:
-                checkpoint["metrics_rows"] = logger.experiment.rows  # type: ignore[attr-defined]
 
 
 class GracefulInterrupt(Checkpoint):
@@ -216,83 +145,3 @@ def validates_next(trainer: L.Trainer) -> bool:
     loop = trainer.fit_loop
     assert loop._data_fetcher is not None
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
-
-
-RESTORING = (
-    "restore",
-    "_restore",
-    "load_state_dict",
-    "_load_combined_loader",
-    "on_load_checkpoint",
-    "_call_callbacks_load",
-)
-"""Prefixes of the functions, here and in Lightning, that restore state from a checkpoint."""
-
-
-@contextmanager
-def restoring(path: str | None) -> Iterator[None]:
-    """Turn errors while restoring the checkpoint at `path` into a UserError that names the file."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if path is None or not restores(error):
-            raise
-        raise corrupt(path, f"{type(error).__name__}: {reason(error)}") from error
-
-
-def restores(error: Exception) -> bool:
-    return any(frame.name.startswith(RESTORING) for frame in traceback.extract_tb(error.__traceback__))
-
-
-def corrupt(path: str | None, why: str) -> UserError:
-    return UserError(f"ckpt_path: {path}: its training state cannot be restored ({why}); use another checkpoint")
-
-
-class RestoredState(L.Callback):
-    """Checks the state of a resumed fit when training starts. Raises UserError if counters are not numbers, weights are
-    not finite, or velocities do not fit the weights."""
-
-    def __init__(self, path: str | None) -> None:
-        self.path = path
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.path is None:
-            return
-        for name, weights in pl_module.named_parameters():
-            if not weights.isfinite().all():
-                raise corrupt(self.path, f"state_dict: {name} is not finite")
-        for name, progress in trainer.fit_loop.state_dict().items():
-            if name.endswith("progress"):
-                self.check_counters(name, progress)
-        for optimizer in trainer.optimizers:
-            self.check_optimizer(optimizer)
-
-    def check_counters(self, name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                self.check_counters(f"{name}.{key}", inner)
-        elif not isinstance(value, int) or value < 0:
-            raise corrupt(self.path, f"loops.fit_loop.{name}: {value!r} is not a count")
-
-    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        for parameter, state in optimizer.state.items():
-            for name, value in state.items():
-                self.check_state(name, value, parameter)
-        for group in optimizer.param_groups:
-            for name, value in group.items():
-                counts = is_number(optimizer.defaults.get(name, 0.0))  # Adam also has flags and pairs
-                if name not in ("params", "name") and counts and not is_number(value):
-                    raise corrupt(self.path, f"optimizer_states: {name}={value!r} is not a number")
-
-    def check_state(self, name: str, value: Any, parameter: torch.Tensor) -> None:
-        """Check the optimizer state of a parameter: tensors of its shape, and Adam's step count."""
-        if not isinstance(value, torch.Tensor) or (value.dim() and value.shape != parameter.shape):
-            raise corrupt(self.path, f"optimizer_states: {name} does not have the shape of its weights")
-        if not value.isfinite().all():
-            raise corrupt(self.path, f"optimizer_states: {name} is not finite")
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

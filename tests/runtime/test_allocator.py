@@ -10,7 +10,7 @@ import pytest
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TOUCH = """
 import os, resource, sys
-from alexnet_pl.runtime.memory import ask_for_large_pages
+from alexnet_pl.runtime.allocator import ask_for_large_pages
 ask_for_large_pages()
 import torch
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
