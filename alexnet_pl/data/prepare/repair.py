@@ -8,7 +8,7 @@ import tempfile
 from itertools import zip_longest
 from pathlib import Path
 
-from alexnet_pl.data.prepare.finalize import finalize_split
+from alexnet_pl.data.prepare.finalize import write_metadata
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.plan import Plan, read_records
 from alexnet_pl.data.prepare.run import build_plan, os_error_message
@@ -20,7 +20,6 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files
 from alexnet_pl.data.store.store import Store, corruption_error
 from alexnet_pl.errors import UserError
-from alexnet_pl.json_records import write_json
 from alexnet_pl.temporary_files import replacing
 
 
@@ -93,10 +92,7 @@ def repair_metadata(
             own.unlink()
             own.symlink_to(store.root.resolve() / own.name)
             write_shard_metadata(metadata_path(own), made)
-        odd: list[dict[str, str]] = []
-        for split in plan.counts:
-            finalize_split(split, plan, Path(folder), settings, odd)
-        write_json(Path(folder) / "odd.json", odd)
+        write_metadata(plan, Path(folder), settings)
         for name in names:
             if checksum(Path(folder) / name) != store.manifest.files[name]:
                 raise changed_error(store.root / name, settings)
