@@ -108,7 +108,7 @@ def find_patches(archives: dict[Path, str]) -> dict[str, ByteLocation]:
         member.name: member.location
         for path in archives
         if "patch" in path.name
-        for member in list_members(ByteLocation(path))
+        for member in list_members(whole_archive(path))
     }
 
 
@@ -171,7 +171,7 @@ def list_numbered_images(
         m
         for path, name in archives.items()
         if is_image_of_split(name, split, kit, path)
-        for m in list_members(ByteLocation(path))
+        for m in list_members(whole_archive(path))
     ]
     if not found_members and (source / split).is_dir():
         loose = sorted(filter(is_image, walk_files(source / split)))
