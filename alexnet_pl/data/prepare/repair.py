@@ -10,8 +10,9 @@ from pathlib import Path
 
 from alexnet_pl.data.prepare.finalize import write_metadata
 from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.partial_folder import build_plan
 from alexnet_pl.data.prepare.plan import Plan, read_records
-from alexnet_pl.data.prepare.run import build_plan, os_error_message
+from alexnet_pl.data.prepare.run import os_error_message
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path, write_shard, write_shard_metadata
 from alexnet_pl.data.prepare.verify import find_corrupt_shards, shard_path
 from alexnet_pl.data.sources.base import DatasetListing
