@@ -146,15 +146,11 @@ def check_tables(copy: KaggleCopy, classes: set[str], truth: Mapping[str, str]) 
                 raise UserError(f"prepare.source: {copy.path}: {problem}")
     if folders != classes:
         table = SOLUTION if copy.mapping is None else MAPPING
-        differing = first_difference(folders, classes)
+        differing = min(folders ^ classes)
         raise UserError(f"prepare.source: {copy.path}: train and {table} do not agree on class {differing}")
     if stems != solution_stems:
-        differing = first_difference(stems, solution_stems)
+        differing = min(stems ^ solution_stems)
         raise UserError(f"prepare.source: {copy.path}: val and {SOLUTION} do not agree on image {differing}")
-
-
-def first_difference(a: set[str], b: set[str]) -> str:
-    return min(a ^ b)
 
 
 def open_kaggle_folder(root: Path) -> KaggleCopy:
