@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from copies import photo, tfrecords
+from copies import photo
+from hosted_copies import tfrecords
 from tf_examples import write_records
 
 from alexnet_pl.data.archives.protobuf import Span

@@ -14,13 +14,13 @@ from copies import (
     archives,
     kaggle,
     kaggle_zip,
-    packed,
     photo,
     tar,
     tiny_imagenet,
     tiny_imagenet_zip,
     write,
 )
+from hosted_copies import packed
 
 from alexnet_pl.commands.prepare import describe_store, report_nonstandard
 from alexnet_pl.data.archives import members

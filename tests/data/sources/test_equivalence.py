@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from copies import (
-    FORMS,
     SYNSETS,
     TRUTH,
     WNIDS,
@@ -15,18 +14,16 @@ from copies import (
     archives,
     folder_archives,
     folder_tgz,
-    packed,
     photo,
     shades,
-    shards,
     sorted_tree,
     store,
     tar,
-    tensorflow_datasets,
-    tfrecords,
     tree,
     write,
 )
+from copy_forms import FORMS
+from hosted_copies import packed, shards, tensorflow_datasets, tfrecords
 
 from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
