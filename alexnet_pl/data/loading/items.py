@@ -35,7 +35,6 @@ class ItemLoader(EpochPosition):
         if self.training:
             self.start_epoch()
         order = epoch_order(self.count, self.seed, self.epoch) if self.training else np.arange(self.count)
-
         remaining = range(self.batches_done if self.training else 0, self.batches)
         read = (self.read_batch(i, order[i * self.batch_size : (i + 1) * self.batch_size]) for i in remaining)
         for i, batch in zip(remaining, read_ahead(read), strict=True):
