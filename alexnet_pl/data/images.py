@@ -20,6 +20,7 @@ from alexnet_pl.errors import UserError, reason
 FILTERS = ("bilinear", "bicubic")
 GZIP = b"\x1f\x8b"  # one training image of ILSVRC-2010 is a gzipped JPEG
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # Pillow starts other programs for some, as for EPS
+MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 MAX_ASPECT_RATIO = 16  # longer images are cropped before they are resized
 
 
@@ -161,9 +162,6 @@ def crop_center(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Crop the center of (3, H, W) to (3, height, width), rounded as in torchvision's `center_crop`."""
     top, left = (round((length - part) / 2) for length, part in zip(image.shape[1:], (height, width), strict=True))
     return image[:, top : top + height, left : left + width]
-
-
-MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 
 
 def decode_rgb_jpeg(data: bytes) -> tuple[np.ndarray, str] | None:

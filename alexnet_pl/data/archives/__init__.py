@@ -1,1 +1,1 @@
-"""Readers of archives without unpacking them: tar, zip, gzip, Parquet."""
+"""Readers of archives without unpacking them: tar, zip, gzip, Parquet, Arrow, TFRecord."""

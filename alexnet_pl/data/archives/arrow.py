@@ -43,17 +43,15 @@ def read_arrow_class_names(path: Path) -> list[str]:
 
 
 @contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Turn errors of a corrupt file into a UserError that names it."""
+def naming_file(path: Path, problem: str = "corrupt or incomplete") -> Iterator[None]:
+    """Turn errors of a corrupt Arrow or Parquet file into a UserError that names it and the `problem`."""
     from pyarrow import ArrowException  # imported here, since this takes half a second
 
     try:
         with client_errors(path):
             yield
     except (ArrowException, OSError) as error:
-        raise UserError(
-            f"prepare.source: {path}: corrupt or incomplete ({reason(error)}); download it again"
-        ) from error
+        raise UserError(f"prepare.source: {path}: {problem} ({reason(error)}); download it again") from error
 
 
 def class_names(schema: Any) -> list[str]:

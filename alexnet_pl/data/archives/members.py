@@ -40,7 +40,7 @@ def read_files(source: Path, accept: Callable[[str], bool], key: str) -> Iterato
                     content = path.read_bytes()
                 yield path.relative_to(source).as_posix(), content
     elif source.suffix == ".zip":
-        for member in list_zip_members(source, accept):
+        for member in list_zip_members(source, accept, key):
             check_small(member.size, f"{key}: {source}: {member.name}")
             yield member.name, read_intact(zip_location(source, member), f"{key}: {source}: {member.name}")
     elif source.name.endswith(TAR_SUFFIXES):

@@ -5,22 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_pl.data.archives.arrow import check_image_column, class_names
-from alexnet_pl.data.archives.remote import client_errors, is_remote, open_binary
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.data.archives.arrow import check_image_column, class_names, naming_file
+from alexnet_pl.data.archives.remote import is_remote, open_binary
 
 THREAD_STATE = threading.local()  # per thread: the file and row group it read last
 
 
 def open_parquet(path: Path) -> Any:
-    from pyarrow import ArrowException  # imported here, since this takes half a second
-    from pyarrow.parquet import ParquetFile
+    from pyarrow.parquet import ParquetFile  # imported here, since this takes half a second
 
-    try:
-        with client_errors(path):
-            return ParquetFile(open_binary(path) if is_remote(path) else path)
-    except (ArrowException, OSError) as error:
-        raise UserError(f"prepare.source: {path}: corrupt or incomplete ({error}); download it again") from error
+    with naming_file(path):
+        return ParquetFile(open_binary(path) if is_remote(path) else path)
 
 
 def read_labels(path: Path) -> Iterator[tuple[str | None, int | None]]:
@@ -61,12 +56,5 @@ def load_row_group(cache: dict[str, Any], row: int) -> None:
 def read_group(path: Path, file: Any, group: int, columns: list[str]) -> Any:
     """Table of a row group. Raises UserError if it is corrupt, since pyarrow's ValueError would be taken for one bad
     image."""
-    from pyarrow import ArrowException
-
-    try:
-        with client_errors(path):
-            return file.read_row_group(group, columns=columns)
-    except (ArrowException, OSError) as error:
-        raise UserError(
-            f"prepare.source: {path}: row group {group} is corrupt ({reason(error)}); download it again"
-        ) from error
+    with naming_file(path, f"row group {group} is corrupt"):
+        return file.read_row_group(group, columns=columns)

@@ -43,7 +43,8 @@ class TFRecord:
         self.data = memoryview(data)
 
     def text(self, span: Span) -> str:
-        return bytes(self.data[span.start : span.end]).decode()
+        """Text of a feature; bytes that are not UTF-8 become surrogates, as in names of files."""
+        return bytes(self.data[span.start : span.end]).decode("utf-8", "surrogateescape")
 
     def messages(self) -> Iterator[Span]:
         position = 0

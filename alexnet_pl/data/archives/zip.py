@@ -40,10 +40,11 @@ class CorruptZipError(ValueError):
     """The archive does not follow the zip format, or a file in it is corrupt."""
 
 
-def list_zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ZipMember]:
+def list_zip_members(path: Path, wanted: Callable[[str], bool], key: str = "prepare.source") -> Iterator[ZipMember]:
     """List the files whose names `wanted` accepts, in the order of the central directory; links are skipped.
 
-    Raises UserError if the archive is corrupt, or if an accepted file is encrypted or uses an unknown compression.
+    Raises UserError, naming the config key `key`, if the archive is corrupt, or if an accepted file is encrypted or of
+    an unknown compression.
     """
     try:
         with client_errors(path, CorruptZipError), open_binary(path) as file:
@@ -54,12 +55,10 @@ def list_zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ZipM
                 if problem != "link" and wanted(member.name):
                     if problem:
                         advice = "unpack the archive, and prepare the folder"
-                        raise UserError(f"prepare.source: {path}: {member.name} is {problem}; {advice}")
+                        raise UserError(f"{key}: {path}: {member.name} is {problem}; {advice}")
                     yield member
     except (CorruptZipError, struct.error, OSError) as error:
-        raise UserError(
-            f"prepare.source: {path}: corrupt or incomplete archive ({error}); download it again"
-        ) from error
+        raise UserError(f"{key}: {path}: corrupt or incomplete archive ({error}); download it again") from error
 
 
 def find_central_directory(file: IO[bytes]) -> tuple[int, int]:

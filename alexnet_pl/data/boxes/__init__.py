@@ -1,1 +1,1 @@
-"""Bounding boxes: annotations, an index of them, cropping and resizing, PASCAL VOC's XML."""
+"""Bounding boxes: annotations, an index of them, reflection, PASCAL VOC's XML."""

@@ -107,11 +107,16 @@ class ImageStore(ResumableData):
             make_store(PrepareOptions(self.root, DEMO, self.size))
         elif self.trainer is not None:
             stage = self.trainer.state.fn
-            splits = {TrainerFn.FITTING: ("train", "val"), TrainerFn.VALIDATING: ("val",)}
-            for split in splits.get(stage, (self.test_split_name,)):  # type: ignore[arg-type]
+            for split in self.splits_of_stage(stage):
                 self.store.fetch(split)
                 if stage in (TrainerFn.VALIDATING, TrainerFn.TESTING):
                     self.store.check_shards(split)
+
+    def splits_of_stage(self, stage: TrainerFn | None) -> tuple[str, ...]:
+        """Splits that a fit, a validation or a test reads."""
+        if stage == TrainerFn.FITTING:
+            return "train", "val"
+        return ("val",) if stage == TrainerFn.VALIDATING else (self.test_split_name,)
 
     @property
     def is_undrawn_demo(self) -> bool:
@@ -146,7 +151,7 @@ class ImageStore(ResumableData):
         check_batch_size(self.batch_size, world)
         if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
             print(f"data.batch_size={self.batch_size}: {count} training images; a batch repeats some", flush=True)
-        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:
+        if stage == "fit" and "val" in self.store.splits and not self.store.is_labeled("val"):
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
         if stage == "fit":
             self.check_interval(count_batches(len(self.training_split(0)), self.batch_size))
@@ -206,10 +211,12 @@ class ImageStore(ResumableData):
 
     @property
     def test_split_name(self) -> str:
-        """Split that `test` uses: `test.split` if given, else `test` if its labels are known, else `val`."""
+        """Split that `test` uses: `test.split` if given, else `test` if its labels are known, else `val`. Downloads no
+        images of a remote store."""
         if self.tested_split:
-            return self.store.split(self.tested_split).name
-        return "test" if "test" in self.store.splits and self.store.split("test").labeled else "val"
+            self.store.check_split(self.tested_split)
+            return self.tested_split
+        return "test" if "test" in self.store.splits and self.store.is_labeled("test") else "val"
 
 
 def check_augment_of_whole_images(augment: Augment, root: str) -> None:

@@ -5,14 +5,12 @@ Used to train short codes (§7.1) and box networks (OverFeat §4, §5).
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 import numpy as np
 
 from alexnet_pl.data.loading.loaders import EpochPosition, ResumableData, count_batches, epoch_order
+from alexnet_pl.data.loading.read_ahead import read_ahead
 
 
 class ItemLoader(EpochPosition):
@@ -37,12 +35,9 @@ class ItemLoader(EpochPosition):
         if self.training:
             self.start_epoch()
         order = epoch_order(self.count, self.seed, self.epoch) if self.training else np.arange(self.count)
-
-        def read(i: int) -> Any:
-            return self.read_batch(i, order[i * self.batch_size : (i + 1) * self.batch_size])
-
-        first = self.batches_done if self.training else 0
-        for i, batch in enumerate(read_ahead(read, range(first, self.batches)), first):
+        remaining = range(self.batches_done if self.training else 0, self.batches)
+        read = (self.read_batch(i, order[i * self.batch_size : (i + 1) * self.batch_size]) for i in remaining)
+        for i, batch in zip(remaining, read_ahead(read), strict=True):
             self.batches_done = i + 1
             yield batch
 
@@ -50,36 +45,6 @@ class ItemLoader(EpochPosition):
     def read_batch(self, batch: int, numbers: np.ndarray) -> Any:
         """Read this device's share of batch `batch`; `numbers`: indices of its items over all devices. Called in a
         thread."""
-
-
-def read_ahead(read: Callable[[int], Any], batches: range) -> Iterator[Any]:
-    """Yield `read(i)` of each batch; a thread reads the next one meanwhile.
-
-    Nothing waits for a batch that is not used, which a slow file system may take minutes to read: neither the end of
-    the loop, nor that of the program, which waits for the threads of a ThreadPoolExecutor.
-    """
-    asked: SimpleQueue[tuple[int, Future[Any]] | None] = SimpleQueue()
-    Thread(target=answer, args=(asked, read), daemon=True, name="items").start()
-    waiting: Future[Any] | None = None
-    try:
-        for i in batches:
-            batch = waiting.result() if waiting else read(i)
-            waiting = Future() if i + 1 in batches else None
-            if waiting:
-                asked.put((i + 1, waiting))
-            yield batch
-    finally:
-        asked.put(None)
-
-
-def answer(asked: SimpleQueue[tuple[int, Future[Any]] | None], read: Callable[[int], Any]) -> None:
-    """Read the batches that are asked for, until None."""
-    while (question := asked.get()) is not None:
-        number, future = question
-        try:
-            future.set_result(read(number))
-        except BaseException as error:
-            future.set_exception(error)
 
 
 class RowLoader(ItemLoader):

@@ -5,22 +5,22 @@ batch into new shared memory, which reduces 110,000 images/s to 8,000. A split t
 there, and a batch is one gather.
 """
 
-import resource
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import cache, partial
-from queue import Queue
-from threading import Event, Thread
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from alexnet_pl.data.loading.read_ahead import read_ahead, with_prefetch
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 
-NUM_BUFFERS = 4  # one in use, one ready, one being filled, one spare
+NUM_BUFFERS = 4  # two in use, and two that are ready or being filled
 
 
 class LoaderOptions(NamedTuple):
@@ -125,42 +125,24 @@ def stream_batches(
     labels belong to another batch. On the CPU, a batch is valid until the second batch after it is requested.
     """
     device = with_index(device)
-    free: Queue[BatchBuffer | None] = Queue()
-    ready: Queue[BatchBuffer | BaseException | None] = Queue()
-    stop = Event()
-    for _ in range(NUM_BUFFERS):
-        free.put(buffer_class(batch_size, split, device))
-
-    def gather() -> None:
-        try:
-            if device.type == "cuda":
-                torch.cuda.set_device(device)
-            for indices in with_readahead(split, batches) if readahead else batches:
-                buffer = free.get()
-                if buffer is None or stop.is_set():
-                    return
-                buffer.fill(split, indices)
-                ready.put(buffer)
-            ready.put(None)
-        except BaseException as error:
-            ready.put(error)
-
-    thread = Thread(target=gather, daemon=True, name="loader")
-    thread.start()
-    try:
-        in_use: list[BatchBuffer] = []
-        while (slot := ready.get()) is not None:
-            if isinstance(slot, BaseException):
-                raise slot
-            in_use.append(slot)
-            yield slot.transfer()
+    buffers = [buffer_class(batch_size, split, device) for _ in range(NUM_BUFFERS)]
+    filled = fill_buffers(buffers, split, with_prefetch(split, batches) if readahead else batches)
+    in_use: deque[BatchBuffer] = deque()
+    with closing(read_ahead(filled, NUM_BUFFERS - 2, wait=True)) as ready:
+        for buffer in ready:
+            in_use.append(buffer)
+            yield buffer.transfer()
             if len(in_use) == 2:
-                in_use[0].release()
-                free.put(in_use.pop(0))
-    finally:
-        stop.set()
-        free.put(None)
-        thread.join()
+                in_use.popleft().release()
+
+
+def fill_buffers(buffers: list[BatchBuffer], split: Split, batches: Iterable[np.ndarray]) -> Iterator[BatchBuffer]:
+    """Fill the buffers in turn with one batch each."""
+    if (device := buffers[0].device).type == "cuda":
+        torch.cuda.set_device(device)  # each thread has its own current GPU
+    for indices, buffer in zip(batches, cycle(buffers), strict=False):
+        buffer.fill(split, indices)
+        yield buffer
 
 
 def with_index(device: torch.device) -> torch.device:
@@ -218,32 +200,3 @@ def batches_auto(
     free, total = torch.cuda.mem_get_info(device)
     fits = split.constant and (split.on_device is not None or split.bytes < free - total // 4)
     return (batches_on_gpu if fits else stream)(split, batches, batch_size, device)
-
-
-READAHEAD_BATCHES = 4  # batches that are prefetched before they are read
-BATCHES_AFTER_FAULT = 64  # batches that are prefetched after a read that waited for the disk
-
-
-def with_readahead(split: Split, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the same batches in the same order, and prefetch those that follow.
-
-    Prefetching costs some microseconds per image even if the file is in memory, so it stops while no read waits for the
-    disk.
-    """
-    waiting: deque[np.ndarray] = deque()
-    remaining, faults = BATCHES_AFTER_FAULT, count_major_faults()
-    for indices in batches:
-        waiting.append(indices)
-        if remaining:
-            split.prefetch(indices)
-        if len(waiting) > READAHEAD_BATCHES:
-            yield waiting.popleft()
-            remaining, faults, before = max(0, remaining - 1), count_major_faults(), faults
-            if faults > before:
-                remaining = BATCHES_AFTER_FAULT
-    yield from waiting
-
-
-def count_major_faults() -> int:
-    """Number of page faults of this process that waited for a disk."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt

@@ -1,7 +1,7 @@
 """Loader of whole images of any sizes, for dense evaluation (OverFeat §3.3)."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.data.loading.loaders import EvalLoader
+from alexnet_pl.data.loading.read_ahead import read_ahead
 from alexnet_pl.data.store.split import Split
+from alexnet_pl.data.store.threads import shared_threads
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.runtime.cores import cores
 
@@ -26,18 +28,13 @@ class WholeImageLoader(EvalLoader):
 
     def __iter__(self) -> Iterator[WholeBatch]:  # type: ignore[override]
         starts = range(0, len(self.indices), self.batch_size)
-        batches = [self.indices[start : start + self.batch_size] for start in starts]
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(cores()) as decoders:
-            ahead = [reader.submit(self.read, numbers, decoders) for numbers in batches[:1]]
-            for following in [*batches[1:], None][: len(batches)]:
-                images, labels = ahead.pop().result()
-                if following is not None:
-                    ahead.append(reader.submit(self.read, following, decoders))
-                yield WholeBatch([image.to(self.device) for image in images], labels.to(self.device))
+        batches = (self.read(self.indices[start : start + self.batch_size]) for start in starts)
+        for images, labels in read_ahead(batches):
+            yield WholeBatch([image.to(self.device) for image in images], labels.to(self.device))
 
-    def read(self, numbers: np.ndarray, decoders: ThreadPoolExecutor) -> tuple[list[Tensor], Tensor]:
-        images = list(decoders.map(lambda i: whole_image(self.split, int(i)), numbers))
-        return images, torch.from_numpy(self.split.labels[numbers])
+    def read(self, numbers: np.ndarray) -> tuple[list[Tensor], Tensor]:
+        images = shared_threads(cores(), "decode").map(partial(whole_image, self.split), numbers.tolist())
+        return list(images), torch.from_numpy(self.split.labels[numbers])
 
 
 def whole_image(split: Split, i: int) -> Tensor:

@@ -19,7 +19,7 @@ from alexnet_pl.data.prepare.statistics import add_sums, save_no_statistics, sav
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.store import jpeg
 from alexnet_pl.data.store.encoding import shard_name
-from alexnet_pl.data.store.integrity import checksum, compute_fingerprint, list_small_files
+from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, compute_fingerprint, list_small_files
 from alexnet_pl.data.store.manifest import FORMAT
 from alexnet_pl.data.store.raw import check_size
 from alexnet_pl.data.store.split import EMPTY
@@ -35,6 +35,9 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
 
     Raises UserError if many images could not be read, unless `settings.allow_incomplete`.
     """
+    splits, irregular = write_metadata(plan, root, settings)
+    if not settings.allow_incomplete:
+        check_readable(splits, irregular, root)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": settings.name,
@@ -44,25 +47,27 @@ def finalize(source: DatasetListing, plan: Plan, root: Path, settings: StoreSett
         "classes": [list(pair) for pair in source.classes],
         "ilsvrc_ids": source.numbers,
         "shard": settings.shard,
-        "splits": {},
+        "splits": splits,
+        "unreadable": sum(entry["done"] == "left out" for entry in irregular),
+        "odd": sum(entry["done"] == "converted to RGB" for entry in irregular),
     }
-    irregular: list[dict[str, str]] = []
-    for split in plan.counts:
-        manifest["splits"][split] = finalize_split(split, plan, root, settings, irregular)
-    if not settings.allow_incomplete:
-        check_readable(manifest["splits"], irregular, root)
-    if "train" not in plan.counts:
-        save_no_statistics(root, settings.size)
-    write_json(root / "odd.json", irregular)
-    manifest["unreadable"] = sum(entry["done"] == "left out" for entry in irregular)
-    manifest["odd"] = sum(entry["done"] == "converted to RGB" for entry in irregular)
     manifest["fingerprint"] = compute_fingerprint(manifest, root)
     manifest["files"] = {name: checksum(root / name) for name in list_small_files(manifest)}
-    write_json(root / "store.json", manifest)
-    for name in (*list_small_files(manifest), "store.json"):
+    write_json(root / DESCRIPTION, manifest)
+    for name in (*list_small_files(manifest), DESCRIPTION):
         fsync(root / name)
     fsync_folder(root)
     return manifest
+
+
+def write_metadata(plan: Plan, root: Path, settings: StoreSettings) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Write all files of a store except shards and store.json; return (splits for store.json, content of odd.json)."""
+    irregular: list[dict[str, str]] = []
+    splits = {split: finalize_split(split, plan, root, settings, irregular) for split in plan.counts}
+    if "train" not in splits:
+        save_no_statistics(root, settings.size)
+    write_json(root / "odd.json", irregular)
+    return splits, irregular
 
 
 def finalize_split(

@@ -51,33 +51,44 @@ def find_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     if is_robustness_set(options.name):
         return f"images to test on ({options.name})", read_robustness(path, options.name)
     form, source = read_source(path, options.copy_options)
+    check_form(options, path, form)
+    if source.held_out is not None:
+        check_held_out(options, form)
+    return form, source
+
+
+def check_form(options: PrepareOptions, path: Path, form: str) -> None:
+    """Raise UserError if the copy at `path` has a form that these options do not allow."""
     if form in UNCLASSIFIED and not options.store_encoding.is_whole:
         raise UserError(f"prepare.source: {options.source}: {form} has boxes, not classes; add prepare.encoding=whole")
-    root = Path(options.root)
-    if (
-        form == FOLDERS
-        and root.name[:1] != "."  # hidden folders are no classes
-        and not split_roots(path)["train"].is_dir()
-        and root.parent.resolve() == path.resolve()
-    ):
+    if form == FOLDERS and is_class_folder(Path(options.root), path):
         raise UserError(f"data.root: {options.root} would be a class folder of {options.source}; give another place")
-    if source.held_out is not None and options.name in KNOWN_COUNTS:
-        raise UserError(
-            f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
-            "validation images and the development kit beside them (to split by a hash of the names instead, choose "
-            "another data.name and prepare.val_share)"
-        )
     if options.name == "cifar10" and form != CIFAR10:
         raise UserError(
             f"prepare.source: {options.source} holds {form}, not CIFAR-10; give cifar-10-python.tar.gz, or the "
             "folder unpacked from it, or choose another data.name"
         )
-    if source.held_out is not None and options.val_share is None:
+
+
+def is_class_folder(root: Path, source: Path) -> bool:
+    """Whether a store at `root` would count as a class of the class folders in `source`; hidden folders do not."""
+    inside = root.parent.resolve() == source.resolve() and root.name[:1] != "."
+    return inside and not split_roots(source)["train"].is_dir()
+
+
+def check_held_out(options: PrepareOptions, form: str) -> None:
+    """Raise UserError for a copy without validation images, unless a share of its images may be held out."""
+    if options.name in KNOWN_COUNTS:
+        raise UserError(
+            f"prepare.source: {options.source} holds only {form}; a store named {options.name} also needs the "
+            "validation images and the development kit beside them (to split by a hash of the names instead, choose "
+            "another data.name and prepare.val_share)"
+        )
+    if options.val_share is None:
         raise UserError(
             f"prepare.source: {options.source} holds {form}, without a validation split; prepare.val_share=0.5 holds "
             "out half of the images, by their names"
         )
-    return form, source
 
 
 def store_settings(options: PrepareOptions, source: DatasetListing) -> StoreSettings:

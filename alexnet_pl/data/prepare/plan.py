@@ -5,7 +5,7 @@ import json
 import stat
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -13,14 +13,12 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from alexnet_pl.console import mask_control
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.open_files import close_files
 from alexnet_pl.data.archives.remote import file_version, parse_path
 from alexnet_pl.data.boxes.annotation import Annotation, Box
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.disk_list import LISTED
-from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
 from alexnet_pl.digests import name_digest
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.progress import show_count
@@ -209,50 +207,3 @@ def version_of(path: Path) -> tuple[int, int | str]:
         return file_version(path)
     except OSError as error:
         raise UserError(f"prepare.source: {path} is no longer there ({error.strerror})") from error
-
-
-ALLOW = "get the copy again, or prepare what is there with prepare.allow_incomplete=true"
-
-
-def check_counts(plan: Plan, source: DatasetListing, name: str, allow_incomplete: bool) -> list[str]:
-    """Compare image counts with the expected ones; return one sentence per split that differs, for the store to record.
-
-    Raises UserError instead unless `allow_incomplete` or the split is optional. Prints the counts if no expected counts
-    are known, those of files that are not images, and classes without training images.
-    """
-    if others := sum(source.skipped_files.values(), Counter[str]()):
-        text = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in others.most_common())
-        print(mask_control(f"  skipped files that are not images: {text}"), flush=True)
-    empty = [name for label, (name, _) in enumerate(source.classes) if not plan.class_counts[label]]
-    if empty and plan.class_counts:  # such as class 0 of labels that count from 1
-        few = mask_control(", ".join(empty[:3]))
-        print(f"  no training images of {len(empty):,} of {len(source.classes):,} classes: {few}", flush=True)
-    expected = {**KNOWN_COUNTS.get(name, {}), **expected_counts(source)}
-    wrong = {
-        split: f"{split}: {plan.counts[split]:,} images, but there should be {expected[split]:,}{classes}"
-        for split, classes in {split: odd_classes(plan, source, split) for split in plan.counts}.items()
-        if plan.counts[split] != expected.get(split, plan.counts[split]) or classes
-    }
-    if not allow_incomplete and (refused := [text for split, text in wrong.items() if split not in source.optional]):
-        raise UserError(f"prepare.source: {'; '.join(refused)}; {ALLOW}")
-    if not expected:
-        counted = ", ".join(f"{count:,} {split}" for split, count in plan.counts.items())
-        print(f"  counted {counted} images; the copy does not say how many there should be", flush=True)
-    return list(wrong.values())
-
-
-def expected_counts(source: DatasetListing) -> Mapping[str, int]:
-    own = {"train": sum(source.class_counts)} if source.class_counts else {}
-    return {**own, **source.expected}
-
-
-def odd_classes(plan: Plan, source: DatasetListing, split: str) -> str:
-    """Text on the first class whose number of training images differs from the copy's lists, and how many more do."""
-    if split != "train" or source.class_counts is None:
-        return ""
-    odd = [label for label, wanted in enumerate(source.class_counts) if plan.class_counts.get(label, 0) != wanted]
-    if not odd:
-        return ""
-    more = f" and {len(odd) - 1:,} more classes" if len(odd) > 1 else ""
-    found, wanted = plan.class_counts.get(odd[0], 0), source.class_counts[odd[0]]
-    return f" ({source.classes[odd[0]][0]} has {found:,} of {wanted:,}{more})"

@@ -8,10 +8,11 @@ import tempfile
 from itertools import zip_longest
 from pathlib import Path
 
-from alexnet_pl.data.prepare.finalize import finalize_split
+from alexnet_pl.data.prepare.finalize import write_metadata
 from alexnet_pl.data.prepare.options import StoreSettings
+from alexnet_pl.data.prepare.partial_folder import build_plan
 from alexnet_pl.data.prepare.plan import Plan, read_records
-from alexnet_pl.data.prepare.run import build_plan, os_error_message
+from alexnet_pl.data.prepare.run import os_error_message
 from alexnet_pl.data.prepare.shard import ImageReader, metadata_path, write_shard, write_shard_metadata
 from alexnet_pl.data.prepare.verify import find_corrupt_shards, shard_path
 from alexnet_pl.data.sources.base import DatasetListing
@@ -20,7 +21,6 @@ from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, corrupt_files
 from alexnet_pl.data.store.store import Store, corruption_error
 from alexnet_pl.errors import UserError
-from alexnet_pl.json_records import write_json
 from alexnet_pl.temporary_files import replacing
 
 
@@ -93,10 +93,7 @@ def repair_metadata(
             own.unlink()
             own.symlink_to(store.root.resolve() / own.name)
             write_shard_metadata(metadata_path(own), made)
-        odd: list[dict[str, str]] = []
-        for split in plan.counts:
-            finalize_split(split, plan, Path(folder), settings, odd)
-        write_json(Path(folder) / "odd.json", odd)
+        write_metadata(plan, Path(folder), settings)
         for name in names:
             if checksum(Path(folder) / name) != store.manifest.files[name]:
                 raise changed_error(store.root / name, settings)

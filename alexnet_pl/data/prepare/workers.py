@@ -128,11 +128,11 @@ def configure_worker() -> None:
 
 
 def set_context(context: WorkerContext) -> None:
-    THREAD_STATE.job = context
+    THREAD_STATE.context = context
 
 
 def process_shard(shard: Shard) -> None:
-    context: WorkerContext = THREAD_STATE.job
+    context: WorkerContext = THREAD_STATE.context
 
     def report() -> None:
         with context.images_done.get_lock():

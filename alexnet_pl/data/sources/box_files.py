@@ -10,7 +10,7 @@ any folder                          *.xml named after the images, and any of the
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from alexnet_pl.data.archives.members import is_archive, read_files
@@ -46,6 +46,12 @@ def read_boxes(path: Path, first: int, coverage: int) -> Iterator[FoundBoxes]:
     if path.is_dir():
         for table in sorted(path.glob("LOC_*_solution.csv")):
             yield from read_boxes(table, first, coverage)
+
+
+def annotated_classes(readers: Iterable[Callable[[], Iterable[FoundBoxes]]]) -> list[tuple[str, str]]:
+    """Classes of the boxes that the functions `readers` yield, sorted; their names are also their ids."""
+    names = {box.name for read in readers for found in read() for box in found.boxes}
+    return [(name, name) for name in sorted(names)]
 
 
 def xml_files(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -50,7 +50,7 @@ FORMS_OF_ROWS = (
     ("Hugging Face's Arrow files", find_arrow_files, read_arrow_rows, find_missing_parts, read_arrow_class_names),
     ("TFRecord files", find_tfrecords, read_record_rows, find_missing_parts, no_names),
 )
-"""Name of the form, and what finds its files, reads rows of a file, finds what is missing, and reads class names."""
+"""Name of the form, and functions that find its files, read a file's rows, find missing files, and read class names."""
 
 
 def read_source(source: Path, options: CopyOptions = NO_OPTIONS) -> tuple[str, DatasetListing]:
@@ -74,8 +74,12 @@ def read_boxed(source: Path, options: CopyOptions) -> tuple[str, DatasetListing]
     if find_det(source):
         return DETECTION, read_det(source)
     if years := find_voc(source):
-        return VOC, read_voc(years, options.first_pixel, HELD_OUT if options.val_share is None else options.val_share)
+        return VOC, read_voc(years, options.first_pixel, held_out_share(options))
     return None
+
+
+def held_out_share(options: CopyOptions) -> float:
+    return HELD_OUT if options.val_share is None else options.val_share
 
 
 def read_published(source: Path, options: CopyOptions) -> tuple[str, DatasetListing] | None:
@@ -107,13 +111,13 @@ def read_other(source: Path, options: CopyOptions) -> tuple[str, DatasetListing]
     if source.is_file() and (archives := find_folder_archives(source)):
         return "class folders in an archive", read_archived_folders(source, archives, share)
     if source.is_file() or (is_packed and find_archives(source)):
-        return ARCHIVES, read_synset_archives(source, options.synsets, HELD_OUT if share is None else share)
+        return ARCHIVES, read_synset_archives(source, options.synsets, held_out_share(options))
     if shards := find_shards(source):
         return "WebDataset shards", read_shards(shards, options)
     if is_packed and (archives := find_folder_archives(source)):
         return "class folders in archives", read_archived_folders(source, archives, share)
     if table := find_table(source):
-        return TABLED, read_tabled(table, HELD_OUT if share is None else share)
+        return TABLED, read_tabled(table, held_out_share(options))
     if not has_class_folders(source) and (lists := find_lists(source)):
         return "images with split lists", read_lists(source, lists, options.names, share)
     return FOLDERS, read_folders(source, options.names, share)

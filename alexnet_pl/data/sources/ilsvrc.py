@@ -108,7 +108,7 @@ def find_patches(archives: dict[Path, str]) -> dict[str, ByteLocation]:
         member.name: member.location
         for path in archives
         if "patch" in path.name
-        for member in list_members(ByteLocation(path))
+        for member in list_members(whole_archive(path))
     }
 
 
@@ -167,38 +167,45 @@ def list_numbered_images(
 
     Raises UserError for misnamed, repeated or missing images.
     """
-    found_members = [
-        m
-        for path, name in archives.items()
-        if is_image_of_split(name, split, kit, path)
-        for m in list_members(ByteLocation(path))
-    ]
-    if not found_members and (source / split).is_dir():
-        loose = sorted(filter(is_image, walk_files(source / split)))
-        found_members = [Member(path.name, ByteLocation(path)) for path in loose if NUMBERED.match(path.name)]
-    for member in found_members:
-        is_image_of_split(member.name, split, kit, member.location.path)
-    by_number = {int(m[3]): member for member in found_members if (m := NUMBERED.match(member.name)) and m[2] == split}
-    if len(by_number) != len(found_members):
-        raise UserError(
-            f"prepare.source: {source}: {split} images that are not named ILSVRC{kit.year}_{split}_…, or appear twice"
-        )
+    by_number = find_numbered_images(source, kit, archives, split)
     if truth is not None:
         check_count(source, split, by_number, len(truth))
     elif not by_number:
         return []
     labels = kit.labels(truth) if truth is not None else [-1] * max(by_number)
     wnids = [wnid for wnid, _ in kit.classes]
-    for number, member in by_number.items():
-        if labels[number - 1] >= 0:
-            check_folder(member, kit, wnids[labels[number - 1]])
-    return [
-        ImageRecord(f"{split}/{member.name}", labels[number - 1], patches.get(member.name, member.location))
-        for number, member in sorted(by_number.items())
+    records = []
+    for number, member in sorted(by_number.items()):
+        if (label := labels[number - 1]) >= 0:
+            check_folder(member, kit, wnids[label])
+        records.append(ImageRecord(f"{split}/{member.name}", label, patches.get(member.name, member.location)))
+    return records
+
+
+def find_numbered_images(source: Path, kit: Devkit, archives: dict[Path, str], split: str) -> dict[int, Member]:
+    """Find the images of a split by their numbers, in archives or else in its folder. Raises UserError for misnamed or
+    repeated ones."""
+    found = [
+        member
+        for path, name in archives.items()
+        if is_image_of_split(name, split, kit, path)
+        for member in list_members(whole_archive(path))
     ]
+    if not found and (source / split).is_dir():
+        loose = sorted(filter(is_image, walk_files(source / split)))
+        found = [Member(path.name, ByteLocation(path)) for path in loose if NUMBERED.match(path.name)]
+    for member in found:
+        is_image_of_split(member.name, split, kit, member.location.path)
+    by_number = {int(m[3]): member for member in found if (m := NUMBERED.match(member.name)) and m[2] == split}
+    if len(by_number) != len(found):
+        raise UserError(
+            f"prepare.source: {source}: {split} images that are not named ILSVRC{kit.year}_{split}_…, or appear twice"
+        )
+    return by_number
 
 
 def is_image_of_split(name: str, split: str, kit: Devkit, path: Path) -> bool:
+    """Whether an image's name is of this split. Raises UserError, naming `path`, if it is of another year."""
     match = NUMBERED.match(name)
     if match is None or match[2] != split or "patch" in path.name:
         return False

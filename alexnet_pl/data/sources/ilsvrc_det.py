@@ -13,7 +13,7 @@ images are annotated for some classes only; the kit's lists say which images wit
 training images and 15,522 validation images also belong to ILSVRC's classification task; `test` says so of a detector.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.box_files import read_boxes
+from alexnet_pl.data.sources.box_files import annotated_classes, read_boxes
 from alexnet_pl.data.sources.det_kit import DetKit, find_det_kit
 from alexnet_pl.data.sources.image_files import is_image
 from alexnet_pl.errors import UserError
@@ -82,11 +82,6 @@ def read_det(source: Path) -> DatasetListing:
         boxes=partial(BoxIndex.read, *train, *val),
         unannotated=partial(unannotated_coverage, kit),
     )
-
-
-def annotated_classes(readers: Sequence[Callable[[], Iterable[FoundBoxes]]]) -> list[tuple[str, str]]:
-    names = sorted({box.name for read in readers for found in read() for box in found.boxes})
-    return [(name, name) for name in names]
 
 
 def read_train_boxes(path: Path, kit: DetKit) -> Iterator[FoundBoxes]:

@@ -5,6 +5,7 @@ name.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from alexnet_pl.data.archives.location import ByteLocation
@@ -33,12 +34,12 @@ def read_folders(source: Path, names: Mapping[str, str], val_share: float | None
     if not source.is_dir():
         raise UserError(f"prepare.source: {source} does not exist; give the folder that holds train/ and val/")
     roots = split_roots(source)
-    whole = (
+    has_splits = (
         roots["train"].is_dir()
         or roots["val"].is_dir()
         or not any(map(has_images, find_class_folders(source).values()))
     )
-    if not whole:
+    if not has_splits:
         roots = {"train": source}
         if val_share is None:
             some = ", ".join(sorted(find_class_folders(source))[:3])
@@ -47,23 +48,19 @@ def read_folders(source: Path, names: Mapping[str, str], val_share: float | None
     folders_of_split = {split: find_class_folders(root) for split, root in roots.items() if root.is_dir()}
     check_splits(source, roots, folders_of_split, val_share)
     classes = sorted(folders_of_split["train"])
-    prefix = "train/" if whole else ""
     skipped_files: SkippedFiles = {}
-    splits = {
-        split: LazyRecords(
-            lambda split=split: list_class_folders(
-                roots[split], classes, prefix and f"{roots[split].name}/", skipped_files
-            )
-        )
-        for split, class_dirs in folders_of_split.items()
-        if class_dirs
-    }
-    if whole and (flat := list_unlabelled_images(roots["test"], folders_of_split)):
+
+    def list_split(split: str) -> Iterator[ImageRecord]:
+        prefix = f"{roots[split].name}/" if has_splits else ""
+        return list_class_folders(roots[split], classes, prefix, skipped_files)
+
+    splits = {split: LazyRecords(partial(list_split, split)) for split, found in folders_of_split.items() if found}
+    if has_splits and (flat := list_unlabelled_images(roots["test"], folders_of_split)):
         splits["test"] = flat
     readable = [(name, names.get(name, name)) for name in classes]
     if "val" in splits:
         return DatasetListing(readable, splits, skipped_files=skipped_files)
-    parts = split_by_name(lambda: list_class_folders(roots["train"], classes, prefix, skipped_files), val_share or 0)
+    parts = split_by_name(partial(list_split, "train"), val_share or 0)
     return DatasetListing(readable, splits | parts, held_out=val_share, skipped_files=skipped_files)
 
 

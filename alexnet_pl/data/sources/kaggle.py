@@ -11,8 +11,6 @@ Either a folder, or the downloaded .zip or .tar.gz, or ILSVRC2017_CLS-LOC.tar.gz
 it. Without LOC_synset_mapping.txt, which only adds readable names, the classes are those of LOC_val_solution.csv.
 """
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -29,7 +27,7 @@ from alexnet_pl.data.archives.zip import ZipMember, list_zip_members
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord, LazyRecords
-from alexnet_pl.data.sources.box_files import HEADER, read_boxes
+from alexnet_pl.data.sources.box_files import HEADER, read_boxes, table_rows
 from alexnet_pl.data.sources.disk_list import DiskList
 from alexnet_pl.data.sources.image_files import find_class_folders, find_image_files, has_images, is_image
 from alexnet_pl.data.sources.image_folder import split_roots
@@ -92,10 +90,8 @@ def read_kaggle(path: Path) -> DatasetListing:
     copy = open_kaggle_folder(path) if path.is_dir() else open_kaggle_archive(path)
     if not copy.solution.startswith(HEADER):
         raise UserError(f"prepare.source: {SOLUTION} of {path} does not begin with {HEADER}")
-    truth = {
-        row["ImageId"]: (row["PredictionString"] or "").split(" ")[0]
-        for row in csv.DictReader(io.StringIO(copy.solution))
-    }
+    rows = table_rows(copy.solution, f"prepare.source: {SOLUTION} of {path}")
+    truth = {row["ImageId"]: (row["PredictionString"] or "").split(" ")[0] for row in rows}
     classes = find_kaggle_classes(copy, truth)
     index = {wnid: label for label, (wnid, _) in enumerate(classes)}
     if unknown := set(truth.values()) - set(index):
@@ -150,15 +146,11 @@ def check_tables(copy: KaggleCopy, classes: set[str], truth: Mapping[str, str]) 
                 raise UserError(f"prepare.source: {copy.path}: {problem}")
     if folders != classes:
         table = SOLUTION if copy.mapping is None else MAPPING
-        differing = first_difference(folders, classes)
+        differing = min(folders ^ classes)
         raise UserError(f"prepare.source: {copy.path}: train and {table} do not agree on class {differing}")
     if stems != solution_stems:
-        differing = first_difference(stems, solution_stems)
+        differing = min(stems ^ solution_stems)
         raise UserError(f"prepare.source: {copy.path}: val and {SOLUTION} do not agree on image {differing}")
-
-
-def first_difference(a: set[str], b: set[str]) -> str:
-    return min(a ^ b)
 
 
 def open_kaggle_folder(root: Path) -> KaggleCopy:

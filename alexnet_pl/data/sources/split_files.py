@@ -6,7 +6,11 @@ from pathlib import Path
 
 from alexnet_pl.errors import UserError
 
-SPELLINGS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # of splits, in copies
+SPELLINGS = {
+    "train": ("train",),
+    "val": ("val", "valid", "validation"),
+    "test": ("test",),
+}  # of a split's name, in copies
 SPLITS = {name: split for split, names in SPELLINGS.items() for name in names}
 SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=[-_.\d]|$)")
 PART = re.compile(r"(.*-)(\d+)-of-(\d+)(-[0-9a-f]{16})?(\..*)?")

@@ -57,13 +57,13 @@ def read_lists(
     spools = {split: DiskList(rows(source, split, path)) for split, path in lists.items()}
     check_apart(spools, lists)
     numbers = classes_by_number(spools["train"])
-    classes = sorted({class_of(ListedImage(*row), numbers) for row in spools["train"]} - {""})
+    classes = sorted({class_of(row, numbers) for row in images_in(spools["train"])} - {""})
     index = {name: label for label, name in enumerate(classes)}
     for split, spool in spools.items():
         check_classes(lists[split], split, spool, index, numbers)
 
     def listed(split: str) -> Iterator[ImageRecord]:
-        for row in (ListedImage(*fields) for fields in spools[split]):
+        for row in images_in(spools[split]):
             label = index.get(class_of(row, numbers), -1)
             yield ImageRecord(f"{split}/{row.path}", label, ByteLocation(parse_path(row.file)))
 
@@ -114,10 +114,14 @@ def file_exists(file: Path) -> bool:
         raise
 
 
+def images_in(spool: DiskList) -> Iterator[ListedImage]:
+    return (ListedImage(*row) for row in spool)
+
+
 def classes_by_number(spool: DiskList) -> dict[str, str]:
     """Class name of each class number in the training list."""
     folders: dict[str, set[str]] = {}
-    for row in (ListedImage(*fields) for fields in spool):
+    for row in images_in(spool):
         if row.label.isdecimal():
             folders.setdefault(row.label, set()).add(row.folder)
     own = {number: next(iter(found)) for number, found in folders.items() if len(found) == 1}
@@ -134,7 +138,7 @@ def check_classes(
     path: Path, split: str, spool: DiskList, index: Mapping[str, int], numbers: Mapping[str, str]
 ) -> None:
     """Raise UserError for an image without a class, except in test, or of a class without training images."""
-    for row in (ListedImage(*fields) for fields in spool):
+    for row in images_in(spool):
         name = class_of(row, numbers)
         if not name and split != "test":
             raise UserError(f"prepare.source: {path}: {row.path} has no class, neither beside it nor by its folder")
@@ -145,8 +149,6 @@ def check_classes(
 def check_apart(spools: Mapping[str, DiskList], lists: Mapping[str, Path]) -> None:
     """Raise UserError if an image is in the training list and in another one."""
     for split in spools.keys() - {"train"}:
-        tested = {ListedImage(*fields).file for fields in spools[split]}
-        if both := next(
-            (row for row in (ListedImage(*fields) for fields in spools["train"]) if row.file in tested), None
-        ):
+        tested = {row.file for row in images_in(spools[split])}
+        if both := next((row for row in images_in(spools["train"]) if row.file in tested), None):
             raise UserError(f"prepare.source: {lists['train']} and {lists[split]} both list {both.path}")

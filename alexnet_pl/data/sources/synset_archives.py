@@ -8,7 +8,7 @@ name; the recipe `fall2009` has 0.5, as §7 ("half of the images for training an
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from alexnet_pl.data.archives.location import ByteLocation
 from alexnet_pl.data.archives.members import list_archive
@@ -40,9 +40,11 @@ def find_archives(source: Path) -> list[Path]:
     inner = [path for path in sorted(source.glob("n*.tar")) if WNID.match(path.name)]
     named = [path for path in sorted(source.iterdir()) if path.name.endswith(TAR_SUFFIXES)]
     outer = [path for path in named if not is_desktop_file(path.name)]
-    return inner or [
-        path for path in outer if WNID.match(first_member_name(path)) and first_member_name(path).endswith(".tar")
-    ]
+    return inner or [path for path in outer if is_synset_archive(first_member_name(path))]
+
+
+def is_synset_archive(path: str) -> bool:
+    return path.endswith(".tar") and WNID.match(PurePosixPath(path).name) is not None
 
 
 def check_synset_archive(path: Path) -> None:
@@ -50,7 +52,7 @@ def check_synset_archive(path: Path) -> None:
     if WNID.match(path.name) and not is_zip:
         return
     first = [member.path for member in islice(list_archive(path, lambda name: True), FIRST)]
-    has_synsets = any(WNID.match(Path(name).name) and name.endswith(".tar") for name in first)
+    has_synsets = any(map(is_synset_archive, first))
     if is_zip or (first and not has_synsets):
         problem = f"begins with {first[0] if first else 'nothing'}, not with archives of synsets (n########.tar)"
         problem = "holds archives of synsets, but is itself no tar archive" if is_zip and has_synsets else problem

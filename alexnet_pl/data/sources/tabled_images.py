@@ -33,7 +33,7 @@ def find_table(source: Path) -> Path | None:
 
 
 def read_tabled(table: Path, val_share: float) -> DatasetListing:
-    """List the images. Raises UserError if the table is corrupt or lists none of them, or if a split would be empty."""
+    """List the images. Raises UserError if the table is corrupt or lists none of them."""
     rows = {row.key: row for row in parse_table(read_text(table), f"prepare.source: {table}")}
     classes = read_classes(table.with_name(MAPPING), rows)
     labels = {wnid: label for label, (wnid, _) in enumerate(classes)}
@@ -47,8 +47,6 @@ def read_tabled(table: Path, val_share: float) -> DatasetListing:
         location = ByteLocation(path)
         split = "val" if is_held_out(path.name, val_share) else "train"
         splits[split].append(ImageRecord(f"{split}/{path.name}", labels[rows[path.stem].boxes[0].name], location))
-    if missing := [split for split, items in splits.items() if not items]:
-        raise UserError(f"prepare.val_share={val_share}: leaves no images for {missing[0]}")
     return DatasetListing(classes, splits, held_out=val_share, boxes=partial(BoxIndex, rows.values()))
 
 

@@ -7,7 +7,7 @@ from alexnet_pl.errors import UserError
 
 
 def read_text(path: Path, key: str = "prepare.source") -> str:
-    """Raises UserError, naming the config key `key` and the file, if it cannot be read or is no UTF-8."""
+    """Raises UserError, naming the config key `key` and the file, if it cannot be read or is not UTF-8."""
     try:
         with client_errors(path):
             data = path.read_bytes()
@@ -17,7 +17,7 @@ def read_text(path: Path, key: str = "prepare.source") -> str:
 
 
 def decode_text(data: bytes, where: str, key: str = "prepare.source") -> str:
-    """Raises UserError, naming the config key `key` and the file `where`, if it is no UTF-8."""
+    """Raises UserError, naming the config key `key` and the file `where`, if it is not UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.boxes.index import BoxIndex, image_key
 from alexnet_pl.data.boxes.voc_xml import FoundBoxes
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
-from alexnet_pl.data.sources.box_files import read_boxes
+from alexnet_pl.data.sources.box_files import annotated_classes, read_boxes
 from alexnet_pl.data.sources.image_files import find_image_files
 from alexnet_pl.data.sources.name_split import is_held_out
 from alexnet_pl.data.sources.split_files import SPLITS
@@ -65,7 +65,6 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
     Raises UserError if a listed image is missing or there are no training images.
     """
     readers = [partial(read_annotations, each, 1 if first is None else first) for each in folders]
-    names = {box.name for read in readers for found in read() for box in found.boxes}
     splits: dict[str, list[ImageRecord]] = {}
     for folder in folders:
         for split, path in split_images(folder, val_share):
@@ -74,8 +73,8 @@ def read_voc(folders: list[VocFolder], first: int | None, val_share: float) -> D
         raise UserError(f"prepare.source: {folders[0].root}: no training images in {LISTS}")
     ordered = {split: splits[split] for split in ("train", "val", "test") if split in splits}
     held_out = None if all(each.split or each.lists for each in folders) else val_share
-    classes, boxes = [(name, name) for name in sorted(names)], partial(BoxIndex.read, *readers)
-    return DatasetListing(classes, ordered, held_out=held_out, boxes=boxes)
+    boxes = partial(BoxIndex.read, *readers)
+    return DatasetListing(annotated_classes(readers), ordered, held_out=held_out, boxes=boxes)
 
 
 def read_annotations(folder: VocFolder, first: int) -> Iterator[FoundBoxes]:

@@ -139,16 +139,13 @@ class JpegReader:
     def jpeg_bytes(self, slot: int) -> memoryview:
         """Bytes of the JPEG of an image."""
         begin, size = self.index[slot].tolist()
-        return self.view_shard(slot // self.per_shard)[begin : begin + size]
+        return memoryview(self.open_shard(slot // self.per_shard))[begin : begin + size]
 
     def prefetch(self, slots: np.ndarray) -> None:
         """Ask the kernel to read the images `slots` ahead."""
         for slot in slots.tolist():
             begin, size = self.index[slot].tolist()
             advise_willneed(self.open_shard(slot // self.per_shard), begin, size)
-
-    def view_shard(self, shard: int) -> memoryview:
-        return memoryview(self.open_shard(shard))
 
     def open_shard(self, shard: int) -> mmap.mmap:
         if shard not in self.shards:

@@ -83,15 +83,20 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     content = read_checked(path, StoreManifest, "prepare it again")
     manifest = parse_record(content, StoreManifest)
     try:
-        if "name" not in manifest.encoding:
-            raise ValueError("encoding.name: missing")
-        check_name(manifest.name)
-        parse_encoding(manifest.encoding).check()
-        if not manifest.splits or not manifest.size or not manifest.shard:
-            raise ValueError("splits, size and shard: at least one of each")
-        for name in manifest.splits:
-            if not re.fullmatch(r"\w+", name):  # it becomes part of file names
-                raise ValueError(f"splits.{name}: not a name of a split")
+        check_values(manifest)
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
     return manifest, content
+
+
+def check_values(manifest: StoreManifest) -> None:
+    """Raise ValueError, or TypeError for an unknown key of the encoding, unless these are values of a store."""
+    if "name" not in manifest.encoding:
+        raise ValueError("encoding.name: missing")
+    check_name(manifest.name)
+    parse_encoding(manifest.encoding).check()
+    if not manifest.splits or not manifest.size or not manifest.shard:
+        raise ValueError("splits, size and shard: at least one of each")
+    for name in manifest.splits:
+        if not re.fullmatch(r"\w+", name):  # it becomes part of file names
+            raise ValueError(f"splits.{name}: not a name of a split")

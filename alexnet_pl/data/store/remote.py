@@ -32,7 +32,7 @@ class Mirror:
         check_protocol(self.url, "data.root")
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
-            manifest = self.files.cat_file(f"{self.path}/store.json")
+            manifest = self.files.cat_file(f"{self.path}/{DESCRIPTION}")
         except Exception as error:  # each protocol raises its own errors
             raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
         try:

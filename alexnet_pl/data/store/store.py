@@ -27,7 +27,7 @@ from alexnet_pl.data.store.integrity import DESCRIPTION, corrupt_files
 from alexnet_pl.data.store.manifest import read_manifest
 from alexnet_pl.data.store.raw import REPAIR
 from alexnet_pl.data.store.remote import Mirror
-from alexnet_pl.data.store.split import Split, load_array
+from alexnet_pl.data.store.split import EMPTY, Split, load_array
 from alexnet_pl.data.store.verified import verify_files
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.errors import UserError
@@ -85,6 +85,12 @@ class Store:
             self.fetch(name)
             self.opened_whole[name] = WholeSplit(self.root, name, self.manifest)
         return self.opened_whole[name]
+
+    def is_labeled(self, name: str) -> bool:
+        """Whether the labels of all images of `split(name)` are known, without its images."""
+        labels = load_array(self.root / f"{name}.labels.npy")
+        known = labels[labels != EMPTY] >= 0
+        return bool(known.any() if self.is_whole else known.all())
 
     def check_identity(self, name: str | None, size: int) -> None:
         """Raise UserError, naming the key, if the store has another name or size; a name of None is not compared."""

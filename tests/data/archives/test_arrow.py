@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from copies import arrow, photo, rows
+from copies import photo
+from hosted_copies import arrow, rows
 
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError

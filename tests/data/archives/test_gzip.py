@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copies import Files, kaggle_tar, numbered, packed, tar, write
+from copies import Files, kaggle_tar, numbered, tar, write
+from hosted_copies import packed
 
 from alexnet_pl.data.archives import gzip as archives_gzip
 from alexnet_pl.data.archives.tar_stream import stream_files

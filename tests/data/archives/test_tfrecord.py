@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from copies import photo, tfrecords
+from copies import photo
+from hosted_copies import tfrecords
 from tf_examples import write_records
 
 from alexnet_pl.data.archives.protobuf import Span
@@ -11,6 +12,7 @@ from alexnet_pl.data.archives.tfrecord import masked_checksum, read_examples
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store
 from alexnet_pl.data.sources.forms import read_source
+from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
 
@@ -75,3 +77,12 @@ def test_labels_of_images_without_wnids(tmp_path: Path) -> None:
     form, source = read_source(tmp_path)
     assert (form, source.classes) == ("TFRecord files", [("00000", "00000"), ("00001", "00001")])
     assert [(r.label, r.location.read()) for r in source.splits["train"]] == [(0, photo(0)), (1, photo(40))]
+
+
+def test_names_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        examples = [{"image": photo(40 * label), "label": label, "file_name": b"caf\xe9.jpg"} for label in range(2)]
+        write_records(tmp_path / f"copy/x-{split}.tfrecord", examples)
+    make_store(PrepareOptions(str(tmp_path / "store"), "x", 16, source=str(tmp_path / "copy"), workers=1))
+    names = Store(tmp_path / "store").split("train").names
+    assert [name.encode("utf8", "surrogateescape").rpartition(b"/")[2] for name in names] == [b"caf\xe9.jpg"] * 2

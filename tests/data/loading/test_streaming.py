@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet_pl.data.loading import streaming
-from alexnet_pl.data.loading.streaming import BATCHES_AFTER_FAULT, READAHEAD_BATCHES, stream_batches, with_readahead
+from alexnet_pl.data.loading import read_ahead, streaming
+from alexnet_pl.data.loading.read_ahead import BATCHES_AFTER_FAULT, PREFETCHED, with_prefetch
+from alexnet_pl.data.loading.streaming import stream_batches
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
@@ -120,14 +121,14 @@ def batches(count: int) -> Iterator[np.ndarray]:
 
 def test_batches_are_prefetched_only_after_a_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     reads, split, given = [0], RecordingSplit(), []
-    monkeypatch.setattr(streaming, "count_major_faults", lambda: reads[0])
-    for batch in with_readahead(split, batches(400)):
+    monkeypatch.setattr(read_ahead, "count_major_faults", lambda: reads[0])
+    for batch in with_prefetch(split, batches(400)):
         given.append(int(batch[0]))
-        assert len(given) > BATCHES_AFTER_FAULT or split.asked[-1] == given[-1] + READAHEAD_BATCHES
+        assert len(given) > BATCHES_AFTER_FAULT or split.asked[-1] == given[-1] + PREFETCHED
         reads[0] += len(given) == 200  # this batch had to wait
     assert given == list(range(400))
     begun, again = (
-        range(BATCHES_AFTER_FAULT + READAHEAD_BATCHES),
-        range(200 + READAHEAD_BATCHES, 200 + READAHEAD_BATCHES + BATCHES_AFTER_FAULT),
+        range(BATCHES_AFTER_FAULT + PREFETCHED),
+        range(200 + PREFETCHED, 200 + PREFETCHED + BATCHES_AFTER_FAULT),
     )
     assert split.asked == [*begun, *again]

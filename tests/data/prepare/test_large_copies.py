@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import rich
-from copies import folder_tgz, kaggle_tar, shards, tar, write
+from copies import folder_tgz, kaggle_tar, tar, write
+from hosted_copies import shards
 from photographs import READ, make
 
 from alexnet_pl.data.archives.gzip import HEADERS

@@ -94,6 +94,16 @@ def test_repair_restores_damaged_shards_and_touches_no_other(root: Path) -> None
     assert repair(store, source, SETTINGS, flat) == []
 
 
+@pytest.mark.parametrize("name", ["mean.npy", "covariance.npy"])
+def test_statistics_of_a_store_without_training_images_are_repaired(tmp_path: Path, name: str) -> None:
+    source = DatasetListing([("a", "one"), ("b", "two")], {"test": ITEMS[:5]})
+    prepare(source, tmp_path / "store", SETTINGS, flat)
+    store, before = Store(tmp_path / "store"), (tmp_path / "store" / name).read_bytes()
+    flip(tmp_path / "store" / name, -1)
+    assert repair(store, source, SETTINGS, flat) == [tmp_path / "store" / name]
+    assert (tmp_path / "store" / name).read_bytes() == before
+
+
 def test_repair_from_another_source_is_refused(root: Path) -> None:
     flip(root / "train-000001.u8", 100)
     corrupt = (root / "train-000001.u8").read_bytes()

@@ -14,13 +14,13 @@ from copies import (
     archives,
     kaggle,
     kaggle_zip,
-    packed,
     photo,
     tar,
     tiny_imagenet,
     tiny_imagenet_zip,
     write,
 )
+from hosted_copies import packed
 
 from alexnet_pl.commands.prepare import describe_store, report_nonstandard
 from alexnet_pl.data.archives import members
@@ -253,7 +253,8 @@ def test_boxes_of_a_class_that_the_store_lacks_are_kept_without_a_class_and_repo
             {"a/n01000001_0.xml": xml("a", (1, 2, 3, 4)), "n01000001_0.xml": xml("a", (1, 2, 3, 5))},
             "n01000001_0 has two annotations with different boxes",
         ),
-        ({"boxes.tar.gz": b"no archive"}, "corrupt or incomplete archive"),
+        ({"boxes.tar.gz": b"no archive"}, r"^prepare\.boxes: \S+boxes\.tar\.gz: corrupt or incomplete archive"),
+        ({"boxes.zip": b"no archive"}, r"^prepare\.boxes: \S+boxes\.zip: corrupt or incomplete archive"),
         ({"LOC_val_solution.csv": b"image,boxes\n"}, "does not begin with ImageId"),
         ({"LOC_val_solution.csv": b"ImageId,PredictionStrings\n"}, "does not begin with ImageId"),
         ({"LOC_val_solution.csv": b"ImageId,PredictionString\n" + b"a" * 200_000}, "not a table .field larger than"),

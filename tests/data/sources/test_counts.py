@@ -7,23 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from copies import (
-    WNIDS,
-    archives,
-    kaggle,
-    packed,
-    parquet,
-    photo,
-    shards,
-    store,
-    tar,
-    tarred,
-    tiny_imagenet,
-    train_images,
-    tree,
-    write,
-    zipped,
-)
+from copies import WNIDS, archives, kaggle, photo, store, tar, tarred, tiny_imagenet, train_images, tree, write, zipped
+from hosted_copies import packed, parquet, shards
 
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.pipeline import make_store, repair_store

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from copies import (
-    FORMS,
     SYNSETS,
     TRUTH,
     WNIDS,
@@ -15,18 +14,16 @@ from copies import (
     archives,
     folder_archives,
     folder_tgz,
-    packed,
     photo,
     shades,
-    shards,
     sorted_tree,
     store,
     tar,
-    tensorflow_datasets,
-    tfrecords,
     tree,
     write,
 )
+from copy_forms import FORMS
+from hosted_copies import packed, shards, tensorflow_datasets, tfrecords
 
 from alexnet_pl.data.sources.base import CopyOptions
 from alexnet_pl.data.sources.forms import read_source
@@ -133,3 +130,12 @@ def test_labels_in_another_class_order_are_reported(tmp_path: Path) -> None:
 def test_images_directly_in_test_have_no_labels(tmp_path: Path) -> None:
     copy = write(tmp_path / "copy", {"train/a/1.jpg": photo(9), "val/a/1.jpg": photo(9), "test/7.jpg": photo(40)})
     assert shades(store(copy, tmp_path / "store"), "test") == [(40, "-")]
+
+
+def test_gzipped_archives_that_are_named_tar_are_read(tmp_path: Path) -> None:
+    copy = archives(tmp_path / "copy")
+    for path in copy.glob("*.tar"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    found = store(copy, tmp_path / "store")
+    assert shades(found, "val") == [(30 * i, SYNSETS[truth][0]) for i, truth in enumerate(TRUTH, 1)]
+    assert shades(found, "test") == [(30, "-"), (60, "-"), (90, "-")]

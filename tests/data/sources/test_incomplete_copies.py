@@ -11,17 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from copies import (
-    FORMS,
     SYNSETS,
     WNIDS,
     Files,
     archives,
     numbered,
-    packed,
-    parquet,
     photo,
     shades,
-    shards,
     sorted_tree,
     store,
     tar,
@@ -29,6 +25,8 @@ from copies import (
     tree,
     write,
 )
+from copy_forms import FORMS
+from hosted_copies import packed, parquet, shards
 
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreSettings
 from alexnet_pl.data.prepare.pipeline import make_store

@@ -45,6 +45,14 @@ def test_missing_solution_table_is_named(form: Callable[[Path], Path], tmp_path:
         read_source(copy)
 
 
+def test_solution_that_is_no_table_is_named(tmp_path: Path) -> None:
+    copy = kaggle(tmp_path / "copy")
+    with (copy / "LOC_val_solution.csv").open("a") as file:
+        file.write("ILSVRC2012_val_00000009," + "n01440764 1 1 2 2 " * 10_000)
+    with pytest.raises(UserError, match=rf"^prepare.source: LOC_val_solution.csv of {copy}: not a table \("):
+        read_source(copy)
+
+
 def test_class_only_in_the_solution_is_named(tmp_path: Path) -> None:
     copy = kaggle(tmp_path / "copy")
     (copy / "LOC_synset_mapping.txt").unlink()

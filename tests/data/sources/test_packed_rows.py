@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import WNIDS, Files, packed, photo, tar, write
+from copies import WNIDS, Files, photo, tar, write
+from hosted_copies import packed
 
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.data.sources.image_files import SUFFIXES

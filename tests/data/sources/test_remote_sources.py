@@ -6,8 +6,10 @@ from typing import Any
 
 import fsspec
 import pytest
-from copies import FORMS, archives, kaggle_zip, parquet, store, tree
+from copies import archives, kaggle_zip, store, tree
+from copy_forms import FORMS
 from fsspec.implementations.memory import MemoryFile
+from hosted_copies import parquet
 
 from alexnet_pl.data.archives import parquet as parquet_files
 from alexnet_pl.data.archives.location import ByteLocation

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import WNIDS, packed, parquet, photo, shards, tar, train_images, write
+from copies import WNIDS, photo, tar, train_images, write
+from hosted_copies import packed, parquet, shards
 
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.pipeline import make_store, repair_store
