@@ -108,17 +108,13 @@ class BoxFinder:
         edges = answers.boxes.flatten(2).cpu().double()  # an Apple GPU has no float64; (heads, 4, windows)
         best = scores.amax(1).topk(min(self.options.classes, len(scores))).indices.tolist()
         classes = [*best, *(label for label in requested if label not in best)]
-        boxes = [self.class_boxes(edges, label, windows) for label in classes]
+        boxes = [class_boxes(edges, label, windows) for label in classes]
         return Candidates(
             np.repeat(classes, len(windows)),
             scores[classes].cpu().double().numpy().ravel(),
             clip_boxes(rescale_boxes(np.concatenate(boxes), sides, size), size[1], size[0]),
             np.repeat(~np.isin(classes, best), len(windows)),
         )
-
-    def class_boxes(self, edges: Tensor, label: int, windows: Boxes) -> Boxes:
-        outputs = edges[label if len(edges) > 1 else 0]
-        return from_window_frame(outputs.T.numpy(), windows)
 
     def combine(self, candidates: Candidates) -> PredictedBoxes:
         """Merge or suppress boxes class by class, because a shared regressor gives all classes the same boxes."""
@@ -163,6 +159,11 @@ class BoxFinder:
         """The best box of each of the five best classes: guesses for ILSVRC's localisation error."""
         _, first = np.unique(boxes.labels, return_index=True)
         return boxes.select(np.sort(first)[:GUESSES])
+
+
+def class_boxes(edges: Tensor, label: int, windows: Boxes) -> Boxes:
+    """Boxes of a class from the regressor's outputs (heads, 4, windows), in pixels: (windows, 4)."""
+    return from_window_frame(edges[label if len(edges) > 1 else 0].T.numpy(), windows)
 
 
 def center_window(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:
