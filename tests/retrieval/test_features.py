@@ -26,7 +26,8 @@ from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.retrieval import extraction
-from alexnet_pl.retrieval.extraction import Extractor, Share, extract_split
+from alexnet_pl.retrieval.extraction import Share, extract_split
+from alexnet_pl.retrieval.extractor import Extractor
 from alexnet_pl.retrieval.features import Features, FeaturesInfo, FeatureSource
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
