@@ -6,7 +6,6 @@ conv2b, each with one weight matrix per input, in the order of `inputs`; that or
 """
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +94,8 @@ def join_parts(
     order = [layer["name"] for layer in below]
     for layer in part:
         inputs = [source.layer["name"] for source in sources(path, layers, layer)]
-        blocks = dict(zip(inputs, map(to_torch, repeat(layer), layer.get("weights", [])), strict=False))
+        matrices = zip(inputs, layer.get("weights", []), strict=False)
+        blocks = {name: to_torch(layer, matrix) for name, matrix in matrices}
         if len(blocks) != len(inputs):
             raise UserError(f"{path}: {layer['name']} does not have one weight matrix per input")
         own.append(inputs)
@@ -107,10 +107,6 @@ def join_parts(
     if len(part) > 1 and own == [[name] for name in order]:
         return weight, bias, len(part)
     raise UserError(f"{path}: {part[0]['name']} reads {', '.join(own[0])}; not the paper's network")
-
-
-def repeat(layer: Layer) -> Iterable[Layer]:
-    return [layer] * len(layer["inputs"])
 
 
 def to_torch(layer: Layer, matrix: np.ndarray) -> np.ndarray:
