@@ -12,7 +12,7 @@ from alexnet_pl.config.box_options import DetectOptions
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
-from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.box_weights import load_box_network
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.experiment.trained_run import run_command
 from alexnet_pl.runs.fit_status import read_fit_status

@@ -12,12 +12,11 @@ from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import (
-    BoxNetwork,
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
+from alexnet_pl.detection.box_weights import (
     NetworkCheckpoint,
     class_ids,
     copy_weights,
-    make_box_network,
     open_network_checkpoint,
     regressor_fits,
 )

@@ -16,7 +16,7 @@ from running import Compose, check_words, last, run
 from typed_words import type_words
 
 from alexnet_pl.commands.network_of_weights import architecture_of_run
-from alexnet_pl.detection.box_network import open_network_checkpoint
+from alexnet_pl.detection.box_weights import open_network_checkpoint
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.code_curves import STYLES, Curves, collect_curves, draw_code_curves, picture_codes
 from alexnet_pl.figures.style import THEMES

@@ -7,7 +7,8 @@ from box_runs import make_classifier_run, make_scenes
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.detection.box_network import BoxNetwork, copy_weights, make_box_network, open_network_checkpoint
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
+from alexnet_pl.detection.box_weights import copy_weights, open_network_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import BoxNetwork, make_box_network, open_network_checkpoint
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
+from alexnet_pl.detection.box_weights import open_network_checkpoint
 from alexnet_pl.detection.detection_training import DetectorModule
 from alexnet_pl.detection.localisation_training import RegressorModule
 from alexnet_pl.detection.scene_loader import read_scene

@@ -23,8 +23,9 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection import box_run, finder
-from alexnet_pl.detection.box_network import BoxNetwork, load_box_network, make_box_network
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
 from alexnet_pl.detection.box_run import FOLDER, RUN_VARIABLE, example_box_run
+from alexnet_pl.detection.box_weights import load_box_network
 from alexnet_pl.detection.boxes import match_windows, to_window_frame
 from alexnet_pl.detection.pyramid import rescale_boxes, window_boxes
 from alexnet_pl.detection.window_cache import WindowCache
