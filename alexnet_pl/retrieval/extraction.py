@@ -109,11 +109,11 @@ def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size:
 def finish(partial: Path, folder: Path, split: Split) -> None:
     np.save(partial / LABELS, split.labels)
     (partial / NAMES).write_text("".join(f"{json.dumps(name)}\n" for name in split.names), encoding="utf-8")
-    for path in partial.glob("done*"):
-        path.unlink()
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+    for path in folder.glob("done*"):  # not before: a process killed until here continues with all rows
+        path.unlink()
 
 
 def open_partial(partial: Path, info: FeaturesInfo) -> None:

@@ -109,6 +109,24 @@ def test_interrupted_pass_resumes_bit_identically(
     assert not (tmp_path / "cut/train-fc7.partial").exists()
 
 
+def test_rows_are_kept_if_the_end_is_interrupted(
+    module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older features are removed before the new ones take their place."""
+
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    folder, rows = make(tmp_path / "train-pixels", module, tiny_store, "pixels").folder, []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(shutil, "rmtree", interrupt)
+        make(folder, module, tiny_store, "pixels")
+    monkeypatch.setattr(extraction, "write_features", lambda *words: rows.append(words[1]))
+    make(folder, module, tiny_store, "pixels")
+    assert rows == [], "all are there"
+    assert not list(folder.glob("done*"))
+
+
 @pytest.mark.parametrize("other", [{"checkpoint": OTHER}, {"dataset": DatasetInfo()}])
 def test_partial_features_of_another_checkpoint_or_store_are_discarded(tmp_path: Path, other: dict[str, Any]) -> None:
     facts = FeaturesInfo(**vars(SOURCE), layer="fc7", images=8, width=4)
