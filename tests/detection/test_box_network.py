@@ -1,5 +1,7 @@
 """Sliding windows against single crops, and the regressor against a formula."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from networks import map_side
 from torch.nn import functional as F
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
-from alexnet_pl.detection.box_network import BoxNetwork
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.detection.pyramid import gather_windows, window_boxes, window_grid
 from alexnet_pl.detection.regressor import BoxRegressor, box_loss
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.alexnet import AlexNet
 
@@ -103,3 +106,16 @@ def test_loss_is_the_squared_distance_of_the_true_class() -> None:
     assert box_loss(answers, targets, labels).item() == pytest.approx(expected)
     shared = box_loss(answers[:, :1], targets, labels).item()
     assert shared == pytest.approx(((answers[:, 0] - targets) ** 2).sum(1).mean().item())
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"name": "torchvision", "width": 0.05}, "name=torchvision"),
+        ({"name": "alexnet", "width": 0.05, "overlap": False}, "overlap=false"),
+    ],
+)
+def test_network_that_cannot_slide_is_refused(model: dict[str, Any], says: str) -> None:
+    switches = {"model": model, "augment": {"crop": 99}}
+    with pytest.raises(UserError, match=f"^transfer.weights: model.{says}: "):
+        make_box_network(switches, 10, BoxOptions("localise"))
