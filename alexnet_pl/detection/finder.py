@@ -18,10 +18,10 @@ from alexnet_pl.detection.suppression import suppress_overlapping
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
-# Boxes of a class in an image that are merged, the most confident ones; `BoxFinder.left_out` counts the others. Six
-# scales of the accurate network have 1,920 windows in a photograph of 500 × 375 pixels, 2,298 in 500 × 333 and 3,456 in
-# 500 × 250: the longer side follows the image's, unlike in Table 5 (1,575). Time and memory grow with the square; 4,000
-# boxes take 4 s and 0.1 GB.
+# Boxes of a class in an image that are merged at most: the most confident ones. `BoxFinder.left_out` counts the others.
+# At its six scales the accurate network has 1,920 windows in a photograph of 500 × 375 pixels, 2,298 in 500 × 333 and
+# 3,456 in 500 × 250: the longer side is proportional, unlike in Table 5 (1,575 windows). Time and memory grow with the
+# square of the number of boxes; 4,000 take 4 s and 0.1 GB.
 MAX_CANDIDATES = 4000
 
 
@@ -37,7 +37,7 @@ class Candidates(NamedTuple):
     labels: np.ndarray  # (N,) int
     scores: np.ndarray  # (N,) softmax output of the class
     boxes: Boxes  # (N, 4) in pixels of the image
-    requested: np.ndarray  # (N,) bool: there only because the class was requested, whatever its scores
+    requested: np.ndarray  # (N,) bool: kept only because the class was requested
 
     def select(self, mask: np.ndarray) -> "Candidates":
         return Candidates(*(column[mask] for column in self))

@@ -101,16 +101,14 @@ class CodeComparison:
 
     @property
     def relevant(self) -> dict[str, Relevant]:
-        """Images to retrieve for one of `curve_queries`: the nearest by float vectors; those of its class, if it is
-        known."""
+        """Functions from the number of one of `curve_queries` to the images to retrieve: the nearest by float vectors
+        and, if all classes are known, those of the query's class."""
         images, labels = np.arange(len(self.train)), self.labels[self.curve_queries]
         nearest = self.truth.numbers[self.curve_queries]
-        known = (self.labels >= 0).all() and (self.train.labels >= 0).all()
-        by_class: dict[str, Relevant] = {CLASS: lambda query: self.train.labels == labels[query]}
-        return {
-            NEAREST: lambda query: np.isin(images, nearest[query]),
-            **(by_class if known else {}),
-        }
+        relevant: dict[str, Relevant] = {NEAREST: lambda query: np.isin(images, nearest[query])}
+        if (self.labels >= 0).all() and (self.train.labels >= 0).all():
+            relevant[CLASS] = lambda query: self.train.labels == labels[query]
+        return relevant
 
     def float_rows(self) -> list[dict[str, Any]]:
         distances = vector_distances(self.train, self.tested.rows(self.numbers[self.curve_queries]))
