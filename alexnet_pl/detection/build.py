@@ -1,5 +1,6 @@
 """Build trainer, module and data for a box recipe (overfeat_localise.yaml, overfeat_detect.yaml)."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import lightning as L
@@ -76,7 +77,7 @@ def refuse_unread_transfer(cfg: DictConfig) -> None:
 
 def box_switches(trained: NetworkCheckpoint, options: BoxOptions) -> JsonObject:
     inherited = {name: trained.metadata["switches"][name] for name in ("model", "augment")}
-    return {**inherited, "boxes": {**vars(options), "scales": list(options.scales)}}
+    return {**inherited, "boxes": asdict(options)}
 
 
 def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.LightningDataModule]:
