@@ -29,8 +29,8 @@ from alexnet_pl.detection.box_evaluation import (
     find_in_all,
     to_original_pixels,
 )
-from alexnet_pl.detection.box_network import load_box_network
 from alexnet_pl.detection.box_submission import why_not_submittable, write_box_submission
+from alexnet_pl.detection.box_weights import load_box_network
 from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes

@@ -10,7 +10,7 @@ from torch import Tensor
 from alexnet_pl.config.box_options import make_detect_options
 from alexnet_pl.console import pluralize, print_message
 from alexnet_pl.data.images import check_aspect_ratio
-from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.box_weights import load_box_network
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.experiment.predict import find_images, read_batches

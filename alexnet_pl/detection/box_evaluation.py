@@ -77,25 +77,26 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
 
     Average precision is computed in pixels of the original files, in which ILSVRC's rule says what a small box is. As
     many detections are counted as there are true boxes that are not difficult. With `options.blacklist`, the result
-    also has `map_without_blacklist`. `wnids`: WordNet ids of the classes. Raises UserError if no image has a box.
+    also has `map_without_blacklist`, None if the list has all boxes. `wnids`: WordNet ids of the classes. Raises
+    UserError, before any image is searched, if no image has a box that is not difficult.
     """
-    blacklisted = read_object_blacklist(options.blacklist, split, wnids)
-    detected, truths = find_in_all(finder, split), collect_true_boxes(split)
-    if not len(truths.images):
-        raise UserError(f"data.root: no image of {split.name} has a box")
+    blacklisted, truths = read_object_blacklist(options.blacklist, split, wnids), collect_true_boxes(split)
+    counted = int((~truths.difficult).sum())
+    if not counted:
+        raise UserError(f"data.root: no image of {split.name} has a box that is not difficult")
+    detected = find_in_all(finder, split)
     original = to_original_pixels(detected, split), to_original_pixels(truths, split), finder.network.num_objects
     precisions = average_precisions(*original, options.rule)
-    top = select_most_confident(detected, int((~truths.difficult).sum()))
     numbers = {
         "images": len(split),
         "objects": len(truths.images),
         "map": mean_average_precision(precisions),
         "average_precisions": [None if np.isnan(value) else round(100 * float(value), 2) for value in precisions],
-        "mistakes": count_outcomes(*classify_detections(top, truths)),
+        "mistakes": count_outcomes(*classify_detections(select_most_confident(detected, counted), truths)),
     }
     if blacklisted:
-        counted = average_precisions(*original, options.rule, blacklisted)
-        numbers["map_without_blacklist"] = mean_average_precision(counted)
+        others = mean_average_precision(average_precisions(*original, options.rule, blacklisted))
+        numbers["map_without_blacklist"] = None if math.isnan(others) else others
     return BoxTest(numbers, detected, truths)
 
 

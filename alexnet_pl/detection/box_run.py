@@ -12,7 +12,7 @@ from alexnet_pl.config.box_options import DetectOptions
 from alexnet_pl.config.schema import instantiate
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
-from alexnet_pl.detection.box_network import load_box_network
+from alexnet_pl.detection.box_weights import load_box_network
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.experiment.example_run import run_command
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -20,14 +20,9 @@ from alexnet_pl.runs.layout import LAST, read_config
 
 RUN_VARIABLE = "ALEXNET_PL_BOX_RUN"
 FOLDER = Path("runs/notebook_boxes")
-DEMO = (  # takes minutes on two CPU cores
-    ("prepare", "-c", "boxes_demo_classifier", "prepare.source=scenes"),
-    ("fit", "-c", "boxes_demo_classifier", f"hydra.run.dir={FOLDER}/classifier", "ckpt_path=auto"),
-    ("prepare", "-c", "boxes_demo", "prepare.source=scenes"),
-    (
-        *("fit", "-c", "boxes_demo", f"transfer.weights={FOLDER}/classifier"),
-        *(f"hydra.run.dir={FOLDER}/detector", "ckpt_path=auto"),
-    ),
+DEMO = (  # recipe, its store, further words of its fit; together minutes on two CPU cores
+    ("boxes_demo_classifier", "data/scenes_one", [f"hydra.run.dir={FOLDER}/classifier"]),
+    ("boxes_demo", "data/scenes", [f"hydra.run.dir={FOLDER}/detector", f"transfer.weights={FOLDER}/classifier"]),
 )
 
 
@@ -42,9 +37,10 @@ def example_box_run(folder: str | Path | None = None) -> Path:
     status = read_fit_status(detector)
     if not (status and status.finished):
         print(f"{FOLDER}: a classifier and a detector are trained on drawn scenes; some minutes", flush=True)
-        for words in DEMO:
-            if words[0] == "fit" or not Path(f"data/{'scenes' if words[2] == 'boxes_demo' else 'scenes_one'}").exists():
-                run_command(words)
+        for recipe, store, words in DEMO:
+            if not Path(store).exists():
+                run_command(["prepare", "-c", recipe, "prepare.source=scenes"])
+            run_command(["fit", "-c", recipe, *words, "ckpt_path=auto"])
     return detector
 
 

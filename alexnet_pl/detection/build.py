@@ -1,5 +1,6 @@
 """Build trainer, module and data for a box recipe (overfeat_localise.yaml, overfeat_detect.yaml)."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import lightning as L
@@ -12,12 +13,11 @@ from alexnet_pl.config.box_options import BoxOptions, make_box_options
 from alexnet_pl.config.schema import instantiate, store_root
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import (
-    BoxNetwork,
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
+from alexnet_pl.detection.box_weights import (
     NetworkCheckpoint,
     class_ids,
     copy_weights,
-    make_box_network,
     open_network_checkpoint,
     regressor_fits,
 )
@@ -77,7 +77,7 @@ def refuse_unread_transfer(cfg: DictConfig) -> None:
 
 def box_switches(trained: NetworkCheckpoint, options: BoxOptions) -> JsonObject:
     inherited = {name: trained.metadata["switches"][name] for name in ("model", "augment")}
-    return {**inherited, "boxes": {**vars(options), "scales": list(options.scales)}}
+    return {**inherited, "boxes": asdict(options)}
 
 
 def build_boxes(cfg: DictConfig, folder: Path) -> tuple[L.Trainer, BoxModule, L.LightningDataModule]:

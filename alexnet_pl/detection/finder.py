@@ -18,10 +18,10 @@ from alexnet_pl.detection.suppression import suppress_overlapping
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry
 
-# Boxes of a class in an image that are merged, the most confident ones; `BoxFinder.left_out` counts the others. Six
-# scales of the accurate network have 1,920 windows in a photograph of 500 × 375 pixels, 2,298 in 500 × 333 and 3,456 in
-# 500 × 250: the longer side follows the image's, unlike in Table 5 (1,575). Time and memory grow with the square; 4,000
-# boxes take 4 s and 0.1 GB.
+# Boxes of a class in an image that are merged at most: the most confident ones. `BoxFinder.left_out` counts the others.
+# At its six scales the accurate network has 1,920 windows in a photograph of 500 × 375 pixels, 2,298 in 500 × 333 and
+# 3,456 in 500 × 250: the longer side is proportional, unlike in Table 5 (1,575 windows). Time and memory grow with the
+# square of the number of boxes; 4,000 take 4 s and 0.1 GB.
 MAX_CANDIDATES = 4000
 
 
@@ -37,7 +37,7 @@ class Candidates(NamedTuple):
     labels: np.ndarray  # (N,) int
     scores: np.ndarray  # (N,) softmax output of the class
     boxes: Boxes  # (N, 4) in pixels of the image
-    requested: np.ndarray  # (N,) bool: there only because the class was requested, whatever its scores
+    requested: np.ndarray  # (N,) bool: kept only because the class was requested
 
     def select(self, mask: np.ndarray) -> "Candidates":
         return Candidates(*(column[mask] for column in self))
@@ -108,17 +108,13 @@ class BoxFinder:
         edges = answers.boxes.flatten(2).cpu().double()  # an Apple GPU has no float64; (heads, 4, windows)
         best = scores.amax(1).topk(min(self.options.classes, len(scores))).indices.tolist()
         classes = [*best, *(label for label in requested if label not in best)]
-        boxes = [self.class_boxes(edges, label, windows) for label in classes]
+        boxes = [class_boxes(edges, label, windows) for label in classes]
         return Candidates(
             np.repeat(classes, len(windows)),
             scores[classes].cpu().double().numpy().ravel(),
             clip_boxes(rescale_boxes(np.concatenate(boxes), sides, size), size[1], size[0]),
             np.repeat(~np.isin(classes, best), len(windows)),
         )
-
-    def class_boxes(self, edges: Tensor, label: int, windows: Boxes) -> Boxes:
-        outputs = edges[label if len(edges) > 1 else 0]
-        return from_window_frame(outputs.T.numpy(), windows)
 
     def combine(self, candidates: Candidates) -> PredictedBoxes:
         """Merge or suppress boxes class by class, because a shared regressor gives all classes the same boxes."""
@@ -163,6 +159,11 @@ class BoxFinder:
         """The best box of each of the five best classes: guesses for ILSVRC's localisation error."""
         _, first = np.unique(boxes.labels, return_index=True)
         return boxes.select(np.sort(first)[:GUESSES])
+
+
+def class_boxes(edges: Tensor, label: int, windows: Boxes) -> Boxes:
+    """Boxes of a class from the regressor's outputs (heads, 4, windows), in pixels: (windows, 4)."""
+    return from_window_frame(edges[label if len(edges) > 1 else 0].T.numpy(), windows)
 
 
 def center_window(window: WindowGeometry, sides: tuple[int, int]) -> Boxes:

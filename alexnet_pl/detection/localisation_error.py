@@ -54,24 +54,18 @@ def localisation_errors(images: Sequence[LocalisedImage], constant: Boxes, skipp
 
     `skipped`: indices of images. The development kits since 2013 exclude 1,762 of the 50,000 validation images.
     """
-    wrong: dict[str, list[bool]] = {name: [] for name in ("loc_error", *OTHER_ERRORS)}
-    for image in images:
-        for name, value in image_errors(image, constant).items():
-            wrong[name].append(value)
+    rows = [image_errors(image, constant) for image in images]
     errors: JsonObject = {"images": len(images)}
-    for name, values in wrong.items():
-        errors |= error_with_interval(name, values)
-    kept = set(range(len(images))) - set(skipped)
-    if skipped and kept:
-        remaining = [wrong["loc_error"][i] for i in kept]
+    for name in rows[0]:
+        errors |= error_with_interval(name, [row[name] for row in rows])
+    remaining = [row["loc_error"] for number, row in enumerate(rows) if number not in skipped]
+    if skipped and remaining:
         errors |= error_with_interval("loc_error_without_blacklist", remaining)
     return errors
 
 
-OTHER_ERRORS = ("top1_error", "top5_error", "given_class_error", "constant_box_error", "constant_box_loc_error")
-
-
 def image_errors(image: LocalisedImage, constant: Boxes) -> dict[str, bool]:
+    """Whether each error of `localisation_errors` occurs in an image."""
     fixed = as_boxes(np.asarray(constant) * np.tile(np.asarray(image.size, float), 2))
     labels, constant_right = image.labels[:GUESSES], bool(is_hit(fixed, image.truth).any())
     class_guessed = bool((labels == image.label).any())

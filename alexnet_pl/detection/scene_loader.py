@@ -22,7 +22,6 @@ class TrainingScene(NamedTuple):
     labels: Tensor  # (N,) int64, −1 for an object of no class
     negatives: bool
     scale: int
-    number: int
 
 
 def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> TrainingScene:
@@ -33,7 +32,7 @@ def read_scene(split: WholeSplit, number: int, scale: int, flipped: bool) -> Tra
     labels = split.box_labels(number)
     # A box without a class of the store shows only that an object of another class was looked for.
     negatives = has_background(int(split.coverage[number]), int((labels >= 0).sum()))
-    return TrainingScene(image, boxes, labels, negatives, scale, number)
+    return TrainingScene(image, boxes, labels, negatives, scale)
 
 
 class SceneLoader(ItemLoader):

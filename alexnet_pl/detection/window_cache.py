@@ -17,6 +17,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +76,13 @@ def open_window_cache(
 ) -> WindowCache:
     """Open the windows of a split; compute them if missing. `identity`: identity of the network and the store."""
     settings = ("scales", "zoom", "overlap", "windows", "flip")
+    options = replace(options, flip=options.flip and split.name == "train")
     about = {**identity, "split": split.name, **{name: getattr(options, name) for name in settings}}
-    about |= {"flip": options.flip and split.name == "train"}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     path = folder / f"{split.name}-{digest}"
     if not (path / ABOUT).is_file():
         with lock_when_free(folder / f".{path.name}.lock", f"computes the windows of {split.name}"):
-            write_windows(path, split, network, BoxOptions(**{**vars(options), "flip": about["flip"]}), about)
+            write_windows(path, split, network, options, about)
     return WindowCache(path)
 
 
@@ -102,12 +103,16 @@ def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: B
         progress(f"features of the windows of {len(left):,} {split.name} images{before}, kept in {shorten_path(path)}")
         for number in track(left, f"windows of {split.name}", transient=True):
             writer.add_image(image_windows(split, int(number), network, options))
-    targets, labels = writer.windows()
+    finish(partial, path, *writer.windows(), {**about, "width": width})
+
+
+def finish(partial: Path, path: Path, targets: np.ndarray, labels: np.ndarray, about: JsonObject) -> None:
+    """Complete the files in `partial` and rename it to `path`. Raises UserError if there are no windows."""
     if not len(targets):
         raise UserError("boxes.overlap: no window overlaps a box enough; change boxes.scales or boxes.zoom")
     np.save(partial / "targets.npy", targets)
     np.save(partial / "labels.npy", labels)
-    write_json(partial / ABOUT, {**about, "width": width})
+    write_json(partial / ABOUT, about)
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
     remove_parts(path)
@@ -130,12 +135,10 @@ def image_windows(split: WholeSplit, number: int, network: BoxNetwork, options: 
     known = labels >= 0
     generator = np.random.default_rng([number, len(split)])
     for flipped in (False, True) if options.flip else (False,):
-        view_boxes = flip_boxes(boxes, image.shape[2]) if flipped else boxes
+        view = image.flip(2) if flipped else image
+        view_boxes = as_boxes((flip_boxes(boxes, image.shape[2]) if flipped else boxes)[known].double())
         for scale in options.scales:
-            view = image.flip(2) if flipped else image
-            batch = scale_windows(
-                view, as_boxes(view_boxes[known].double()), labels[known], scale, network, options, generator
-            )
+            batch = scale_windows(view, view_boxes, labels[known], scale, network, options, generator)
             if batch is not None:
                 yield in_half_precision(batch, number)
 

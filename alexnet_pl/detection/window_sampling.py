@@ -39,30 +39,32 @@ def sample_windows(
     object, of random and of hard background windows. `negatives=False`: not all objects are annotated, so no
     background windows are used.
     """
-    overlap = ious(windows, boxes)
-    best = overlap.argmax(1) if len(boxes) else np.zeros(len(windows), int)
-    highest = overlap.max(1) if len(boxes) else np.zeros(len(windows))
+    most_objects, most_random, most_hard = counts
+    best, highest = closest_boxes(windows, boxes)
     positives = np.flatnonzero(highest >= POSITIVE)
-    positives = positives[labels[best[positives]] >= 0] if len(positives) else positives
-    objects = np.sort(generator.permutation(positives)[: counts[0]])
-    negatives_picked = (
-        pick_background(np.flatnonzero(highest < NEGATIVE), difficulty, counts[1:], generator)
-        if negatives
-        else objects[:0]
-    )
-    classes = labels[best[objects]] if len(boxes) else np.empty(0, int)
+    positives = positives[labels[best[positives]] >= 0]
+    objects = np.sort(generator.permutation(positives)[:most_objects])
+    others = np.flatnonzero(highest < NEGATIVE) if negatives else np.empty(0, int)
+    picked = pick_background(others, difficulty, most_random, most_hard, generator)
     return SampledWindows(
-        np.concatenate([objects, negatives_picked]),
-        np.concatenate([classes, np.full(len(negatives_picked), background)]).astype(int),
-        np.concatenate([best[objects], np.full(len(negatives_picked), -1)]).astype(int),
+        np.concatenate([objects, picked]),
+        np.concatenate([labels[best[objects]], np.full(len(picked), background)]),
+        np.concatenate([best[objects], np.full(len(picked), -1)]),
     )
+
+
+def closest_boxes(windows: Boxes, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the box with the highest IoU of each window, and that IoU, (N,); 0 and 0 if there are no boxes."""
+    if not len(boxes):
+        return np.zeros(len(windows), int), np.zeros(len(windows))
+    overlap = ious(windows, boxes)
+    return overlap.argmax(1), overlap.max(1)
 
 
 def pick_background(
-    numbers: np.ndarray, difficulty: np.ndarray, counts: tuple[int, ...], generator: np.random.Generator
+    numbers: np.ndarray, difficulty: np.ndarray, random: int, hard: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Pick the hardest of the windows `numbers`, and others at random, without repetition."""
-    random, hard = counts
+    """Pick the `hard` hardest of the windows `numbers`, and `random` others at random, without repetition."""
     hardest = numbers[np.argsort(-difficulty[numbers], kind="stable")[:hard]]
     remaining = np.setdiff1d(numbers, hardest)
     return np.sort(np.concatenate([hardest, generator.permutation(remaining)[:random]])).astype(int)

@@ -16,9 +16,10 @@ OUTCOMES = ("right", "double", "badly placed", "wrong class", "background", "mis
 
 @dataclass(frozen=True, kw_only=True)
 class BoxDescription:
-    """A test of boxes without its numbers. `images`: tested ones; `window`: pixels; `seed`: None if the checkpoint does
-    not say it; `classification_val_images`: tested images that ILSVRC-2012's classification task has too. Older files
-    lack this, `trained`, `lineage` and `train_images_with_boxes`, and match no row of the paper."""
+    """A test of boxes without its numbers. `images`: number tested; `window`: side in pixels; `seed`: None if the
+    checkpoint does not have it; `classification_val_images`: number of tested images that are also validation images of
+    ILSVRC-2012's classification task. Older files lack `classification_val_images`, `trained`, `lineage` and
+    `train_images_with_boxes`, and match no row of the paper."""
 
     task: str
     dataset: DatasetInfo

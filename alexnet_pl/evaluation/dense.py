@@ -40,7 +40,7 @@ def slide_classifier(net: SlidingNetwork, maps: Tensor, stride: str = "fine") ->
     pooled = net.convolve_pooled(pooled, dilation)  # before slicing: a strip's edges would be padded with zeros
     overlap = dilation * (window.classifier - 1)  # rows that one output reads beyond its own row
     rows, columns = pooled.shape[2] - overlap, pooled.shape[3] - overlap
-    rows_per_strip = max(1, CELLS_PER_STRIP.get(maps.device.type, 1 << 13) // (len(maps) * columns))
+    rows_per_strip = max(1, CELLS_PER_STRIP.get(maps.device.type, CELLS_PER_STRIP["cpu"]) // (len(maps) * columns))
     strips = [
         net.classify(pooled[:, :, top : min(top + rows_per_strip, rows) + overlap], dilation)
         for top in range(0, rows, rows_per_strip)
@@ -60,27 +60,31 @@ def dense_scores(
 
     Each class gets its maximum over all windows, for each scale and for the image and its reflection, and then the mean
     of these maxima (§3.3, steps i and ii). Maxima of softmax outputs do not add up to 1, so the mean is normalized,
-    which keeps the order of the classes; an ensemble averages normalized means, a decision (docs/overfeat.md).
+    which keeps the order of the classes; an ensemble averages the normalized means (docs/overfeat.md).
     `prepare`: pixels 0 … 255 → inputs of `net`.
     """
-    images_list, count = list(images), 2 * len(options.scales)
-    total: Tensor | None = None
-    for scale in options.scales:
-        for sides, numbers in group_by_sides(images_list, net.window, scale, options.aspect).items():
-            for batch in split_batches(numbers, sides, images_list[0].device):
-                pictures = prepare(stack_resized([images_list[i] for i in batch], sides, options.aspect))
-                best = sum(
-                    score_windows(dense_logits(net, view, options.stride), options.score).amax((2, 3))
-                    for view in (pictures, pictures.flip(3))
-                )
-                assert isinstance(best, Tensor)
-                if total is None:
-                    total = torch.zeros(len(images_list), best.shape[1], device=best.device)
-                total[batch] += best
-    assert total is not None
+    scales = options.scales
+    total: Tensor = sum(sum_maxima(net, prepare, images, scale, options) for scale in scales)  # type: ignore[assignment]
     if options.score == "logit":
-        return F.log_softmax(total / count, 1)
+        return F.log_softmax(total / (2 * len(scales)), 1)
     return (total / total.sum(1, keepdim=True)).clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def sum_maxima(
+    net: SlidingNetwork, prepare: Callable[[Tensor], Tensor], images: Sequence[Tensor], scale: int, options: DenseViews
+) -> Tensor:
+    """(N, classes): maxima over all windows at a scale, of each image plus its reflection."""
+    parts, order = [], []
+    for sides, numbers in group_by_sides(images, net.window, scale, options.aspect).items():
+        for batch in split_batches(numbers, sides, images[0].device):
+            pictures = prepare(stack_resized([images[i] for i in batch], sides, options.aspect))
+            plain, reflected = (
+                score_windows(dense_logits(net, view, options.stride), options.score).amax((2, 3))
+                for view in (pictures, pictures.flip(3))
+            )
+            parts.append(plain + reflected)
+            order += batch
+    return torch.cat(parts)[torch.tensor(order).argsort()]
 
 
 class ScaleMap(NamedTuple):
@@ -104,6 +108,6 @@ def confidence_maps(
 
 def split_batches(numbers: list[int], sides: tuple[int, int], device: torch.device) -> Iterator[list[int]]:
     """Split image numbers into batches of at most `PIXELS_PER_BATCH` pixels, at least one image each."""
-    batch_size = max(1, PIXELS_PER_BATCH.get(device.type, 1 << 21) // (sides[0] * sides[1]))
+    batch_size = max(1, PIXELS_PER_BATCH.get(device.type, PIXELS_PER_BATCH["cpu"]) // (sides[0] * sides[1]))
     for start in range(0, len(numbers), batch_size):
         yield numbers[start : start + batch_size]

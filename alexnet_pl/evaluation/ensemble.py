@@ -5,6 +5,7 @@ from their saved predictions. Weights are equal by default, or tuned.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,13 +34,13 @@ def average_members(
     """
     images = {None: all_images, "same": all_images, "half": hash_half}[options.tune_on]
     weights = tune_weights(readers, images) if options.weights == "tuned" else [1.0] * len(readers)
-    description = describe_ensemble(readers, weights, options.tune_on)
-    writer, counts = PredictionFileWriter(path, description.dataset.classes), ErrorCounter()
-    for block in average_blocks(readers, weights):
-        writer.add(block)
-        tested = ~hash_half(block.images) if options.tune_on == "half" else all_images(block.images)
-        counts.add(select_images(block, tested & (block.labels >= 0)))
-    writer.close(description)
+    description, counts = describe_ensemble(readers, weights, options.tune_on), ErrorCounter()
+    with PredictionFileWriter(path, description.dataset.classes) as writer:
+        for block in average_blocks(readers, weights):
+            writer.add(block)
+            tested = ~hash_half(block.images) if options.tune_on == "half" else all_images(block.images)
+            counts.add(select_images(block, tested & (block.labels >= 0)))
+        writer.close(description)
     return description, counts.errors() if counts.images else None
 
 
@@ -58,8 +59,8 @@ def rank_tie_break(block: Block) -> np.ndarray:
     Rounding to float16 creates ties, mostly among small probabilities. The bonus restores their order before rounding:
     an ensemble of one member equals the member, and no true difference is overruled.
     """
-    bonus = np.zeros(probabilities_float64(block).shape)
-    ranks = block.best.shape[1]
+    assert block.probabilities is not None
+    bonus, ranks = np.zeros(block.probabilities.shape), block.best.shape[1]
     np.put_along_axis(bonus, block.best.astype(np.int64), 2.0**-40 * np.arange(ranks, 0, -1)[None], 1)
     return bonus
 
@@ -70,24 +71,33 @@ def top_classes(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 class ErrorCounter:
-    """Error counts over blocks of predictions, by the rules of `metrics.ErrorRates`."""
+    """Error counts over blocks of predictions, by the rules of `metrics.ErrorRates`: an image with a probability that
+    is not finite counts as wrong, and is excluded from the mean loss."""
 
     def __init__(self) -> None:
-        self.images, self.wrong1, self.wrong5, self.nll = 0, 0, 0, 0.0
+        self.images, self.wrong1, self.wrong5, self.nonfinite, self.nll = 0, 0, 0, 0, 0.0
 
     def add(self, block: Block) -> None:
         labels, best = block.labels.astype(np.int64), block.best
         assert block.probabilities is not None
         probability = np.take_along_axis(block.probabilities, labels[:, None], 1)
+        nonfinite = ~np.isfinite(block.probabilities).all(1)
         self.images += len(labels)
-        self.wrong1 += int((best[:, 0] != labels).sum())
-        self.wrong5 += int((best != labels[:, None]).all(1).sum())
-        self.nll -= float(np.log(probability.clip(2.0**-25)).sum())  # the smallest positive float16 is 2⁻²⁴
+        self.wrong1 += int((nonfinite | (best[:, 0] != labels)).sum())
+        self.wrong5 += int((nonfinite | (best != labels[:, None]).all(1)).sum())
+        self.nonfinite += int(nonfinite.sum())
+        self.nll -= float(np.log(probability[~nonfinite].clip(2.0**-25)).sum())  # the smallest positive float16 is 2⁻²⁴
 
     def errors(self) -> dict[str, float]:
-        """Errors in percent, `nll` in nats per image, and the number of images."""
-        percent = {"top1_error": 100 * self.wrong1 / self.images, "top5_error": 100 * self.wrong5 / self.images}
-        return {**percent, "nll": self.nll / self.images, "count": self.images, "nonfinite": 0}
+        """Errors in percent, `nll` in nats per image, and numbers of images."""
+        finite = self.images - self.nonfinite
+        return {
+            "top1_error": 100 * self.wrong1 / self.images,
+            "top5_error": 100 * self.wrong5 / self.images,
+            "nll": self.nll / finite if finite else math.nan,
+            "count": self.images,
+            "nonfinite": self.nonfinite,
+        }
 
 
 def describe_ensemble(

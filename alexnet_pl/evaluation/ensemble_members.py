@@ -1,5 +1,6 @@
 """Members of an ensemble (§7): tested run folders whose saved predictions can be averaged."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def find_predictions(run: Path, split: str | None, views: str) -> Path:
         raise UserError(f"ensemble: {run}: no such run folder")
     if not paths:
         condition = f"{'on ' + split + ' ' if split else ''}with {describe_views(views)}"
-        raise UserError(f"ensemble: {run} has not been tested {condition}: python -m alexnet_pl test -c {run}")
+        how = f"python -m alexnet_pl test {shlex.quote(str(run))}"
+        raise UserError(f"ensemble: {run} has not been tested {condition}: {how}")
     raise UserError(f"ensemble: {run} was tested on {', '.join(paths)}; choose one with test.split=…")
 
 

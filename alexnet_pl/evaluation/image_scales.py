@@ -1,5 +1,7 @@
 """OverFeat, Table 5: image sizes of the six scales in dense evaluation, and resizing to them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,7 +75,7 @@ def resize_to_sides(image: Tensor, sides: tuple[int, int], aspect: str) -> Tenso
 
 
 def group_by_sides(
-    images: list[Tensor], window: WindowGeometry, scale: int, aspect: str
+    images: Sequence[Tensor], window: WindowGeometry, scale: int, aspect: str
 ) -> dict[tuple[int, int], list[int]]:
     """(height, width) → indices of the images that are resized to it at a scale, to batch them."""
     groups: dict[tuple[int, int], list[int]] = {}

@@ -40,7 +40,7 @@ class FeatureRows:
 
     @property
     def dtype(self) -> torch.dtype:
-        """To compute in."""
+        """Type to compute in."""
         return torch.float64 if self.values.dtype == torch.float64 else torch.float32
 
     @property

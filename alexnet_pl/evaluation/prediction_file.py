@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +49,8 @@ def parquet_schema(classes: int, with_probabilities: bool) -> pa.Schema:
 
 
 class PredictionFileWriter:
-    """Writes blocks to a temporary file; `close` adds the test's description and renames it."""
+    """Writes blocks to a temporary file; `close` adds the test's description and renames it. As a context manager, it
+    removes the file if an error is raised."""
 
     def __init__(self, path: Path, classes: int, with_probabilities: bool = True) -> None:
         self.path, self.temporary = path, temporary_path(path)
@@ -59,6 +60,13 @@ class PredictionFileWriter:
         self.file = pq.ParquetWriter(
             self.temporary, parquet_schema(classes, with_probabilities), compression="zstd", use_dictionary=False
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.discard()
 
     def add(self, block: Block) -> None:
         self.pending.append(block)
@@ -172,11 +180,11 @@ def from_list_column(column: Any) -> np.ndarray:
 
 def merge_parts(parts: list[Path], path: Path, classes: int, with_probabilities: bool, test: TestDescription) -> None:
     """Merge the files of several processes, where process r of n had images r, r + n, r + 2n, …; delete the parts."""
-    writer = PredictionFileWriter(path, classes, with_probabilities)
     streams = [PredictionFile(part).blocks(probabilities=with_probabilities) for part in parts]
-    while blocks := [block for stream in streams if (block := next(stream, None)) is not None]:
-        writer.add(interleave_ranks(blocks))
-    writer.close(test)
+    with PredictionFileWriter(path, classes, with_probabilities) as writer:
+        while blocks := [block for stream in streams if (block := next(stream, None)) is not None]:
+            writer.add(interleave_ranks(blocks))
+        writer.close(test)
     for part in parts:
         part.unlink()
 

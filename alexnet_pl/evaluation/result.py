@@ -134,17 +134,25 @@ def append_top5(classes: int, error: float) -> str:
     return f", top-5 error {error:.2f} %" if has_top5(classes) else ""
 
 
+def printed_errors(result: TestResult) -> dict[str, tuple[float, list[Percent]]]:
+    """`top-1` and `top-5` → (error, interval), those that are known and worth printing."""
+    found = {"top-1": (result.top1_error, result.top1_error_interval)}
+    if has_top5(result.dataset.classes) and math.isfinite(result.top5_error):
+        found["top-5"] = (result.top5_error, result.top5_error_interval)
+    return found
+
+
 def describe_errors(errors: Mapping[str, float]) -> JsonObject:
     """Fields of `TestResult` from the errors of `ErrorRates`, which are in float32: errors, exactly as the numbers of
     wrong images give them, and their 95 % intervals."""
     count = int(errors["count"])
-    fields: JsonObject = {"images": count}
+    nll = errors["nll"] if math.isfinite(errors["nll"]) else None
+    described: JsonObject = {"images": count, "nll": nll, "nonfinite": int(errors["nonfinite"])}
     for name in ("top1_error", "top5_error"):
         wrong = round(errors[name] * count / 100)
-        fields[name] = 100 * wrong / count
-        fields[f"{name}_interval"] = list(wilson_interval(wrong, count))
-    nll = errors["nll"] if math.isfinite(errors["nll"]) else None
-    return {**fields, "nll": nll, "nonfinite": int(errors["nonfinite"])}
+        described[name] = 100 * wrong / count
+        described[f"{name}_interval"] = list(wilson_interval(wrong, count))
+    return described
 
 
 def write_result(path: Path, errors: Mapping[str, float], tested: TestDescription) -> TestResult:

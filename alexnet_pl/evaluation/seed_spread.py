@@ -1,8 +1,8 @@
 """Spread of errors between runs that differ in their seeds alone, pooled over variants of a network (§4, §5, Table 2).
 
 A variant with two or three runs says little about this spread by itself: with one degree of freedom, Student's interval
-is 12.7 standard errors wide. On the same images and schedule most variants have the same spread, so that it is computed
-from all of them, as in a one-way analysis of variance.
+is 12.7 standard errors wide. On the same images and schedule most variants have the same spread, so it is computed from
+all of them, as in a one-way analysis of variance.
 """
 
 import math

@@ -36,7 +36,8 @@ def tune_weights(readers: Sequence[PredictionFile], mask: Mask) -> list[float]:
 
 
 def grid_errors(readers: Sequence[PredictionFile], weights: Sequence[float], index: int, mask: Mask) -> np.ndarray:
-    """(21,): top-5 errors on the masked images for each value of weight `index`. Ties count as errors.
+    """(21,): top-5 errors on the masked images for each value of weight `index`. Ties and probabilities that are not
+    finite count as errors.
 
     Raises UserError for an image without a label.
     """
@@ -54,7 +55,8 @@ def grid_errors(readers: Sequence[PredictionFile], weights: Sequence[float], ind
         others = weighted_sum([member * 0, *arrays], [0, *weights[:index], *weights[index + 1 :]])
         for i, value in enumerate(GRID):
             scores = others + value * member
-            wrong[i] += int(((scores >= np.take_along_axis(scores, labels, 1)).sum(1) > 5).sum())
+            below = scores < np.take_along_axis(scores, labels, 1)  # false for NaN
+            wrong[i] += int(((~below).sum(1) > 5).sum())
     return wrong
 
 

@@ -63,7 +63,7 @@ def grad_cam(net: nn.Module, view: Tensor, label: int, layer: str | None = None)
 
 
 def last_convolution(net: nn.Module) -> str:
-    """Name of the last layer with maps of more than one pixel; classifiers may be 1 × 1 convolutions."""
+    """Name of the last convolution below the classifier, whose layers are convolutions too in OverFeat."""
     names = [name for name in learned_layers(net) if name.startswith("conv")]
     if not names:
         raise UserError("this network has no convolution")

@@ -1,13 +1,12 @@
 """YAML header of a model card, in the format of the Hugging Face hub."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from alexnet_pl.config.views import describe_views
-from alexnet_pl.evaluation.result import TestResult, has_top5
+from alexnet_pl.evaluation.result import TestResult, printed_errors
 from alexnet_pl.inference.card_license import trained_on
 from alexnet_pl.inference.weights import WeightsInfo
 
@@ -44,7 +43,6 @@ def hub_datasets(info: WeightsInfo) -> list[str]:
 def measured(result: TestResult) -> dict[str, Any]:
     """Entry of the hub's model-index, which has accuracies where the paper has errors."""
     dataset, views = result.dataset, describe_views(result.views)
-    errors = {"top-1": result.top1_error, "top-5": result.top5_error if has_top5(dataset.classes) else math.nan}
     return {
         "task": {"type": "image-classification"},
         "dataset": {
@@ -53,7 +51,6 @@ def measured(result: TestResult) -> dict[str, Any]:
         },
         "metrics": [
             {"type": "accuracy", "value": round(100 - error, 2), "name": f"{label} accuracy in percent, {views}"}
-            for label, error in errors.items()
-            if math.isfinite(error)
+            for label, (error, _) in printed_errors(result).items()
         ],
     }

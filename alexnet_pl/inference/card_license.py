@@ -17,7 +17,7 @@ IMAGENET_NAME = re.compile(r"(ilsvrc|fall)20\d\d|imagenette|tinyimagenet")  # st
 
 
 def trained_on(info: WeightsInfo) -> list[str]:
-    """Names of the images that the network and those it was pre-trained with saw, its own last."""
+    """Names of the data sets that the network was trained on, those of pre-training first."""
     earlier = [stage.store.name for stage in info.lineage[:-1]]
     return [name or UNKNOWN for name in (*earlier, info.store.name)]
 

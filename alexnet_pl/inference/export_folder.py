@@ -31,8 +31,8 @@ def read_graph_views(out: Path, replaced: str, weights: str) -> dict[str, str]:
     """Views of the graphs that lie in the folder, by file name. `replaced`: file to be written; `weights`: its SHA-256
     in config.json.
 
-    Raises UserError if the folder holds a README.md or config.json that `export` did not write, which it would replace,
-    or a file of other weights, which both would no longer describe.
+    Raises UserError if the folder holds a README.md or config.json that `export` did not write and would replace, or a
+    file of other weights, which the new README.md and config.json would not describe.
     """
     card, config = out / CARD, out / CONFIG
     if card.exists() and not card.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINES):

@@ -4,6 +4,7 @@ Both map (N, 3, size, size) uint8 images, resized and cropped as in §3, to (N, 
 normalization (§4.3) becomes standard operators.
 """
 
+import importlib
 import json
 import warnings
 from collections.abc import Callable
@@ -86,8 +87,6 @@ contain their views."""
 
 def import_extra(*modules: str) -> Any:
     """Import optional modules and return the first. Raises UserError, naming the extra, if one is not installed."""
-    import importlib
-
     try:
         first, *_ = [importlib.import_module(name) for name in modules]
     except ModuleNotFoundError as error:

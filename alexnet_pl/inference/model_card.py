@@ -1,6 +1,6 @@
 """Model card (README.md) of exported weights, from the records in the run folder."""
 
-import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import NamedTuple
 from alexnet_pl.config.views import describe_views
 from alexnet_pl.data.store.manifest import StoreManifest
 from alexnet_pl.escape import escape_text, format_code
-from alexnet_pl.evaluation.result import TestResult, has_top5
+from alexnet_pl.evaluation.result import TestResult, printed_errors
 from alexnet_pl.inference.card_header import card_header
 from alexnet_pl.inference.card_license import license_fields, license_section, trained_on
-from alexnet_pl.inference.graphs import FORMATS
+from alexnet_pl.inference.card_use import use_section
 from alexnet_pl.inference.training_commands import training_commands
 from alexnet_pl.inference.weights import WeightsInfo
 from alexnet_pl.runs.fit_status import read_fit_status
@@ -27,8 +27,23 @@ Not for decisions about people or safety, or any use where errors matter. The ne
 every image, whatever it shows, and inherits the biases of its training images.
 """
 
+STORE_NOTE = """The options of `prepare` are those that the store records, except
+`prepare.synsets`, `prepare.names` and `prepare.boxes`, which it does not record.
+
+"""
+
+RECIPE_NOTE = """The line of `prepare` shows the settings of the recipe and the fit. The store was not available, so
+options that it was made with may be missing, such as `prepare.val_share`, `prepare.filter`, `prepare.encoding` or
+`prepare.synsets`.
+
+"""
 
 WEIGHTS = {"safetensors": ""}  # formats of a card that describes weights alone
+PROGRAMS = {  # format of imported weights → program
+    "cuda_convnet": "the authors' program",
+    "caffe": "Caffe's bvlc_alexnet",
+    "torchvision": "torchvision's alexnet",
+}
 
 
 class Network(NamedTuple):
@@ -104,76 +119,12 @@ def origin(imported: ImportedWeights) -> str:
     )
 
 
-PROGRAMS = {
-    "cuda_convnet": "the authors' program",
-    "caffe": "Caffe's bvlc_alexnet",
-    "torchvision": "torchvision's alexnet",
-}
-
-READ_IMAGE = """import json
-import re
-from pathlib import Path
-
-import numpy as np
-from PIL import Image, ImageOps
-
-classes = json.loads(Path("config.json").read_text())["classes"]
-picture = Image.open("picture.jpg").convert("RGB")
-square = ImageOps.fit(picture, ({size}, {size}), Image.Resampling.{filter})
-images = np.array(square).transpose(2, 0, 1)[None]  # (1, 3, {size}, {size}) uint8
-"""
-
-EXAMPLES = {  # format → program that classifies picture.jpg
-    "safetensors": """import alexnet_pl
-
-model = alexnet_pl.load({source})
-print(model.predict("picture.jpg"))
-""",
-    "onnx": f"""{READ_IMAGE}
-import onnxruntime
-
-session = onnxruntime.InferenceSession("model.onnx")
-(probabilities,) = session.run(["probabilities"], {{{{"images": images}}}})
-print(classes[probabilities[0].argmax()])
-""",
-    "torch_export": f"""{READ_IMAGE}
-import torch
-
-model = torch.export.load("model.pt2").module()
-print(classes[model(torch.from_numpy(images))[0].argmax()])
-""",
-}
-
-
-def use_section(info: WeightsInfo, source: str, file_format: str, views: str) -> str:
-    return averaged_views(info, file_format, views) + example(info, source, file_format)
-
-
-def averaged_views(info: WeightsInfo, file_format: str, views: str) -> str:
-    """Sentence about the views that a graph averages, which may be others than those of the test."""
-    if file_format == "safetensors":
-        return ""
-    size = info.architecture["augment"]["size"]
-    other = info.result is not None and info.result.views != views
-    note = "; the errors above are of other views" if other else ""
-    file, averaged = FORMATS[file_format][0], f"averages {describe_views(views)}{note}"
-    return f"`{file}` takes images of {size} × {size} pixels and {averaged}.\n\n"
-
-
-def example(info: WeightsInfo, source: str, file_format: str) -> str:
-    values = {"source": json.dumps(source), "size": info.architecture["augment"]["size"], "filter": info.filter.upper()}
-    return f"```python\n{EXAMPLES[file_format].format(**values)}```\n"
-
-
 def errors_section(result: TestResult | None) -> str:
     """Table of errors with intervals, or the command that measures them."""
     if not result:
         return "## Errors\n\nNot yet measured: `python -m alexnet_pl test RUN`.\n"
-    dataset, intervals = result.dataset, (result.top1_error_interval, result.top5_error_interval)
-    errors = zip(("top-1", "top-5"), (result.top1_error, result.top5_error), intervals, strict=True)
-    rows = [[label, f"{error:.2f}", f"{low:.2f} to {high:.2f}"] for label, error, (low, high) in errors]
-    rows = rows if has_top5(dataset.classes) else rows[:1]
-    images = f"{dataset.split} images of {dataset.name}, {describe_views(result.views)}"
+    rows = [[label, f"{error:.2f}", interval_text(*ends)] for label, (error, ends) in printed_errors(result).items()]
+    images = f"{result.dataset.split} images of {result.dataset.name}, {describe_views(result.views)}"
     table = Table("", ["error", "%", "95 % interval, over images"], rows, align="lrr")
     claim = (
         f"It corresponds to the paper's row {format_code(result.claim)}."
@@ -189,6 +140,11 @@ def errors_section(result: TestResult | None) -> str:
     )
 
 
+def interval_text(low: float, high: float) -> str:
+    """Ends of an interval; "" if they are not known, as in older records."""
+    return "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+
+
 def training_section(run: Path, store: StoreManifest | None) -> str:
     """Commands that repeat the training, with commit and package versions of the last session of `fit`."""
     if not (sessions := read_sessions(run)):
@@ -202,15 +158,3 @@ def training_section(run: Path, store: StoreManifest | None) -> str:
     commands = training_commands(run, store)
     note = (STORE_NOTE if store else RECIPE_NOTE) if len(commands) > 1 else ""
     return "\n".join(["```", *commands, "```", "", f"{note}{commit}", ""])
-
-
-STORE_NOTE = """The options of `prepare` are those that the store records, except
-`prepare.synsets`, `prepare.names` and `prepare.boxes`, which it does not record.
-
-"""
-
-RECIPE_NOTE = """The line of `prepare` shows the settings of the recipe and the fit. The store was not available, so
-options that it was made with may be missing, such as `prepare.val_share`, `prepare.filter`, `prepare.encoding` or
-`prepare.synsets`.
-
-"""

@@ -58,7 +58,7 @@ def prepare_words(words: list[str], settings: dict[str, Any], store: StoreManife
     if f"prepare.source={SCENES}" in given:
         kept["prepare.source"] = f"prepare.source={SCENES}"
     recorded = recorded_options(store) if store else {}
-    kept |= {key: write(key, value) for key, value in recorded.items() if settings.get(key) != value}
+    kept |= {key: format_option(key, value) for key, value in recorded.items() if settings.get(key) != value}
     known = {**settings, **recorded}
     drawn = known.get("data.name") == DEMO or known.get("prepare.source") == SCENES
     return [*kept.values(), *([] if drawn else ["prepare.source=IMAGES"])]
@@ -82,7 +82,8 @@ def recorded_options(store: StoreManifest) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def write(key: str, value: Any) -> str:
+def format_option(key: str, value: Any) -> str:
+    """Override of a key; text that is not a plain word is quoted."""
     is_plain = not isinstance(value, str) or re.fullmatch(r"[\w.-]+", value)
     return format_override(key, value if is_plain else quote_value(value))
 

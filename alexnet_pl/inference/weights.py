@@ -87,16 +87,15 @@ def read_run_weights(run: Path | None, checkpoint: Path) -> Weights:
     content = read_checkpoint(checkpoint)
     metadata = content["alexnet_pl"]
     check_is_classifier(metadata, checkpoint)
-    store = parse_record(metadata.get("store", {}), DatasetInfo)
     info = WeightsInfo(
-        metadata["switches"],
-        metadata["classes"],
-        resizing_filter(metadata.get("filter", ""), read_config(run) if run else {}),
-        content["global_step"],
-        store,
-        read_result_of(run, checkpoint) if run else None,
-        read_import(metadata),
-        lineage_with_own(checkpoint, content),
+        architecture=metadata["switches"],
+        classes=metadata["classes"],
+        filter=resizing_filter(metadata.get("filter", ""), read_config(run) if run else {}),
+        step=content["global_step"],
+        store=parse_record(metadata.get("store", {}), DatasetInfo),
+        result=read_result_of(run, checkpoint) if run else None,
+        imported=read_import(metadata),
+        lineage=lineage_with_own(checkpoint, content),
     )
     try:
         check_info(info)

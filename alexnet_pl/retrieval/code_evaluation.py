@@ -88,24 +88,27 @@ class CodeComparison:
         distances: Iterable[np.ndarray],
     ) -> dict[str, Any]:
         """Row of the table, with curves. `distances`: of each of `curve_queries` from all images."""
-        known = {"truth": self.truth.numbers, "queries": self.labels, "images": self.train.labels}
-        curves = {
-            kind: asdict(curve) for kind, curve in measure_curves(distances, len(self.train), self.relevant).items()
+        curves = measure_curves(distances, len(self.train), self.relevant)
+        return {
+            "method": method,
+            "bits": bits,
+            "bytes": bytes_per_image,
+            "queries_per_second": neighbors.queries_per_second,
+            **measure_recall(neighbors.numbers, self.truth.numbers),
+            **measure_precision(neighbors.numbers, self.labels, self.train.labels),
+            "curves": {kind: asdict(curve) for kind, curve in curves.items()},
         }
-        return {**measure_recall(method, bits, bytes_per_image, neighbors, **known), "curves": curves}
 
     @property
     def relevant(self) -> dict[str, Relevant]:
-        """Images to retrieve for one of `curve_queries`: the nearest by float vectors; those of its class, if it is
-        known."""
+        """Functions from the number of one of `curve_queries` to the images to retrieve: the nearest by float vectors
+        and, if all classes are known, those of the query's class."""
         images, labels = np.arange(len(self.train)), self.labels[self.curve_queries]
         nearest = self.truth.numbers[self.curve_queries]
-        known = (self.labels >= 0).all() and (self.train.labels >= 0).all()
-        by_class: dict[str, Relevant] = {CLASS: lambda query: self.train.labels == labels[query]}
-        return {
-            NEAREST: lambda query: np.isin(images, nearest[query]),
-            **(by_class if known else {}),
-        }
+        relevant: dict[str, Relevant] = {NEAREST: lambda query: np.isin(images, nearest[query])}
+        if (self.labels >= 0).all() and (self.train.labels >= 0).all():
+            relevant[CLASS] = lambda query: self.train.labels == labels[query]
+        return relevant
 
     def float_rows(self) -> list[dict[str, Any]]:
         distances = vector_distances(self.train, self.tested.rows(self.numbers[self.curve_queries]))
@@ -146,26 +149,27 @@ class CodeComparison:
         return rows
 
 
-def measure_recall(
-    method: str, bits: int | None, bytes_per_image: int, neighbors: Neighbors, **known: Any
-) -> dict[str, Any]:
-    """Row of the table for one method, with recall and precision at each of `RANKS` in percent.
+def measure_recall(numbers: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Recall in percent at each of `RANKS` up to the number of images found: the fraction of the k float neighbors
+    that are among the k found.
 
-    `known`: `truth`, (queries, 100) numbers of the float neighbors; `queries` and `images`, their labels. Recall is
-    the fraction of the k float neighbors that are among the k found. Precision is the fraction of the k found that
-    have the query's class; None if labels are unknown.
+    `numbers`: (queries, found); `truth`: (queries, 100), the float neighbors.
     """
-    row: dict[str, Any] = {"method": method, "bits": bits, "bytes": bytes_per_image}
-    row["queries_per_second"] = neighbors.queries_per_second
-    for k in RANKS:
-        if k > neighbors.numbers.shape[1]:
-            continue
-        row[f"recall_{k}"] = mean_percent_ci(overlap(neighbors.numbers[:, :k], known["truth"][:, :k]))
-        row[f"precision_{k}"] = None
-        if (known["queries"] >= 0).all() and (known["images"] >= 0).all():
-            right = known["images"][neighbors.numbers[:, :k]] == known["queries"][:, None]
-            row[f"precision_{k}"] = mean_percent_ci(right.mean(1))
-    return row
+    ranks = [k for k in RANKS if k <= numbers.shape[1]]
+    return {f"recall_{k}": mean_percent_ci(overlap(numbers[:, :k], truth[:, :k])) for k in ranks}
+
+
+def measure_precision(numbers: np.ndarray, labels: np.ndarray, image_labels: np.ndarray) -> dict[str, Any]:
+    """Precision in percent at the same ranks: the fraction of the k found that have the query's class; None if a label
+    is unknown.
+
+    `numbers`: (queries, found); `labels`: (queries,); `image_labels`: of all images.
+    """
+    ranks = [k for k in RANKS if k <= numbers.shape[1]]
+    if (labels < 0).any() or (image_labels < 0).any():
+        return {f"precision_{k}": None for k in ranks}
+    right = image_labels[numbers] == labels[:, None]
+    return {f"precision_{k}": mean_percent_ci(right[:, :k].mean(1)) for k in ranks}
 
 
 def overlap(numbers: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ class CodesRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesResult:
-    """Record in codes.json. `rows`: one per method, from `measure_recall`; `queries`: number of query images;
+    """Record in codes.json. `rows`: one per method, from `CodeComparison`; `queries`: number of query images;
     `curve_queries`: number of those, drawn at random, that curves are means over; 0 in older files, whose curves are of
     the first 500 in the order of the store; `training`: settings of the optimizer and the fit; older files lack it."""
 

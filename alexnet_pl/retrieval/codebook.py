@@ -43,10 +43,8 @@ class CodeBook:
         return HammingIndex(self.codes)
 
     def read_or_encode(self) -> np.ndarray:
-        metadata_path, metadata = (
-            self.path.with_suffix(".json"),
-            {"checkpoint": to_json(self.checkpoint_info), "features": self.features.identity},
-        )
+        metadata_path = self.path.with_suffix(".json")
+        metadata = {"checkpoint": to_json(self.checkpoint_info), "features": self.features.identity}
         try:
             codes = np.load(self.path)
             same = json.loads(metadata_path.read_text(encoding="utf-8")) == {**metadata, "sha256": array_sha256(codes)}

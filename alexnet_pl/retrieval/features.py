@@ -21,7 +21,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.json_records import Count, JsonObject, read_record
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 
-VALUES = "features.npy"
+ABOUT, VALUES, LABELS, NAMES = "about.json", "features.npy", "labels.npy", "names.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Features:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not (folder / "about.json").is_file():
+        if not (folder / ABOUT).is_file():
             unfinished = folder.with_name(f"{folder.name}.partial").exists()
             state = "is unfinished" if unfinished else "does not exist"
             split, _, layer = folder.name.rpartition("-")
@@ -69,9 +69,9 @@ class Features:
             how = f"python -m alexnet_pl features {run} features.split={split} features.layer={layer}"
             raise UserError(f"{shorten_path(folder)}: {state}; {'resume with' if unfinished else 'make it with'} {how}")
         try:
-            self.info = read_record(folder / "about.json", FeaturesInfo, "make the features again")
+            self.info = read_record(folder / ABOUT, FeaturesInfo, "make the features again")
             self.values = np.load(folder / VALUES, mmap_mode="r")
-            self.labels = np.load(folder / "labels.npy")
+            self.labels = np.load(folder / LABELS)
             check_labels(self.labels, self.info.dataset.classes)
             shape = self.info.images, self.info.width
             if self.values.shape != shape or self.values.dtype != np.float16 or len(self.labels) != shape[0]:
@@ -102,7 +102,7 @@ class Features:
 
     @cached_property
     def names(self) -> list[str]:
-        path = self.folder / "names.jsonl"
+        path = self.folder / NAMES
         try:
             names = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError, RecursionError) as error:
@@ -126,7 +126,6 @@ class Features:
 
     def check_comparable(self, other: "Features") -> None:
         """Raise UserError unless both are of the same checkpoint and layer, so that distances make sense."""
-        if [self.identity[key] for key in ("checkpoint", "layer")] != [
-            other.identity[key] for key in ("checkpoint", "layer")
-        ]:
+        own, theirs = ((one.info.checkpoint.sha256, one.info.layer) for one in (self, other))
+        if own != theirs:
             raise UserError(f"{other.folder}: of another checkpoint or layer than {self.folder}; make both again")

@@ -15,8 +15,9 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.experiment import build
 from alexnet_pl.experiment.trained_run import open_network, open_trained_run
-from alexnet_pl.retrieval import extraction, search
-from alexnet_pl.retrieval.extraction import Extractor, Share
+from alexnet_pl.retrieval import search
+from alexnet_pl.retrieval.extraction import ALONE, Share, extract_split
+from alexnet_pl.retrieval.extractor import Extractor
 from alexnet_pl.retrieval.features import Features, FeatureSource, features_dir
 from alexnet_pl.runs.checkpoint import describe_checkpoint
 from alexnet_pl.runs.records import CheckpointInfo
@@ -39,14 +40,13 @@ def make_extractor(
 
 
 def extract_features(
-    cfg: DictConfig, folder: Path, split: str, extractor: Extractor, share: Share | None = None
+    cfg: DictConfig, folder: Path, split: str, extractor: Extractor, share: Share = ALONE
 ) -> tuple[Features, bool]:
     """Features of a split, extracted if needed: (features, whether they were extracted now).
 
     Each of several processes extracts its share. The first alone looks for features: NFS would remember on the other
     machines that the folders, which it then makes, do not exist.
     """
-    share = share or Share()
     store = build.make_data(cfg).store
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
     source = FeatureSource(dataset=describe_dataset(store, split), checkpoint=checkpoint)
@@ -54,7 +54,7 @@ def extract_features(
     is_new = share.broadcast(share.rank == 0 and not has_features(directory, source))
     if is_new:
         extractor.module.performance.apply(extractor.module.net, extractor.device)
-        extraction.extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
+        extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
     return Features(directory), is_new
 
 

@@ -64,21 +64,18 @@ def search_exactly(
     its batch files. `own`: (N,) rows of the queries themselves, which are left out. `show`: draw a progress
     bar in a terminal. Raises UserError for values out of range.
     """
-    check_search(features, queries, k, per_file, own is not None)
-    start = time.perf_counter()
-    candidates = k + OVERSAMPLE + (own is not None)
-    best = TopK(len(queries), candidates)
-    exact = np.ascontiguousarray(queries, np.float32)
+    itself = own is not None
+    check_search(features, queries, k, per_file, itself)
+    start, in_float32 = time.perf_counter(), np.ascontiguousarray(queries, np.float32)
+    candidates = k + OVERSAMPLE + itself
+    best, per_group = TopK(len(queries), candidates), 1 + itself if per_file else candidates
     groups = random_groups(len(features), per_file) if per_file else consecutive_groups(len(features), rows)
     count = -(-len(features) // (per_file or rows))
     for numbers in track(groups, "search", count, transient=True, disable=not (show and sys.stdout.isatty())):
-        per_block = 2 if per_file and own is not None else 1 if per_file else candidates
-        squares, positions = import_faiss().knn(exact, features.rows(numbers), min(per_block, len(numbers)))
-        block_numbers = numbers[positions]
-        if per_file:
-            squares, block_numbers = drop_self(own, squares, block_numbers, 1)
-        best.add(squares, block_numbers)
-    numbers = drop_self(own, best.squares, best.numbers, min(k + OVERSAMPLE, best.squares.shape[1]))[1]
+        squares, positions = import_faiss().knn(in_float32, features.rows(numbers), min(per_group, len(numbers)))
+        found = squares, numbers[positions]
+        best.add(*(drop_self(own, *found, 1) if per_file else found))
+    _, numbers = drop_self(own, best.squares, best.numbers, k + OVERSAMPLE)
     return Neighbors(*rerank_exactly(features, queries, numbers, k), time.perf_counter() - start)
 
 
@@ -124,10 +121,10 @@ def drop_self(
 ) -> tuple[np.ndarray, np.ndarray]:
     """First `count` neighbors of each query, without the query itself."""
     if query_rows is not None:
-        last = np.argsort(numbers == query_rows[:, None], 1, kind="stable")  # False before True
+        itself = numbers == query_rows[:, None]
+        squares, numbers = np.where(itself, np.inf, squares), np.where(itself, -1, numbers)
+        last = np.argsort(itself, 1, kind="stable")  # False before True
         squares, numbers = np.take_along_axis(squares, last, 1), np.take_along_axis(numbers, last, 1)
-        squares = np.where(numbers == query_rows[:, None], np.inf, squares)
-        numbers = np.where(numbers == query_rows[:, None], -1, numbers)
     return squares[:, :count], numbers[:, :count]
 
 

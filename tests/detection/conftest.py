@@ -1,13 +1,16 @@
-"""Fixtures of detection tests: a store of drawn scenes and an untrained classifier."""
+"""Fixtures of detection tests: a store of drawn scenes, an untrained classifier, and configs of box recipes."""
 
 from pathlib import Path
 
 import pytest
-from box_runs import make_classifier_run, make_scenes
+from box_runs import box_config, make_classifier_run, make_scenes
+from omegaconf import DictConfig
+from running import Compose
 
 from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.store.store import Store
-from alexnet_pl.detection.box_network import BoxNetwork, copy_weights, make_box_network, open_network_checkpoint
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
+from alexnet_pl.detection.box_weights import copy_weights, open_network_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,13 @@ def network(classifier_run: Path, scene_store: Store, options: BoxOptions) -> Bo
     made = make_box_network(trained.metadata["switches"], len(scene_store.classes), options)
     copy_weights(made, trained, scene_store.classes)
     return made.eval()
+
+
+@pytest.fixture
+def localise(config: Compose, scene_root: Path, classifier_run: Path) -> DictConfig:
+    return box_config(config, "overfeat_localise", scene_root, classifier_run)
+
+
+@pytest.fixture
+def detect(config: Compose, scene_root: Path, classifier_run: Path) -> DictConfig:
+    return box_config(config, "overfeat_detect", scene_root, classifier_run)

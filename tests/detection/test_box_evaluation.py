@@ -102,6 +102,30 @@ def test_constant_box_is_chosen_before_the_images_are_searched() -> None:
         evaluate_localiser(finder, split, train, DetectOptions())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("difficult", [False, True])
+def test_images_without_a_box_to_find_are_refused_before_they_are_searched(difficult: bool) -> None:
+    def search(*_: object) -> None:
+        raise AssertionError("searched an image")
+
+    split: Any = OneBoxSplit(1)
+    if difficult:
+        split.box_difficult = lambda number: torch.tensor([True])
+    else:
+        split.box_labels = lambda number: torch.tensor([-1])
+    with pytest.raises(UserError, match="no image of val has a box that is not difficult"):
+        evaluate_detector(SimpleNamespace(find=search), split, DetectOptions(), ["n01"])  # type: ignore[arg-type]
+
+
+def test_blacklist_of_all_boxes_leaves_no_second_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was nan, which boxes.json cannot hold."""
+    monkeypatch.setattr(box_evaluation, "read_object_blacklist", lambda *_: {(0, 0)})
+    found = PredictedBoxes(np.array([0]), np.array([1.0]), np.array([TRUTH]))
+    finder: Any = SimpleNamespace(find=lambda image: found, network=SimpleNamespace(num_objects=1))
+    split: Any = OneBoxSplit(1)
+    numbers = evaluate_detector(finder, split, DetectOptions(), ["n01"]).numbers
+    assert (numbers["map"], numbers["map_without_blacklist"]) == (100, None)
+
+
 @pytest.mark.parametrize(("least_score", "merges"), [(0.0, 1), (0.3, 2)])
 def test_true_class_is_merged_once(least_score: float, merges: int) -> None:
     """Unless it has boxes that are there only for the second result."""

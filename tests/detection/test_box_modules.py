@@ -14,7 +14,8 @@ from alexnet_pl.config.box_options import BoxOptions
 from alexnet_pl.data.boxes.annotation import Coverage
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.box_module import BoxModule
-from alexnet_pl.detection.box_network import BoxNetwork, make_box_network, open_network_checkpoint
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
+from alexnet_pl.detection.box_weights import open_network_checkpoint
 from alexnet_pl.detection.detection_training import DetectorModule
 from alexnet_pl.detection.localisation_training import RegressorModule
 from alexnet_pl.detection.scene_loader import read_scene
@@ -54,9 +55,9 @@ def test_detector_with_background_alone(detector: DetectorModule, scene_store: S
 
 @pytest.mark.parametrize(("label", "background"), [(-1, False), (0, True)])
 def test_partly_annotated_image_gives_background_if_a_box_has_a_class(
-    scene_store: Store, label: int, background: bool
+    scene_root: Path, label: int, background: bool
 ) -> None:
-    split = scene_store.whole("train")
+    split = Store(scene_root).whole("train")  # not that of `scene_store`, which other tests read too
     number = int(split.box_counts().argmax())
     split.coverage = np.full(len(split), Coverage.PARTIAL, np.int32)
     split.box_labels = lambda number: torch.full((len(split.boxes(number)),), label)  # type: ignore[method-assign]

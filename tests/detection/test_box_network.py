@@ -1,25 +1,15 @@
-"""Sliding windows against single crops, the regressor against a formula, and layers copied from a classifier."""
+"""Sliding windows against single crops, and the regressor against a formula."""
 
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from box_runs import CROP, MODEL, SIZE
 from networks import map_side
 from torch.nn import functional as F
 
 from alexnet_pl.config.box_options import BoxOptions, DetectOptions
-from alexnet_pl.data.store.store import Store
-from alexnet_pl.detection.box_network import (
-    BoxNetwork,
-    NetworkCheckpoint,
-    copy_outputs,
-    copy_weights,
-    make_box_network,
-    open_network_checkpoint,
-)
+from alexnet_pl.detection.box_network import BoxNetwork, make_box_network
 from alexnet_pl.detection.finder import BoxFinder
 from alexnet_pl.detection.pyramid import gather_windows, window_boxes, window_grid
 from alexnet_pl.detection.regressor import BoxRegressor, box_loss
@@ -118,44 +108,14 @@ def test_loss_is_the_squared_distance_of_the_true_class() -> None:
     assert shared == pytest.approx(((answers[:, 0] - targets) ** 2).sum(1).mean().item())
 
 
-def test_detector_copies_the_outputs_of_shared_classes(
-    classifier_run: Path, scene_store: Store, options: BoxOptions
-) -> None:
-    trained = open_network_checkpoint(str(classifier_run))
-    classes = [["new", "new"], *scene_store.classes[:3]]
-    made = make_box_network(trained.metadata["switches"], 4, replace(options, task="detect"))
-    fresh = made.net.fc9.weight[0].clone()
-    copy_weights(made, trained, classes)
-    assert made.background
-    assert made.num_objects == 4
-    torch.testing.assert_close(made.net.fc9.weight[1:4], trained.tensors["net.fc9.weight"][:3])
-    assert torch.equal(made.net.fc9.weight[0], fresh)
-    torch.testing.assert_close(made.net.conv1.weight, trained.tensors["net.conv1.weight"])
-    assert made.mean.flatten().tolist() == [118, 118, 118]
-
-
-@pytest.mark.parametrize("per_class", [False, True])
-def test_outputs_per_class_are_copied_for_the_same_classes_only(
-    scene_store: Store, options: BoxOptions, tmp_path: Path, per_class: bool
-) -> None:
-    switches = {"model": MODEL | {"num_classes": 10}, "augment": {"size": SIZE, "crop": CROP}}
-    options = replace(options, per_class=per_class)
-    torch.manual_seed(1)
-    trained = make_box_network(switches, 10, options)
-    metadata = {"switches": switches, "classes": scene_store.classes}
-    source = NetworkCheckpoint(tmp_path, {"state_dict": trained.state_dict(), "alexnet_pl": metadata})
-    for classes, copied in ((scene_store.classes, True), (scene_store.classes[::-1], not per_class)):
-        made = make_box_network(switches, 10, options)
-        copy_weights(made, source, classes)
-        assert torch.equal(made.regressor.fc1.weight, trained.regressor.fc1.weight) == copied
-
-
-def test_background_output_is_copied_if_both_have_one() -> None:
-    own, there = torch.zeros(3, 2), torch.arange(6.0).view(3, 2)
-    copy_outputs(own, there, ["b", "c"], ["a", "b"])
-    assert own.tolist() == [[2, 3], [0, 0], [4, 5]]
-
-
-def test_missing_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"transfer\.weights"):
-        open_network_checkpoint(str(tmp_path / "none"))
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"name": "torchvision", "width": 0.05}, "name=torchvision"),
+        ({"name": "alexnet", "width": 0.05, "overlap": False}, "overlap=false"),
+    ],
+)
+def test_network_that_cannot_slide_is_refused(model: dict[str, Any], says: str) -> None:
+    switches = {"model": model, "augment": {"crop": 99}}
+    with pytest.raises(UserError, match=f"^transfer.weights: model.{says}: "):
+        make_box_network(switches, 10, BoxOptions("localise"))

@@ -55,7 +55,21 @@ def test_members_with_other_images_are_refused(tmp_path: Path) -> None:
     for name, odd in {"names": {"names": swapped}, "labels": {"labels": (LABELS + 1) % CLASSES}}.items():
         runs = [network(tmp_path / name / "a", 1)[0], network(tmp_path / name / "b", 2, **odd)[0]]
         with pytest.raises(UserError, match=r"b/results.*: different images or labels than .*a/results"):
-            averaged(runs, tmp_path)
+            averaged(runs, tmp_path / name)
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["a", "b"], "no temporary file"
+
+
+def test_image_with_a_nan_probability_is_an_error(tmp_path: Path) -> None:
+    """As in the test of a single network, whatever the label; 0 would be the first class of a ranking of NaN."""
+    labels = np.where(np.arange(IMAGES) < 7, 0, LABELS).astype(np.int32)
+    run, exact = network(tmp_path / "a", 1, nonfinite=7, labels=labels)
+    _, errors, _ = averaged([run], tmp_path)
+    top1, top5 = errors_by_hand(exact[7:], labels[7:])
+    assert errors["top1_error"] == pytest.approx((700 + (IMAGES - 7) * top1) / IMAGES)
+    assert errors["top5_error"] == pytest.approx((700 + (IMAGES - 7) * top5) / IMAGES)
+    assert (errors["count"], errors["nonfinite"]) == (IMAGES, 7)
+    known = exact[np.arange(7, IMAGES), labels[7:]].astype(np.float64)
+    assert errors["nll"] == pytest.approx(float(-np.log(known).mean()), rel=1e-3)
 
 
 @pytest.mark.parametrize("known", [0, 700])

@@ -58,7 +58,7 @@ def test_missing_untested_and_repeated_members_are_named(tmp_path: Path) -> None
         find_members([run, half_trained], None, "ten")
     with pytest.raises(UserError, match=r"away: no such run folder"):
         find_members([run, tmp_path / "away"], None, "ten")
-    with pytest.raises(UserError, match=r"untested has not been tested .*python -m alexnet_pl test -c "):
+    with pytest.raises(UserError, match=r"untested has not been tested .*python -m alexnet_pl test /\S+untested$"):
         find_members([run, tmp_path / "untested"], None, "ten")
     with pytest.raises(UserError, match=r"a is listed twice, or has the same weights"):
         find_members([run, run], None, "ten")

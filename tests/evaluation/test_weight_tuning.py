@@ -10,7 +10,7 @@ from tested_networks import IMAGES, LABELS, NAMES, averaged, errors_by_hand, net
 
 from alexnet_pl.evaluation.ensemble_members import find_members
 from alexnet_pl.evaluation.prediction_file import PredictionFile, concat_blocks
-from alexnet_pl.evaluation.weight_tuning import hash_half, tune_weights
+from alexnet_pl.evaluation.weight_tuning import all_images, grid_errors, hash_half, tune_weights
 
 
 def search_by_hand(members: list[np.ndarray], labels: np.ndarray) -> list[float]:
@@ -64,6 +64,12 @@ def test_weight_search_on_few_images_takes_the_lowest_of_equal_weights(tmp_path:
     found = tune_weights(readers, lambda images: np.array([name in few for name in images]))
     assert found == pytest.approx(search_by_hand([array[:count] for array in saved], LABELS[:count]))
     assert found != [0.5] * 3
+
+
+def test_weight_of_a_network_with_nan_probabilities_counts_these_as_errors(tmp_path: Path) -> None:
+    runs = [network(tmp_path / "a", 1)[0], network(tmp_path / "b", 2, nonfinite=300)[0]]
+    readers = find_members(runs, None, "ten")
+    assert (grid_errors(readers, [0.5, 0.5], 1, all_images) >= 300).all(), "also with a weight of 0"
 
 
 @given(st.lists(st.text(max_size=20), max_size=50))

@@ -1,6 +1,7 @@
 """Model card of an exported network: its header, terms, results and commands."""
 
 import json
+import math
 import re
 import shlex
 from dataclasses import replace
@@ -175,6 +176,17 @@ def test_card_leaves_out_the_top_5_error_of_five_classes(tiny_run: Path) -> None
         card = single_spaces(model_card(replace(info, result=result), tiny_run, "x"))
         assert ("| top-5 |" in card) == shown
         assert "| top-1 |" in card
+
+
+def test_card_leaves_out_errors_and_intervals_that_an_older_result_lacks(tiny_run: Path) -> None:
+    info = read_weights(tiny_run).info
+    assert info.result
+    unknown = [math.nan, math.nan]
+    older = replace(info.result, top5_error=math.nan, top1_error_interval=unknown, top5_error_interval=unknown)
+    card = single_spaces(model_card(replace(info, result=older), tiny_run, "x"))
+    assert f"| top-1 | {older.top1_error:.2f} | |" in card
+    assert not re.search(r"\bnan\b", card)
+    assert "top-5" not in card
 
 
 def test_text_from_records_stays_text_in_the_card(tiny_run: Path, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import LocalNet
 from alexnet_pl.models.overfeat import OverFeat
 from alexnet_pl.retrieval import extraction
-from alexnet_pl.retrieval.extraction import Extractor, Share, extract_split
+from alexnet_pl.retrieval.extraction import Share, extract_split
+from alexnet_pl.retrieval.extractor import Extractor
 from alexnet_pl.retrieval.features import Features, FeaturesInfo, FeatureSource
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
 from alexnet_pl.training.classifier import Classifier
@@ -106,6 +107,24 @@ def test_interrupted_pass_resumes_bit_identically(
     assert blocks == [64]
     assert np.array_equal(cut.values, whole.values)
     assert not (tmp_path / "cut/train-fc7.partial").exists()
+
+
+def test_rows_are_kept_if_the_end_is_interrupted(
+    module: Classifier, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older features are removed before the new ones take their place."""
+
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    folder, rows = make(tmp_path / "train-pixels", module, tiny_store, "pixels").folder, []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        patch.setattr(shutil, "rmtree", interrupt)
+        make(folder, module, tiny_store, "pixels")
+    monkeypatch.setattr(extraction, "write_features", lambda *words: rows.append(words[1]))
+    make(folder, module, tiny_store, "pixels")
+    assert rows == [], "all are there"
+    assert not list(folder.glob("done*"))
 
 
 @pytest.mark.parametrize("other", [{"checkpoint": OTHER}, {"dataset": DatasetInfo()}])

@@ -22,10 +22,6 @@ from alexnet_pl.retrieval.features import Features
 from alexnet_pl.retrieval.gallery import extract_features, make_extractor, open_image_index
 from alexnet_pl.retrieval.search import ApproximateIndex
 
-LOG = ["trainer.log_every_n_steps=2"]
-
-LOG = ["trainer.log_every_n_steps=2"]
-
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory, tiny_store: Path) -> Path:
@@ -34,7 +30,10 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny_store: Path) -> Path:
 
     folder = tmp_path_factory.mktemp("runs") / "net"
     keys = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    cfg = compose("imagenette", [*keys, "logger=csv", "performance.compile=false", "trainer.max_epochs=1", *LOG])
+    cfg = compose(
+        "imagenette",
+        [*keys, "logger=csv", "performance.compile=false", "trainer.max_epochs=1", "trainer.log_every_n_steps=2"],
+    )
     cfg.trainer.precision = "32-true"
     run(cfg, "fit", folder)
     (folder / ".hydra").mkdir()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from processes import elastic, fork_processes, free_port
-from running import run
+from running import Compose, run
 
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config import recipes
@@ -62,6 +63,11 @@ def make_classifier_run(folder: Path, store: Store) -> Path:
     }
     torch.save({"state_dict": state, "global_step": 7, "alexnet_pl": about}, folder / "checkpoints/last.ckpt")
     return folder
+
+
+def box_config(config: Compose, recipe: str, root: Path, weights: Path) -> DictConfig:
+    """Config of a short fit on the scenes at `root`, which starts from the network `weights`."""
+    return config(recipe, f"data.root={root}", f"transfer.weights={weights}", *CPU, *KEYS)
 
 
 def fit_in_two_processes(folder: Path, recipe: str, words: list[str]) -> None:

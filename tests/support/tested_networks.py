@@ -21,12 +21,16 @@ DATASET = {
 }  # fmt: skip
 
 
-def network(run: Path, seed: int, sharp: float = 1.0, views: str = "ten", **about: Any) -> tuple[Path, np.ndarray]:
-    """(tested run folder of a network that is right more often than not, its float32 probabilities)."""
+def network(
+    run: Path, seed: int, sharp: float = 1.0, views: str = "ten", nonfinite: int = 0, **about: Any
+) -> tuple[Path, np.ndarray]:
+    """(tested run folder of a network that is right more often than not, its float32 probabilities). The first
+    `nonfinite` images have only NaN as scores."""
     chance = np.random.default_rng(seed)
     logits = chance.standard_normal((IMAGES, CLASSES)) + 1.2 * np.eye(CLASSES)[LABELS]
     exact = np.exp(sharp * logits)
     exact = (exact / exact.sum(1, keepdims=True)).astype(np.float32)
+    exact[:nonfinite] = np.nan
     best = np.argsort(-exact, 1, kind="stable")[:, :5].astype(np.int32)
     writer = PredictionFileWriter(run / f"results/val-{views}/probabilities.parquet", CLASSES)
     writer.add(Block(about.pop("names", NAMES), about.pop("labels", LABELS), best, exact.astype(np.float16)))

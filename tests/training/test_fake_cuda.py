@@ -20,7 +20,7 @@ from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.cifar import ConvNet
 from alexnet_pl.models.local_response_norm import NormFunction, NormSpec
 from alexnet_pl.models.overfeat import OverFeat
-from alexnet_pl.retrieval.extraction import find_reader
+from alexnet_pl.retrieval.extractor import find_reader
 from alexnet_pl.training.classifier import Classifier
 from alexnet_pl.training.optimizer import MomentumSGD, parameter_groups
 from alexnet_pl.training.performance import Performance

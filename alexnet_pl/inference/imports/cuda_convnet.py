@@ -6,7 +6,7 @@ conv2b, each with one weight matrix per input, in the order of `inputs`; that or
 """
 
 import math
-from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,11 @@ AFTER_CONV2 = {
     ("relu", "pool"): {},
 }
 DROPOUT = [("relu", "hs"), ("relu", "dropout")]  # scaled at test time as in the paper (§5.2), or in training
+AFTER = {  # layer with weights → the kinds of layers that may follow it
+    **{"conv1": [*AFTER_CONV1], "conv2": [*AFTER_CONV2], "conv3": [("relu",)], "conv4": [("relu",)]},
+    **{"conv5": [("pool", "relu"), ("relu", "pool")], "conv6": [("relu",)]},
+    **{"fc6": DROPOUT, "fc7": DROPOUT, "bottleneck": [()]},
+}
 POOLS = {(3, 2): True, (2, 2): False}  # size and stride → overlap
 
 
@@ -95,7 +100,8 @@ def join_parts(
     order = [layer["name"] for layer in below]
     for layer in part:
         inputs = [source.layer["name"] for source in sources(path, layers, layer)]
-        blocks = dict(zip(inputs, map(to_torch, repeat(layer), layer.get("weights", [])), strict=False))
+        matrices = zip(inputs, layer.get("weights", []), strict=False)
+        blocks = {name: to_torch(layer, matrix) for name, matrix in matrices}
         if len(blocks) != len(inputs):
             raise UserError(f"{path}: {layer['name']} does not have one weight matrix per input")
         own.append(inputs)
@@ -107,10 +113,6 @@ def join_parts(
     if len(part) > 1 and own == [[name] for name in order]:
         return weight, bias, len(part)
     raise UserError(f"{path}: {part[0]['name']} reads {', '.join(own[0])}; not the paper's network")
-
-
-def repeat(layer: Layer) -> Iterable[Layer]:
-    return [layer] * len(layer["inputs"])
 
 
 def to_torch(layer: Layer, matrix: np.ndarray) -> np.ndarray:
@@ -133,30 +135,30 @@ def find_switches(
     tensors: dict[str, Tensor],
     groups: dict[str, int],
 ) -> Settings:
-    """Infer the arguments of AlexNet from the layers between those with weights."""
-    names = list(parts)
-    between = {
-        below: check_between(path, layers, part) for below, part in zip(names, list(parts.values())[1:], strict=False)
-    }
+    """Infer the arguments of AlexNet from the layers with weights and those between them."""
+    between = {below: check_between(path, layers, parts[above]) for below, above in pairwise(parts)}
     towers = groups["conv2"]
     switches: Settings = {
         "num_classes": len(tensors["fc8.bias"]),
         "towers": towers,
         "width": len(tensors["conv1.bias"]) / (96 if towers == 2 else 48),
-        "conv6": "conv6" in names,
-        "bottleneck": len(tensors["bottleneck.bias"]) if "bottleneck" in names else 0,
-        "overlap": find_overlap(path, layers, parts),
+        "conv6": "conv6" in parts,
+        "bottleneck": len(tensors["bottleneck.bias"]) if "bottleneck" in parts else 0,
+        "overlap": find_overlap(path, layers),
     }
-    wanted = {"conv3": [("relu",)], "conv4": [("relu",)], "conv5": [("pool", "relu"), ("relu", "pool")],
-              "conv6": [("relu",)], "fc6": DROPOUT, "fc7": DROPOUT, "bottleneck": [()]}  # fmt: skip
-    wanted |= {"conv1": list(AFTER_CONV1), "conv2": list(AFTER_CONV2)}
+    return switches | find_order(path, between)
+
+
+def find_order(path: Path, between: dict[str, tuple[str, ...]]) -> Settings:
+    """Infer which norms the network has, and the order of layer 1. `between`: layers after each layer with weights.
+    Raises UserError for any that the paper's network does not have there."""
     for name, found in between.items():
-        if found not in wanted[name]:
+        if found not in AFTER[name]:
             raise UserError(f"{path}: {name} is followed by {', '.join(found) or 'nothing'}; not the paper's network")
     after1, after2 = AFTER_CONV1[between["conv1"]], AFTER_CONV2[between["conv2"]]
     if after1["norm"] != bool(after2):
         raise UserError(f"{path}: one of the norms after conv1 and conv2 is missing; not the paper's network")
-    return switches | after1 | after2
+    return after1 | after2
 
 
 def check_between(path: Path, layers: dict[str, Layer], part: list[Layer]) -> tuple[str, ...]:
@@ -185,7 +187,7 @@ def check_constants(path: Path, layer: Layer) -> str:
     return "hs" if kind == "dropout2" else kind
 
 
-def find_overlap(path: Path, layers: dict[str, Layer], parts: dict[str, list[Layer]]) -> bool:
+def find_overlap(path: Path, layers: dict[str, Layer]) -> bool:
     """Whether pooling windows overlap (§4.4). Raises UserError if the three pooling layers differ."""
     pools = [layer for layer in layers.values() if layer.get("type") == "pool"]
     found = {(int(pool["sizeX"]), int(pool["stride"])) for pool in pools}
