@@ -20,7 +20,7 @@ from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.proxies import describe_conditions, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
-from alexnet_pl.reporting.paper_tables import measured_throughput, missing_cells, missing_rows
+from alexnet_pl.reporting.missing_rows import measured_throughput, missing_cells, missing_rows
 
 ENDED = {"ended_by": "schedule", "store": {"fingerprint": "0"}}
 
@@ -179,6 +179,8 @@ def test_hours_use_what_runs_logged_on_this_machine(tmp_path: Path) -> None:
     write_log(tmp_path / "elsewhere", "another machine", 224, [9000.0])
     write_log(tmp_path / "small", platform.node(), 96, [9000.0])
     write_log(tmp_path / "narrow", platform.node(), 224, [9000.0], width=0.25)
+    write_log(tmp_path / "unknown", "", 224, [9000.0])
+    (tmp_path / "unknown/provenance.json").unlink()
     assert measured_throughput([tmp_path]) is None
     write_log(tmp_path / "one", platform.node(), 224, [4000.0, 5000.0, 6000.0])
     assert measured_throughput([tmp_path]) == 5000
