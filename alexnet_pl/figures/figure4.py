@@ -10,11 +10,11 @@ from torch import Tensor
 from alexnet_pl.data.store.store import short_name
 from alexnet_pl.figures.examples import SavedPrediction
 from alexnet_pl.figures.labels import RIGHT, cut_to_width, format_probability
-from alexnet_pl.figures.style import Theme
+from alexnet_pl.figures.style import Theme, add_axes_inches
 
 COLUMNS = 4
 CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches
-LETTERS = 22  # longest class name above bars
+VALUE = 0.55  # inches for a probability, to the right of its label
 
 
 def draw_bars(
@@ -45,35 +45,19 @@ def draw_bars(
     return figure
 
 
-def add_axes_inches(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Add axes at a position in inches."""
-    across, up = figure.get_size_inches()
-    axes = figure.add_axes((x / across, y / up, width / across, height / up))
-    axes.axis("off")
-    return axes
-
-
 def draw_prediction(axes: Axes, prediction: SavedPrediction, classes: list[str], theme: Theme) -> None:
     """Draw the correct label, and below it the name, probability and bar of each predicted label."""
     axes.set(xlim=(0, 1), ylim=(5, -TITLE / BARS * 5))
-    title = shorten_name(classes[prediction.label]) if prediction.label >= 0 else "label not known"
-    axes.text(0, -0.25, title, weight="bold", fontsize=10, va="bottom")
+    title = short_name(classes[prediction.label]) if prediction.label >= 0 else "label not known"
+    cut_to_width(axes.text(0, -0.25, title, weight="bold", fontsize=10, va="bottom"), CELL - EDGE)
     for line, (label, probability) in enumerate(zip(prediction.best, prediction.probabilities, strict=True)):
         right = label == prediction.label
-        axes.text(
-            0, line + 0.5, shorten_name(classes[label]), fontsize=8, va="bottom", weight="bold" if right else None
-        )
+        style = {"fontsize": 8, "va": "bottom", "weight": "bold" if right else "normal"}
+        cut_to_width(axes.text(0, line + 0.5, short_name(classes[label]), **style), CELL - EDGE - VALUE)
         shown = format_probability(probability)
-        value = f"{RIGHT} {shown}" if right else shown
-        axes.text(1, line + 0.5, value, fontsize=8, va="bottom", ha="right", weight="bold" if right else None)
+        axes.text(1, line + 0.5, f"{RIGHT} {shown}" if right else shown, ha="right", **style)
         axes.barh(line + 0.7, 1, 0.24, color=theme.faint, alpha=0.5)
         axes.barh(line + 0.7, probability, 0.24, color=theme.right if right else theme.other)
-
-
-def shorten_name(name: str, letters: int = LETTERS) -> str:
-    """First name of a synset, shortened to `letters` characters."""
-    first = short_name(name)
-    return first if len(first) <= letters else first[: letters - 1] + "…"
 
 
 def draw_neighbors(
