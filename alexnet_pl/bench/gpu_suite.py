@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
+from alexnet_pl.bench import end_to_end, gpu_kernels, idle_share, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import CLASSES, PARTS, find_photographs, make_part, make_tree
 from alexnet_pl.bench.gpu_curves import curve_slices
 from alexnet_pl.bench.slices import MeasureSlice, describe_failures, in_own_process, keep, measure_each, run_slices
@@ -199,13 +199,13 @@ def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, name: str) ->
     given = cfg.data.get("root")
     changed = cfg.copy()
     changed.performance.cuda_graph = name == "fit-graph"
-    trace = folder / end_to_end.TRACE if cfg.bench.profile else None
+    trace = folder / idle_share.TRACE if cfg.bench.profile else None
     root = Path(given) if given else make_bench_stores(cfg, stores, ("raw",)) / "raw"
     fit = end_to_end.time_fit(changed, root)
     measured: JsonObject = {"fit": fit, "projected": suite.project_training(fit)}
     keep(folder / f"{name}.json", measured)
     try:
-        fit["idle_share"] = end_to_end.measure_idle_share(changed, root, trace)
+        fit["idle_share"] = idle_share.measure_idle_share(changed, root, trace)
     except Exception as error:  # the profiler needs a library of the driver's
         measured["not_profiled"] = describe_error(error)
     return measured

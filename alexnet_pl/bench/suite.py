@@ -5,17 +5,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.bench import end_to_end, loaders, stages, trainer_overhead, training_steps
+from alexnet_pl.bench import end_to_end, idle_share, loaders, stages, trainer_overhead, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
-from alexnet_pl.bench.timing import (
-    ANSWER_SECONDS,
-    MakeCandidate,
-    Rate,
-    TimingWindow,
-    describe_machine,
-    time_in_processes,
-    time_streams,
-)
+from alexnet_pl.bench.processes import ANSWER_SECONDS, MakeCandidate, time_in_processes
+from alexnet_pl.bench.timing import Rate, TimingWindow, describe_machine, time_streams
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -74,7 +67,7 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
         progress("the trainer")
         measured["trainer"] = rates_to_json(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
         progress("an end-to-end fit")
-        measured["fit"] = end_to_end.measure_fit(cfg, root, folder / end_to_end.TRACE if cfg.bench.profile else None)
+        measured["fit"] = end_to_end.measure_fit(cfg, root, folder / idle_share.TRACE if cfg.bench.profile else None)
     return measured | {"projected": project_training(measured["fit"])}
 
 

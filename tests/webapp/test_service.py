@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from photographs import drawn, save_png
 from omegaconf import OmegaConf
+from photographs import drawn, save_png
 from PIL import Image
 from torch.nn import functional as F
 
