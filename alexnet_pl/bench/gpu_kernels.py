@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from alexnet_pl.bench import stages
 from alexnet_pl.json_records import JsonObject
-from alexnet_pl.runtime.precision import choose_precision, uncached_autocast
+from alexnet_pl.runtime.precision import uncached_autocast
 
 STEPS, WARMUP_STEPS = 10, 5
 KERNELS = 40  # number of slowest kernels to list
@@ -20,7 +20,7 @@ def profile_step(cfg: DictConfig) -> JsonObject:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = stages.build_module(cfg, device).train()
     sgd = stages.make_optimizer(module)
-    half = choose_precision(cfg.trainer.precision, device.type).startswith("bf16")
+    half = stages.computes_in_bf16(cfg, device)
     size, crop = cfg.data.batch_size, cfg.augment.crop
     view = module.in_memory_format(60 * torch.randn(size, 3, crop, crop, device=device))
     if half and module.performance.rounds_images(device):  # as the augmentation of a fit does

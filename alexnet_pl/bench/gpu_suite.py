@@ -182,11 +182,10 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
     device, count = torch.device("cuda"), 1280
     module = stages.build_module(cfg, device).eval()
     images = torch.randint(0, 256, (count, 3, cfg.data.size, cfg.data.size), dtype=torch.uint8, device=device)
-    precision = choose_precision(cfg.trainer.precision, "cuda")
     batch = images[: cfg.data.batch_size]
-    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision.startswith("bf16")):
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=stages.computes_in_bf16(cfg, device)):
         seconds = stages.fastest_run(lambda: module.log_probabilities(batch, "ten"), device)
-    in_use = precision_in_use(precision, "cuda")
+    in_use = precision_in_use(choose_precision(cfg.trainer.precision, "cuda"), "cuda")
     return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": in_use}
 
 
