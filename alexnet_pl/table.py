@@ -83,7 +83,10 @@ def to_rich_table(table: Table, width: int) -> RichTable:
 def wrap_cell(text: str, width: int | None) -> str:
     """Break the lines of a cell between words; not if its `width` is None. `GLUE` becomes a space."""
     if width:
-        wrapped = (textwrap.wrap(line, width, break_on_hyphens=False) or [""] for line in text.split("\n"))
+        wrapped = (
+            textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+            for line in text.split("\n")
+        )
         text = "\n".join(line for lines in wrapped for line in lines)
     return text.replace(GLUE, " ")
 

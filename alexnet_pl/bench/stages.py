@@ -104,13 +104,8 @@ def make_optimizer(module: Classifier) -> MomentumSGD:
 def time_stages(
     clock: StageTimer, cfg: DictConfig, module: Classifier, sgd: MomentumSGD, splits: dict[str, Split], number: int
 ) -> None:
-    count, device, buffers = cfg.data.batch_size, clock.device, dict[str, torch.Tensor]()
-    for name, split in splits.items():
-        order = np.resize(epoch_order(len(split), 0, number), count)
-        buffer = split.buffer(count, pinned=device.type == "cuda")
-        buffers[name] = buffer
-        stage = "read" if name == "raw" else "decode"
-        clock.time_host(stage, lambda s=split, r=buffer, o=order: s.read(o, r.numpy()))
+    count, device = cfg.data.batch_size, clock.device
+    buffers = {name: time_read(clock, name, split, count, number) for name, split in splits.items()}
     images = clock.time("transfer", lambda: buffers["raw"].to(device))  # JPEGs are decoded to another memory layout
     draws = module.augment.draw(0, 0, number, count)
     draws = type(draws)(*(each.to(device) for each in draws))
@@ -131,6 +126,15 @@ def time_stages(
     loss = clock.time("forward", forward)
     clock.time("backward", loss.backward)
     clock.time("update", sgd.step)
+
+
+def time_read(clock: StageTimer, encoding: str, split: Split, count: int, number: int) -> torch.Tensor:
+    """Time reading or decoding `count` images of a store with `encoding`, raw or jpeg, in the order of epoch `number`;
+    returns them."""
+    order = np.resize(epoch_order(len(split), 0, number), count)
+    buffer = split.buffer(count, pinned=clock.device.type == "cuda")
+    clock.time_host("read" if encoding == "raw" else "decode", lambda: split.read(order, buffer.numpy()))
+    return buffer
 
 
 def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:

@@ -14,6 +14,7 @@ from alexnet_pl.figures.style import Theme, add_axes_inches
 
 COLUMNS = 4
 CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches
+SIDE = 1.25  # inches of a query and of its neighbors
 VALUE = 0.55  # inches for a probability, to the right of its label
 
 
@@ -73,25 +74,27 @@ def draw_neighbors(
     in italics if they differ from the query's.
     """
     count, nearest = neighbor_labels.shape
-    side, name, gap = 1.25, 0.22, 0.25
-    size = (nearest + 1) * (side + 0.08) + gap + 2 * EDGE, count * (side + name + 0.06) + 2 * EDGE + 0.25
+    across, down, second = SIDE + 0.08, SIDE + 0.28, EDGE + SIDE + 0.33  # steps, and the left edge of the neighbors
+    size = second + nearest * across + EDGE, count * down + 2 * EDGE + 0.25
     figure = Figure(figsize=size)
     for row in range(count):
-        y = size[1] - EDGE - 0.25 - side - row * (side + name + 0.06)
-        for column in range(nearest + 1):
-            x = EDGE + column * (side + 0.08) + (gap if column else 0)
-            axes = add_axes_inches(figure, x, y, side, side)
-            image, label = (
-                (neighbors[row, column - 1], neighbor_labels[row, column - 1])
-                if column
-                else (queries[row], labels[row])
-            )
-            axes.imshow(image.permute(1, 2, 0).numpy())
-            name_shown = short_name(classes[label]) if label >= 0 else ""
-            style = "italic" if column and label != labels[row] else "normal"
-            weight = "normal" if column else "bold"
-            below = {"transform": axes.transAxes, "va": "top", "fontsize": 7, "style": style, "weight": weight}
-            cut_to_width(axes.text(0, -0.03, name_shown, **below), side)
-    for x, name_shown in ((EDGE, "query"), (EDGE + side + 0.08 + gap, "the nearest training images by fc7")):
-        figure.text(x / size[0], 1 - EDGE / size[1], name_shown, va="top", weight="bold")
+        y = size[1] - EDGE - 0.25 - SIDE - row * down
+        draw_labeled(figure, (EDGE, y), queries[row], labels[row], classes, weight="bold")
+        for column, label in enumerate(neighbor_labels[row]):
+            style = "normal" if label == labels[row] else "italic"
+            draw_labeled(figure, (second + column * across, y), neighbors[row, column], label, classes, style=style)
+    for x, title in ((EDGE, "query"), (second, "the nearest training images by fc7")):
+        figure.text(x / size[0], 1 - EDGE / size[1], title, va="top", weight="bold")
     return figure
+
+
+def draw_labeled(
+    figure: Figure, corner: tuple[float, float], image: Tensor, label: int, classes: list[str], **style: str
+) -> None:
+    """Draw an image, with the name of its class below it unless the label is not known (−1). `corner`: its lower left
+    one, in inches."""
+    axes = add_axes_inches(figure, *corner, SIDE, SIDE)
+    axes.imshow(image.permute(1, 2, 0).numpy())
+    if label >= 0:
+        name = short_name(classes[label])
+        cut_to_width(axes.text(0, -0.03, name, transform=axes.transAxes, va="top", fontsize=7, **style), SIDE)

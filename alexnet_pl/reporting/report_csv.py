@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from alexnet_pl.csv_file import to_csv
+from alexnet_pl.evaluation.intervals import Difference, Estimate
 from alexnet_pl.paper.proxies import ProxyResults
 from alexnet_pl.paper.rows import ReportRow, reproduce_command
 
@@ -26,7 +27,7 @@ def paper_csv_rows(rows: Sequence[ReportRow]) -> Iterator[list[object]]:
         place = claim.group, claim.label, claim.section, claim.data or ""
         for metric, value in claim.values.items():
             ours = row.measured.get(metric)
-            numbers = ours[:4] if ours else [""] * 4
+            numbers = measured_cells(ours) if ours else [""] * 4
             yield [*place, metric, empty_if_nan(value), claim.bound, *numbers, command, source]
 
 
@@ -35,11 +36,16 @@ def proxy_csv_rows(proxies: Sequence[ProxyResults]) -> Iterator[list[object]]:
     for proxy in proxies:
         for variant in proxy.errors:
             for metric, value in variant.values.items():
-                yield ["proxy", variant.label, "", proxy.description, metric, "", "", *value[:4], "", ""]
+                yield ["proxy", variant.label, "", proxy.description, metric, "", "", *measured_cells(value), "", ""]
         for row in proxy.comparisons:
             place = "proxy, difference", row.full_label, row.claim.section, proxy.description
             for metric, ours in row.ours.items():
-                yield [*place, metric, empty_if_nan(row.paper[metric]), "", *ours[:4], "", ""]
+                yield [*place, metric, empty_if_nan(row.paper[metric]), "", *measured_cells(ours), "", ""]
+
+
+def measured_cells(value: Estimate | Difference) -> list[float | str]:
+    """Mean, ends of the interval, and number of runs; no ends if there is no interval."""
+    return [empty_if_nan(number) for number in value[:4]]
 
 
 def empty_if_nan(value: float) -> float | str:

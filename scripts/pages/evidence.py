@@ -113,7 +113,8 @@ Neither of the last two is remade by `make evidence`; their commands are in the 
 
 def boxes_page() -> str:
     tests = collect_box_tests([KEPT])
-    return box_page.boxes_page([*box_claim_tables(tests), *box_proxy_tables(tests)], BOX_IMAGES)
+    tables = [*box_claim_tables(tests), *box_proxy_tables(tests)]
+    return box_page.boxes_page(tables, BOX_IMAGES, "[tutorial](tutorials/boxes.md)")
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:

@@ -1,5 +1,7 @@
 """Rows of the paper: which runs fill them, with which mean and interval."""
 
+import csv
+import io
 import json
 import math
 import platform
@@ -21,6 +23,7 @@ from alexnet_pl.paper.proxies import describe_conditions, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
 from alexnet_pl.reporting.missing_rows import measured_throughput, missing_cells, missing_rows
+from alexnet_pl.reporting.report_csv import as_csv
 
 ENDED = {"ended_by": "schedule", "store": {"fingerprint": "0"}}
 
@@ -112,6 +115,17 @@ def test_rows_are_means_over_one_schedule(tmp_path: Path) -> None:
     assert measured(tmp_path, "table1.cnn")["top1_error"].mean == pytest.approx(37.5)
     found = measured(tmp_path, "epochs")["epochs"]
     assert (found.mean, found.low) == (85, max(0.0, 85 - stats.t.ppf(0.975, 1) * 5))
+
+
+def test_csv_has_empty_cells_for_an_interval_that_one_run_cannot_have(tmp_path: Path) -> None:
+    write_test(tmp_path, "plateau0", claim_test("table1.cnn"), 38.0, trained={**ENDED, "epochs": 80})
+    lines = {
+        (line["row"], line["metric"]): line
+        for line in csv.DictReader(io.StringIO(as_csv(make_rows(collect_tests([tmp_path])), [])))
+    }
+    epochs = lines["epochs", "epochs"]
+    assert [epochs[name] for name in ("paper", "ours", "low", "high", "runs")] == ["90", "80.0", "", "", "1"]
+    assert "nan" not in {cell for line in lines.values() for cell in line.values()}
 
 
 def test_figure_1_has_no_mean_without_the_runs_that_never_come_to_25_percent(tmp_path: Path) -> None:
