@@ -157,29 +157,34 @@ def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
     by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
         by_variant.setdefault(test.variant, []).append(test)
-    order = list(listed_labels())
-    spreads = measure_spreads(by_variant.values())
-    usual = usual_rates(tests)
-    errors = [
-        VariantErrors(label_variant(group[0]) + rate_label(group, usual), mean_errors(group, spreads))
-        for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
-    ]
-    pairs = [
-        compare_with_baseline(claim, BY_KEY[key], by_variant, spreads)
-        for claim in error_claims()
-        for key in claim.baselines
-    ]
-    comparisons = [comparison for comparison in pairs if comparison]
-    dataset = tests[0].result.dataset
+    spreads, dataset = measure_spreads(by_variant.values()), tests[0].result.dataset
     return ProxyResults(
         dataset.name,
         distinction,
         describe_conditions(tests[0]),
-        errors,
-        adjust_p_values(comparisons),
+        list_errors(by_variant, spreads, usual_rates(tests)),
+        list_comparisons(by_variant, spreads),
         spreads,
         any(matching.is_official_dataset(dataset, criteria) for criteria in DATASETS.values()),
     )
+
+
+def list_errors(
+    by_variant: dict[Variant, list[TestRun]], spreads: Spreads, usual: tuple[float | None, ...]
+) -> list[VariantErrors]:
+    """Mean errors of each variant, the paper's first and in its order. `usual`: learning rates that no label names."""
+    order = list(listed_labels())
+    return [
+        VariantErrors(label_variant(group[0]) + rate_label(group, usual), mean_errors(group, spreads))
+        for _, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
+    ]
+
+
+def list_comparisons(by_variant: dict[Variant, list[TestRun]], spreads: Spreads) -> list[Comparison]:
+    """The paper's comparisons of which both variants were tested."""
+    pairs = [(claim, BY_KEY[key]) for claim in error_claims() for key in claim.baselines]
+    comparisons = [compare_with_baseline(*pair, by_variant, spreads) for pair in pairs]
+    return adjust_p_values([comparison for comparison in comparisons if comparison])
 
 
 def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:
