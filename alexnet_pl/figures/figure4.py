@@ -1,6 +1,7 @@
 """Figure 4 (§7.1; §6.1 of 2012): test images with their top five labels; queries with their nearest images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -89,7 +90,7 @@ def draw_neighbors(
 
 
 def draw_labeled(
-    figure: Figure, corner: tuple[float, float], image: Tensor, label: int, classes: list[str], **style: str
+    figure: Figure, corner: tuple[float, float], image: Tensor, label: int, classes: list[str], **style: Any
 ) -> None:
     """Draw an image, with the name of its class below it unless the label is not known (−1). `corner`: its lower left
     one, in inches."""

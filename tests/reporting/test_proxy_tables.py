@@ -187,7 +187,7 @@ def test_verdict_names_the_error_if_the_papers_two_have_opposite_signs(points: f
     """OverFeat's four scales against ten crops: top-1 35.74 against 35.60 %, top-5 14.18 against 14.71 %."""
     scales, ten = BY_KEY["overfeat.accurate.4scales"], BY_KEY["overfeat.accurate.ten"]
     paper = {metric: scales.values[metric] - ten.values[metric] for metric in ERRORS}
-    ours = dict.fromkeys(ERRORS, Difference(points, points - 0.1, points + 0.1, 3, p, PAIRED))
+    ours: dict[str, Difference] = dict.fromkeys(ERRORS, Difference(points, points - 0.1, points + 0.1, 3, p, PAIRED))
     assert Comparison(scales, ten, "a", "b", paper, ours, trained=True, p=p).verdict == verdict
     same = {metric: abs(value) for metric, value in paper.items()}
     assert Comparison(scales, ten, "a", "b", same, ours, trained=True, p=p).verdict == verdict.removesuffix(" in top-1")
