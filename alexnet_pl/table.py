@@ -1,5 +1,7 @@
 """Tables for the terminal and Markdown. On a terminal no word is broken and rows have few lines."""
 
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from alexnet_pl.console import mask_lines
 from alexnet_pl.escape import escape_html
 
 Notes = tuple[str, ...]
+GLUE = "\ue000"  # for the space in "13 %" while lines are broken: rich and str.split break at a no-break space too
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,31 @@ def print_list(title: str, lines: Iterable[str]) -> None:
 
 
 def to_rich_table(table: Table, width: int) -> RichTable:
-    """Table with borders whose cells are wrapped to `width` characters, between words if they fit."""
-    columns = list(zip(table.header, *table.rows, strict=True))
+    """Table with borders whose cells are wrapped to `width` characters, between words if they fit; no line begins with
+    the % of a number."""
+    lines = [[re.sub(r"(?<=\d) (?=%)", GLUE, mask_lines(cell)) for cell in row] for row in (table.header, *table.rows)]
+    columns = list(zip(*lines, strict=True))
     fitting = {pad: fit_columns(columns, width - len(columns) * (1 + 2 * pad) - 1) for pad in (1, 0)}
     pad = 1 if fitting[1] else 0
+    widths = fitting[pad] or [None] * len(columns)
+    header, *rows = [[wrap_cell(*cell) for cell in zip(line, widths, strict=True)] for line in lines]
     drawn = RichTable(padding=(0, pad))
-    for name, cell_width, side in zip(table.header, fitting[pad] or [None] * len(columns), table.sides, strict=True):
+    for name, cell_width, side in zip(header, widths, table.sides, strict=True):
         drawn.add_column(plain(name), justify=side, overflow="fold", width=cell_width)  # type: ignore[arg-type]
-    for row in table.rows:
+    for row in rows:
         drawn.add_row(*map(plain, row))
     return drawn
+
+
+def wrap_cell(text: str, width: int | None) -> str:
+    """Break the lines of a cell between words; not if its `width` is None. `GLUE` becomes a space."""
+    if width:
+        wrapped = (
+            textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+            for line in text.split("\n")
+        )
+        text = "\n".join(line for lines in wrapped for line in lines)
+    return text.replace(GLUE, " ")
 
 
 def to_markdown(tables: Iterable[Table], level: int = 2) -> str:

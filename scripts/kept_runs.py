@@ -19,25 +19,36 @@ SMALL_FILES = ("metrics.csv", "fit.json", "provenance.json", "kernels.json", ".h
 def keep_run(folder: Path, kept: Path) -> None:
     """Copy a run's small files: records without the machine's name and paths, predictions without probabilities."""
     for result in (path for name in RESULTS for path in folder.glob(f"results/*/{name}")):
-        target = kept / result.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(result, target)
-        predictions = result.with_name("probabilities.parquet")
-        if predictions.is_file():
-            footer = {"alexnet_pl": pq.read_metadata(predictions).metadata[b"alexnet_pl"]}  # the test's description
-            table = pq.read_table(predictions, columns=["image", "label", "best"]).replace_schema_metadata(footer)
-            pq.write_table(table, target.with_name(predictions.name), compression="zstd")
-    kept.mkdir(parents=True, exist_ok=True)
+        keep_result(result, kept / result.relative_to(folder))
     for name in SMALL_FILES:
         if (folder / name).is_file():
-            (kept / name).parent.mkdir(exist_ok=True)
+            (kept / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(folder / name, kept / name)
-    config = kept / ".hydra/config.yaml"
-    if config.is_file():  # absolute paths and URLs: their last part
+    shorten_paths(kept / ".hydra/config.yaml")
+    remove_machine(kept / "provenance.json")
+
+
+def keep_result(result: Path, target: Path) -> None:
+    """Copy the record of a test, and the predictions beside it without their probabilities."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(result, target)
+    predictions = result.with_name("probabilities.parquet")
+    if predictions.is_file():
+        footer = {"alexnet_pl": pq.read_metadata(predictions).metadata[b"alexnet_pl"]}  # the test's description
+        table = pq.read_table(predictions, columns=["image", "label", "best"]).replace_schema_metadata(footer)
+        pq.write_table(table, target.with_name(predictions.name), compression="zstd")
+
+
+def shorten_paths(config: Path) -> None:
+    """Replace absolute paths and URLs in a copied config by their last part."""
+    if config.is_file():
         text = config.read_text(encoding="utf-8")
         short = re.sub(r"(?m)^( +\w+: )['\"]?(?:/|\w+://)(?:.*/)?([^/\n'\"]*)['\"]?$", r"\1\2", text)
         config.write_text(short, encoding="utf-8")
-    provenance = kept / "provenance.json"
+
+
+def remove_machine(provenance: Path) -> None:
+    """Remove the machine's name and the typed words from a copied record."""
     if provenance.is_file():
         record = json.loads(provenance.read_text(encoding="utf-8"))
         sessions = [session | {"host": "", "argv": []} for session in record["sessions"]]

@@ -41,6 +41,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "paper/claims": ("tests/paper/test_claims.py",),
     "paper/matching": ("tests/paper/test_matching.py",),
     "paper/results": ("tests/paper/test_results.py", *PAPER),
+    "paper/variants": ("tests/paper/test_results.py", *PAPER),
     "paper/comparing": PAPER,
     "runs/fit_status": ("tests/runs/test_fit_status.py",),
     "evaluation/intervals": ("tests/evaluation/test_intervals.py",),
@@ -216,9 +217,7 @@ def import_package() -> None:
     import alexnet_pl
 
     for module in pkgutil.walk_packages(alexnet_pl.__path__, "alexnet_pl."):
-        if not module.name.endswith("__main__") and not module.name.startswith(
-            ("alexnet_pl.webapp", "alexnet_pl.bench")
-        ):
+        if not module.name.endswith("__main__") and not module.name.startswith(SELDOM):
             importlib.import_module(module.name)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from alexnet_pl.bench import end_to_end, gpu_kernels, loaders, stages, suite, training_steps
+from alexnet_pl.bench import end_to_end, gpu_kernels, idle_share, loaders, stages, suite, training_steps
 from alexnet_pl.bench.fixtures import CLASSES, PARTS, find_photographs, make_part, make_tree
 from alexnet_pl.bench.gpu_curves import curve_slices
 from alexnet_pl.bench.slices import MeasureSlice, describe_failures, in_own_process, keep, measure_each, run_slices
@@ -182,11 +182,10 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
     device, count = torch.device("cuda"), 1280
     module = stages.build_module(cfg, device).eval()
     images = torch.randint(0, 256, (count, 3, cfg.data.size, cfg.data.size), dtype=torch.uint8, device=device)
-    precision = choose_precision(cfg.trainer.precision, "cuda")
     batch = images[: cfg.data.batch_size]
-    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision.startswith("bf16")):
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=stages.computes_in_bf16(cfg, device)):
         seconds = stages.fastest_run(lambda: module.log_probabilities(batch, "ten"), device)
-    in_use = precision_in_use(precision, "cuda")
+    in_use = precision_in_use(choose_precision(cfg.trainer.precision, "cuda"), "cuda")
     return {"images": VALIDATION, "seconds": seconds * VALIDATION / len(batch), "precision": in_use}
 
 
@@ -199,13 +198,13 @@ def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, name: str) ->
     given = cfg.data.get("root")
     changed = cfg.copy()
     changed.performance.cuda_graph = name == "fit-graph"
-    trace = folder / end_to_end.TRACE if cfg.bench.profile else None
+    trace = folder / idle_share.TRACE if cfg.bench.profile else None
     root = Path(given) if given else make_bench_stores(cfg, stores, ("raw",)) / "raw"
     fit = end_to_end.time_fit(changed, root)
     measured: JsonObject = {"fit": fit, "projected": suite.project_training(fit)}
     keep(folder / f"{name}.json", measured)
     try:
-        fit["idle_share"] = end_to_end.measure_idle_share(changed, root, trace)
+        fit["idle_share"] = idle_share.measure_idle_share(changed, root, trace)
     except Exception as error:  # the profiler needs a library of the driver's
         measured["not_profiled"] = describe_error(error)
     return measured

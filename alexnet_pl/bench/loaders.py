@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from alexnet_pl.bench.third_party_loaders import BATCH, THIRD_PARTY, LoaderInputs, unavailable_reason
+from alexnet_pl.bench.third_party_loaders import BATCH, THIRD_PARTY, LoaderInputs, raw_shards, unavailable_reason
 from alexnet_pl.bench.timing import BatchStream, Rate, summarize_rates
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.data.loading.streaming import BatchBuffer, CpuBuffer, GpuDecodeBuffer, stream_batches
-from alexnet_pl.data.store.raw import RawReader
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 
@@ -49,10 +48,9 @@ def loader_candidates(folder: Path, workers: int, crop: int) -> tuple[dict[str, 
 
 def copy_batches(split: Split) -> Generator[int, None, None]:
     """Copy contiguous batches of the same size within memory."""
-    assert isinstance(split.reader, RawReader)
-    buffer = np.empty((BATCH, *split.shape), np.uint8)
+    buffer, shards = np.empty((BATCH, *split.shape), np.uint8), raw_shards(split)
     while True:
-        for shard in split.reader.shards:
+        for shard in shards:
             for start in range(0, len(shard), BATCH):
                 block = shard[start : start + BATCH]
                 np.copyto(buffer[: len(block)], block)
@@ -107,12 +105,12 @@ def measure_cold_reads(root: Path, rounds: int) -> dict[str, Rate]:
     """
     if not hasattr(os, "posix_fadvise"):
         return {}
-    rates: dict[str, list[float]] = {name: [] for name in READ_MODES}
+    rates_by_name: dict[str, list[float]] = {name: [] for name in READ_MODES}
     for _ in range(rounds):
         for name, ahead in READ_MODES.items():
             drop_page_cache(root)
-            rates[name].append(read_once(root, ahead))
-    return {name: summarize_rates(rates) for name, rates in rates.items()}
+            rates_by_name[name].append(read_once(root, ahead))
+    return {name: summarize_rates(rates) for name, rates in rates_by_name.items()}
 
 
 def drop_page_cache(root: Path) -> None:
@@ -127,6 +125,6 @@ def read_once(root: Path, ahead: bool) -> float:
     order = epoch_order(len(split), 0, 0)[:IMAGES]
     batches = (order[start : start + BATCH] for start in range(0, len(order), BATCH))
     start, count = time.perf_counter(), 0
-    for _, labels in stream_batches(split, batches, BATCH, torch.device("cpu"), ahead):
+    for _, labels in stream_batches(split, batches, BATCH, CPU, ahead):
         count += len(labels)
     return count / (time.perf_counter() - start)

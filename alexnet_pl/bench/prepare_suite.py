@@ -83,8 +83,8 @@ def prepare_store(folder: Path, encoding: StoreEncoding) -> int:
 
 
 def peak_memory(folder: Path) -> float | None:
-    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once. None on systems
-    that do not report it, such as macOS."""
+    """Peak memory of `prepare` with two workers in GB, over all processes; shared pages count once. None if it failed,
+    and on systems that do not report it, such as macOS."""
     if not (PROC / "self/smaps_rollup").is_file():
         return None
     words = ["prepare", "-c", "imagenette", f"prepare.source={folder / 'tree'}", f"data.root={folder / 'store'}"]
@@ -94,7 +94,7 @@ def peak_memory(folder: Path) -> float | None:
     while process.poll() is None:
         peak = max(peak, sum(map(resident_share, process_tree(process.pid))))
         time.sleep(0.05)
-    return peak
+    return None if process.returncode else peak
 
 
 def process_tree(pid: int) -> list[int]:

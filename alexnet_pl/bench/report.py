@@ -30,7 +30,9 @@ def print_prepare_report(measured: JsonObject) -> None:
     print(f"{host['cpu']}, {host['cores']} cores, load {host['load']}; photographs: {measured['photographs']}")
     print_tables(prepare_tables(measured))
     peak = measured["peak_memory_gb"]
-    memory = "not measured on this system" if peak is None else f"{peak:.2f} GB"
+    memory = (
+        "not measured (the command failed, or this system does not report it)" if peak is None else f"{peak:.2f} GB"
+    )
     print(f"peak memory of the command, two workers: {memory}")
     for name, times in measured["hours"].items():
         spans = ", ".join(f"{format_duration(hours)} on {cores}" for cores, hours in times.items())

@@ -18,7 +18,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.bench.gpu_curves import CURVE, GRACE
-from alexnet_pl.bench.timing import STOP_SECONDS, describe_error, stack_if_slow
+from alexnet_pl.bench.processes import STOP_SECONDS, stack_if_slow
+from alexnet_pl.bench.timing import describe_error
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.json_records import JsonObject, write_json
 

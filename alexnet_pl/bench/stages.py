@@ -92,6 +92,10 @@ def build_module(cfg: DictConfig, device: torch.device) -> Classifier:
     return module
 
 
+def computes_in_bf16(cfg: DictConfig, device: torch.device) -> bool:
+    return choose_precision(cfg.trainer.precision, device.type).startswith("bf16")
+
+
 def make_optimizer(module: Classifier) -> MomentumSGD:
     groups = parameter_groups(module.net, module.lr, module.weight_decay, module.bias_lr_scale, module.decay_biases)
     return MomentumSGD(groups, module.lr, module.momentum, module.weight_decay, fused=module.performance.optimized)
@@ -100,19 +104,13 @@ def make_optimizer(module: Classifier) -> MomentumSGD:
 def time_stages(
     clock: StageTimer, cfg: DictConfig, module: Classifier, sgd: MomentumSGD, splits: dict[str, Split], number: int
 ) -> None:
-    count, device, buffers = cfg.data.batch_size, clock.device, dict[str, torch.Tensor]()
-    for name, split in splits.items():
-        order = np.resize(epoch_order(len(split), 0, number), count)
-        buffer = split.buffer(count, pinned=device.type == "cuda")
-        buffers[name] = buffer
-        stage = "read" if name == "raw" else "decode"
-        clock.time_host(stage, lambda s=split, r=buffer, o=order: s.read(o, r.numpy()))
-    stored = buffers.get("raw", buffer)  # JPEGs are decoded to another memory layout
-    images = clock.time("transfer", lambda: stored.to(device))
+    count, device = cfg.data.batch_size, clock.device
+    buffers = {name: time_read(clock, name, split, count, number) for name, split in splits.items()}
+    images = clock.time("transfer", lambda: buffers["raw"].to(device))  # JPEGs are decoded to another memory layout
     draws = module.augment.draw(0, 0, number, count)
     draws = type(draws)(*(each.to(device) for each in draws))
     labels = torch.arange(count, device=device) % module.net.num_classes
-    half = choose_precision(cfg.trainer.precision, device.type).startswith("bf16")
+    half = computes_in_bf16(cfg, device)
 
     def augment() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
@@ -130,10 +128,19 @@ def time_stages(
     clock.time("update", sgd.step)
 
 
+def time_read(clock: StageTimer, encoding: str, split: Split, count: int, number: int) -> torch.Tensor:
+    """Time reading or decoding `count` images of a store with `encoding`, raw or jpeg, in the order of epoch `number`;
+    returns them."""
+    order = np.resize(epoch_order(len(split), 0, number), count)
+    buffer = split.buffer(count, pinned=clock.device.type == "cuda")
+    clock.time_host("read" if encoding == "raw" else "decode", lambda: split.read(order, buffer.numpy()))
+    return buffer
+
+
 def rooflines(cfg: DictConfig, module: Classifier, device: torch.device) -> dict[str, float]:
     """Compute each stage's roofline in seconds: bytes / bandwidth or operations / peak rate, both measured here."""
     count, bytes_a_second = cfg.data.batch_size, measure_bandwidth(device)
-    half = choose_precision(cfg.trainer.precision, device.type).startswith("bf16")
+    half = computes_in_bf16(cfg, device)
     rate = measure_peak(torch.bfloat16 if half else torch.float32, device)
     stored, cropped = count * 3 * cfg.data.size**2, count * 3 * cfg.augment.crop**2
     weights = sum(weight.numel() for weight in module.net.parameters())

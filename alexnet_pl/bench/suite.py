@@ -5,17 +5,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.bench import end_to_end, loaders, stages, trainer_overhead, training_steps
+from alexnet_pl.bench import end_to_end, idle_share, loaders, stages, trainer_overhead, training_steps
 from alexnet_pl.bench.fixtures import find_photographs, make_stores
-from alexnet_pl.bench.timing import (
-    ANSWER_SECONDS,
-    MakeCandidate,
-    Rate,
-    TimingWindow,
-    describe_machine,
-    time_in_processes,
-    time_streams,
-)
+from alexnet_pl.bench.processes import ANSWER_SECONDS, MakeCandidate, time_in_processes
+from alexnet_pl.bench.timing import Rate, TimingWindow, describe_machine, time_streams
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -38,10 +31,22 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
         raise UserError(
             f"model.name={name}: bench measures AlexNet's steps; give a recipe of it, such as -c ilsvrc2012"
         )
-    host, source = describe_machine(), Path(cfg.prepare.source) if cfg.prepare.source else None
-    measured: JsonObject = {
+    if not OmegaConf.is_missing(cfg.data, "root"):
+        Store(cfg.data.root)  # raises a UserError now, rather than after minutes of measuring
+    source = Path(cfg.prepare.source) if cfg.prepare.source else None
+    about = describe_measurement(cfg, source)
+    with tempfile.TemporaryDirectory() as stores:
+        progress("stores of the photographs")
+        images = STORE_IMAGES.get(choose_device(cfg).type, CPU_IMAGES)
+        make_stores(find_photographs(source, Path(stores)), Path(stores), cfg.data.size, images)
+        return about | measure_parts(cfg, Path(stores), about["machine"]["cores"], folder)
+
+
+def describe_measurement(cfg: DictConfig, source: Path | None) -> JsonObject:
+    """Machine, photographs, rounds and recipe of a call."""
+    return {
         "suite": "train",
-        "machine": host,
+        "machine": describe_machine(),
         "photographs": f"{source.name}/" if source else "drawn, 500 × 375",
         "rounds": cfg.bench.rounds,
         "recipe": {
@@ -50,31 +55,25 @@ def measure_training(cfg: DictConfig, folder: Path) -> JsonObject:
             "batch_size": cfg.data.batch_size,
         },
     }
-    if not OmegaConf.is_missing(cfg.data, "root"):
-        Store(cfg.data.root)  # raises a UserError now, rather than after minutes of measuring
-    with tempfile.TemporaryDirectory() as name:
-        stores = Path(name)
-        progress("stores of the photographs")
-        make_stores(
-            find_photographs(source, stores),
-            stores,
-            cfg.data.size,
-            STORE_IMAGES.get(choose_device(cfg).type, CPU_IMAGES),
-        )
-        root = stores / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
-        progress("a store outside the page cache")
-        measured["cold"] = rates_to_json(loaders.measure_cold_reads(root, cfg.bench.rounds))
-        progress("loaders, ours and third-party")
-        flows, measured["not_run"] = loaders.loader_candidates(stores, host["cores"], cfg.augment.crop)
-        measured["feeding"] = rates_to_json(time_streams(flows, cfg.bench.rounds, WINDOW))
-        progress("stages of a step")
-        splits = {name: Store(stores / name).split("train") for name in ("raw", "jpeg")}
-        measured["stages"] = stages.measure_stages(cfg, splits, cfg.bench.rounds)
-        measured |= time_candidates(cfg, host["cores"])
-        progress("the trainer")
-        measured["trainer"] = rates_to_json(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
-        progress("an end-to-end fit")
-        measured["fit"] = end_to_end.measure_fit(cfg, root, folder / end_to_end.TRACE if cfg.bench.profile else None)
+
+
+def measure_parts(cfg: DictConfig, stores: Path, cores: int, folder: Path) -> JsonObject:
+    """Measure loaders, stages, steps, the trainer and a fit. `stores`: from `fixtures.make_stores`."""
+    measured: JsonObject = {}
+    root = stores / "raw" if OmegaConf.is_missing(cfg.data, "root") else Path(cfg.data.root)
+    progress("a store outside the page cache")
+    measured["cold"] = rates_to_json(loaders.measure_cold_reads(root, cfg.bench.rounds))
+    progress("loaders, ours and third-party")
+    flows, measured["not_run"] = loaders.loader_candidates(stores, cores, cfg.augment.crop)
+    measured["feeding"] = rates_to_json(time_streams(flows, cfg.bench.rounds, WINDOW))
+    progress("stages of a step")
+    splits = {name: Store(stores / name).split("train") for name in ("raw", "jpeg")}
+    measured["stages"] = stages.measure_stages(cfg, splits, cfg.bench.rounds)
+    measured |= time_candidates(cfg, cores)
+    progress("the trainer")
+    measured["trainer"] = rates_to_json(trainer_overhead.measure_overhead(cfg, max(2, cfg.bench.rounds // 2)))
+    progress("an end-to-end fit")
+    measured["fit"] = end_to_end.measure_fit(cfg, root, folder / idle_share.TRACE if cfg.bench.profile else None)
     return measured | {"projected": project_training(measured["fit"])}
 
 

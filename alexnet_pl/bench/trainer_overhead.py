@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader, Dataset
 
-from alexnet_pl.bench.end_to_end import hidden_terminal, run_fit
+from alexnet_pl.bench.short_fits import hidden_terminal, run_fit
 from alexnet_pl.bench.timing import Rate, summarize_rates
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -88,11 +88,8 @@ def time_ours(cfg: DictConfig, root: Path) -> float:
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "limit_val_batches": 0},
         "logger": "csv",
     }
-    base = OmegaConf.to_container(cfg)
-    assert isinstance(base, dict)
-    base = OmegaConf.create(
-        {key: value for key, value in base.items() if key != "model"}
-    )  # no check against new keys, no second network
+    base: Any = OmegaConf.to_container(cfg)  # without Hydra's check for new keys
+    del base["model"]
     cfg = OmegaConf.merge(base, overrides)  # type: ignore[assignment]
     section = {key: cfg.data[key] for key in ("root", "name", "size", "batch_size")}
     module, clock = build.make_module(cfg), StepClock()

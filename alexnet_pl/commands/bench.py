@@ -44,7 +44,7 @@ def bench(cfg: DictConfig, folder: Path) -> None:
 
 
 def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    from alexnet_pl.bench import end_to_end, suite  # these import the trainer, which takes seconds
+    from alexnet_pl.bench import idle_share, suite  # these import the trainer, which takes seconds
 
     measured = suite.measure_training(cfg, folder)
     print_training_report(measured)
@@ -54,7 +54,7 @@ def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         save_bench_chart(Path(cfg.bench.output).with_suffix(".png"), measured)
         print_message("a chart", Path(cfg.bench.output).with_suffix(".png"))
     if cfg.bench.profile:
-        print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / end_to_end.TRACE)
+        print_message("a trace for chrome://tracing or ui.perfetto.dev", folder / idle_share.TRACE)
     return measured
 
 

@@ -49,7 +49,7 @@ def run_words(folder: Path) -> list[str]:
 
 def tested_words(cfg: DictConfig) -> list[str]:
     """The classifier's run with the newest test among those that `report` read; empty if there is none."""
-    from alexnet_pl.reporting.paper_tables import report_roots  # not at the top, since `--help` needs no tables
+    from alexnet_pl.reporting.report_runs import report_roots  # not at the top, since `--help` needs no tables
 
     runs = [run for run in collect_runs(report_roots(cfg), RESULT) if (run / LAST).is_file()]
     newest = sorted(runs, key=lambda run: modified(run / RESULT))[-1:]

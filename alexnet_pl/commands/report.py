@@ -25,7 +25,6 @@ from alexnet_pl.reporting import (
     learning_curves,
     measured_page,
     norms_comparison,
-    paper_tables,
     report_page,
     tables,
     wandb_panels,
@@ -35,6 +34,10 @@ from alexnet_pl.reporting.box_claim_tables import box_claim_tables, measured_cla
 from alexnet_pl.reporting.box_page import boxes_page
 from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 from alexnet_pl.reporting.code_tables import code_table, codes_page, collect_codes
+from alexnet_pl.reporting.missing_rows import measured_throughput, missing_rows
+from alexnet_pl.reporting.paper_tables import paper_tables
+from alexnet_pl.reporting.report_csv import as_csv
+from alexnet_pl.reporting.report_runs import collect_report_tests, report_roots
 from alexnet_pl.reporting.terminal import print_outdated, print_report
 from alexnet_pl.reporting.unmatched_table import reason_lines, unmatched_table
 from alexnet_pl.training.wandb_login import is_offline
@@ -44,9 +47,9 @@ SAVED = "saved.json"  # ids of the saved view and report, to replace them in the
 
 def report(cfg: DictConfig, folder: Path) -> None:
     """Print what the runs measured, and write all rows to report.md, .tex, .html, .csv and .png in the run folder."""
-    roots, tests = paper_tables.report_roots(cfg), paper_tables.collect_report_tests(cfg)
+    roots, tests = report_roots(cfg), collect_report_tests(cfg)
     rows, proxy_results = make_rows(tests), group_proxies(tests)
-    rate = cfg.report.images_per_second or paper_tables.measured_throughput(roots)
+    rate = cfg.report.images_per_second or measured_throughput(roots)
     code_tests, box_tests = collect_codes(roots), collect_box_tests(roots)
     unmatched = collect_unmatched(roots, tests, rows, box_tests)
     proxies = measured_page.proxy_page_tables(proxy_results, measure_deviations(tests), measure_specialization(tests))
@@ -55,10 +58,10 @@ def report(cfg: DictConfig, folder: Path) -> None:
     page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
     print_report(rows, box_tests, [*proxies, *codes, *box_proxies], reasons, page)
     print_outdated(tests)
-    claimed, filled = [*paper_tables.paper_tables(rows), *box_claims], filled_tables(rows, box_tests)
+    claimed, filled = [*paper_tables(rows), *box_claims], filled_tables(rows, box_tests)
     measured = [*(table for table in claimed if table.title in filled), *proxies, *codes, *box_proxies]
     measured += [unmatched_table(unmatched, roots)] if unmatched else []
-    others = [*(table for table in claimed if table.title not in filled), paper_tables.missing_rows(rows, rate)]
+    others = [*(table for table in claimed if table.title not in filled), missing_rows(rows, rate)]
     searched = ", ".join(map(shorten_path, roots))
     about = f"{pluralize(len(tests), 'test')} in {searched}: first what these runs measured, then the paper's other "
     whole = report_page.ReportPage(f"{about}numbers.", measured, others)
@@ -66,7 +69,7 @@ def report(cfg: DictConfig, folder: Path) -> None:
     write_page(folder / "report.md", report_page.to_page(whole))
     write_page(folder / "report.html", report_page.to_html(whole))
     write_page(folder / "report.tex", tables.to_latex(whole.tables))
-    write_page(folder / "report.csv", paper_tables.as_csv(rows, proxy_results))
+    write_page(folder / "report.csv", as_csv(rows, proxy_results))
     write_page(folder / "measured.md", measured_page.measured_page(proxies, tests, roots[0]))
     if code_tests:
         save_code_curves(code_tests, folder)
@@ -85,7 +88,7 @@ def filled_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) ->
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:
     wandb_panels.import_wandb_workspaces()
-    tests = paper_tables.collect_report_tests(cfg)
+    tests = collect_report_tests(cfg)
     if is_offline():
         entity = cfg.wandb.get("entity") or "YOU"
         project = cfg.wandb.project

@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alexnet_pl.data.store.store import short_name
-from alexnet_pl.figures.figure4 import add_axes_inches
 from alexnet_pl.figures.labels import RIGHT, WRONG, cut_to_width, format_probability
-from alexnet_pl.figures.style import Theme
+from alexnet_pl.figures.style import Theme, add_axes_inches
 
 CELL, GAP, LABEL = 1.7, 0.08, 0.95  # inches: image, space between images, row labels
 NAME, FALL = 0.42, 0.16  # inches: text below an image, and below its occlusion map

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from alexnet_pl.config.views import DenseViews, describe_views
 from alexnet_pl.data.loading.whole_images import whole_images
@@ -128,9 +129,8 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     share = float((neighbor_labels == labels[:, None]).mean())
     caption = (
         f"{len(numbers)} of the {len(split):,} {split.name} images of {name_images(run)}, spread evenly over the "
-        "classes, and the "
-        f"{examples.NUM_NEIGHBORS} nearest of {len(index.features):,} training images by Euclidean distance of fc7; "
-        f"{100 * share:.0f} % of these have the query's class, the names of the others are in italics."
+        f"classes, and the {examples.NUM_NEIGHBORS} nearest of {len(index.features):,} training images by Euclidean "
+        f"distance of fc7; {100 * share:.0f} % of these have the query's class, the names of the others are in italics."
     )
 
     def drawing(_: Theme) -> Figure:
@@ -140,35 +140,30 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 
 
 def training_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
-    course = training_curves.read_training_curves(run)
-    drops = [f"{float(course.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in course.drops]
-    unit = "epochs" if len(course.ends) > 1 else "steps"
+    curves = training_curves.read_training_curves(run)
+    drops = [f"{float(curves.epochs(np.array([drop.step]))[0]):g} ({drop.label})" for drop in curves.drops]
+    unit = "epochs" if len(curves.ends) > 1 else "steps"
     rates = f"learning rate dropped after {', '.join(drops)} {unit}" if drops else "constant learning rate"
-    last = [f"{name} {course.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in course.columns]
+    last = [f"{name} {curves.columns[key][1][-1]:.2f} %" for key, name in ERRORS.items() if key in curves.columns]
     summary = f"{rates}; last validation: {', '.join(last)}" if last else rates
     caption = (
         f"Loss and errors on images of {name_images(run)}: training images, running, with augmentation and dropout, "
         f"and validation images, center view; {summary}."
     )
-    return FigureEntry(lambda theme: training_curves.draw_training_curves(course, theme), caption, summary)
+    return FigureEntry(lambda theme: training_curves.draw_training_curves(curves, theme), caption, summary)
 
 
 def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     """Confidence maps of a few test images, computed as in a dense test."""
     if not photographs:
         raise UserError("it consists of photographs, which are left out (`photographs=false`)")
-    module, options = run.module, run.module.dense or DenseViews()
-    check_sliding(module.net)
-    net: SlidingNetwork = module.net  # type: ignore[assignment]
+    options = run.module.dense or DenseViews()
+    check_sliding(run.module.net)
+    net: SlidingNetwork = run.module.net  # type: ignore[assignment]
     split = run.store.split(run.data.test_split_name)
     numbers = examples.spread_over_classes(split.labels, SHOWN)
-    found = []
-    with torch.inference_mode():
-        for number, image in zip(numbers, whole_images(split, numbers), strict=True):
-            prediction = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
-            maps = confidence_maps(net, module.prepare_picture, image, options)
-            label = int(split.labels[number])
-            found.append(MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label]))
+    images = zip(whole_images(split, numbers), split.labels[numbers].tolist(), strict=True)
+    found = [map_image(run, net, image, label, options) for image, label in images]
     stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
     windows = sum(one.scores[0].numel() for one in found[0].maps)
     score = "softmax output" if options.score == "softmax" else "logit"
@@ -182,6 +177,16 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
         return draw_confidence_maps(found, options.scales, net.window, stride, theme)
 
     return FigureEntry(drawing, caption, f"{windows} windows an image")
+
+
+@torch.inference_mode()
+def map_image(run: TrainedRun, net: SlidingNetwork, image: Tensor, label: int, options: DenseViews) -> MappedImage:
+    """Confidence maps of an image, (3, H, W) uint8, for the class that a dense test predicts. `label`: the correct
+    class."""
+    prepare = run.module.prepare_picture
+    prediction = int(dense_scores(net, prepare, [image], options)[0].argmax())
+    maps = confidence_maps(net, prepare, image, options)
+    return MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label])
 
 
 def offsets_figure(run: TrainedRun, photographs: bool) -> FigureEntry:

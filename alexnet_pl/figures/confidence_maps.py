@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from alexnet_pl.evaluation.dense import ScaleMap
+from alexnet_pl.figures.labels import RIGHT
 from alexnet_pl.figures.style import Theme
 from alexnet_pl.models.sliding_window import WindowGeometry
 
@@ -45,7 +46,7 @@ def draw_confidence_maps(
             draw_map(axes, found, each.answer, limits, window, stride, theme)
             best = float(found.scores[each.answer].max())
             axes.set_title(f"scale {scale}, up to {best:.2f}", fontsize=8, loc="left")
-        mark = "✓" if each.answer == each.label else f"(is {each.label_name})"
+        mark = RIGHT if each.answer == each.label else f"(is {each.label_name})"
         row[0].set_title(f"{each.name} {mark}\n{row[0].get_title(loc='left')}", fontsize=8, loc="left")
     return figure
 

@@ -12,11 +12,7 @@ from matplotlib.figure import Figure
 
 from alexnet_pl.console import pluralize
 from alexnet_pl.figures.figure1_page import STYLES, figure1_page
-from alexnet_pl.figures.figure1_runs import (
-    Group,
-    choose_rates,
-    find_runs,
-)
+from alexnet_pl.figures.figure1_runs import Group, choose_rates, find_runs
 from alexnet_pl.figures.style import Theme, save_drawing
 from alexnet_pl.files import write_page
 from alexnet_pl.paper.claim import FIGURE1_ERROR

@@ -1,6 +1,7 @@
 """Figure 4 (§7.1; §6.1 of 2012): test images with their top five labels; queries with their nearest images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,11 +11,12 @@ from torch import Tensor
 from alexnet_pl.data.store.store import short_name
 from alexnet_pl.figures.examples import SavedPrediction
 from alexnet_pl.figures.labels import RIGHT, cut_to_width, format_probability
-from alexnet_pl.figures.style import Theme
+from alexnet_pl.figures.style import Theme, add_axes_inches
 
 COLUMNS = 4
 CELL, EDGE, TITLE, BARS = 2.4, 0.15, 0.3, 1.55  # inches
-LETTERS = 22  # longest class name above bars
+SIDE = 1.25  # inches of a query and of its neighbors
+VALUE = 0.55  # inches for a probability, to the right of its label
 
 
 def draw_bars(
@@ -45,35 +47,19 @@ def draw_bars(
     return figure
 
 
-def add_axes_inches(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Add axes at a position in inches."""
-    across, up = figure.get_size_inches()
-    axes = figure.add_axes((x / across, y / up, width / across, height / up))
-    axes.axis("off")
-    return axes
-
-
 def draw_prediction(axes: Axes, prediction: SavedPrediction, classes: list[str], theme: Theme) -> None:
     """Draw the correct label, and below it the name, probability and bar of each predicted label."""
     axes.set(xlim=(0, 1), ylim=(5, -TITLE / BARS * 5))
-    title = shorten_name(classes[prediction.label]) if prediction.label >= 0 else "label not known"
-    axes.text(0, -0.25, title, weight="bold", fontsize=10, va="bottom")
+    title = short_name(classes[prediction.label]) if prediction.label >= 0 else "label not known"
+    cut_to_width(axes.text(0, -0.25, title, weight="bold", fontsize=10, va="bottom"), CELL - EDGE)
     for line, (label, probability) in enumerate(zip(prediction.best, prediction.probabilities, strict=True)):
         right = label == prediction.label
-        axes.text(
-            0, line + 0.5, shorten_name(classes[label]), fontsize=8, va="bottom", weight="bold" if right else None
-        )
+        style = {"fontsize": 8, "va": "bottom", "weight": "bold" if right else "normal"}
+        cut_to_width(axes.text(0, line + 0.5, short_name(classes[label]), **style), CELL - EDGE - VALUE)
         shown = format_probability(probability)
-        value = f"{RIGHT} {shown}" if right else shown
-        axes.text(1, line + 0.5, value, fontsize=8, va="bottom", ha="right", weight="bold" if right else None)
+        axes.text(1, line + 0.5, f"{RIGHT} {shown}" if right else shown, ha="right", **style)
         axes.barh(line + 0.7, 1, 0.24, color=theme.faint, alpha=0.5)
         axes.barh(line + 0.7, probability, 0.24, color=theme.right if right else theme.other)
-
-
-def shorten_name(name: str, letters: int = LETTERS) -> str:
-    """First name of a synset, shortened to `letters` characters."""
-    first = short_name(name)
-    return first if len(first) <= letters else first[: letters - 1] + "…"
 
 
 def draw_neighbors(
@@ -89,25 +75,27 @@ def draw_neighbors(
     in italics if they differ from the query's.
     """
     count, nearest = neighbor_labels.shape
-    side, name, gap = 1.25, 0.22, 0.25
-    size = (nearest + 1) * (side + 0.08) + gap + 2 * EDGE, count * (side + name + 0.06) + 2 * EDGE + 0.25
+    across, down, second = SIDE + 0.08, SIDE + 0.28, EDGE + SIDE + 0.33  # steps, and the left edge of the neighbors
+    size = second + nearest * across + EDGE, count * down + 2 * EDGE + 0.25
     figure = Figure(figsize=size)
     for row in range(count):
-        y = size[1] - EDGE - 0.25 - side - row * (side + name + 0.06)
-        for column in range(nearest + 1):
-            x = EDGE + column * (side + 0.08) + (gap if column else 0)
-            axes = add_axes_inches(figure, x, y, side, side)
-            image, label = (
-                (neighbors[row, column - 1], neighbor_labels[row, column - 1])
-                if column
-                else (queries[row], labels[row])
-            )
-            axes.imshow(image.permute(1, 2, 0).numpy())
-            name_shown = short_name(classes[label]) if label >= 0 else ""
-            style = "italic" if column and label != labels[row] else "normal"
-            weight = "normal" if column else "bold"
-            below = {"transform": axes.transAxes, "va": "top", "fontsize": 7, "style": style, "weight": weight}
-            cut_to_width(axes.text(0, -0.03, name_shown, **below), side)
-    for x, name_shown in ((EDGE, "query"), (EDGE + side + 0.08 + gap, "the nearest training images by fc7")):
-        figure.text(x / size[0], 1 - EDGE / size[1], name_shown, va="top", weight="bold")
+        y = size[1] - EDGE - 0.25 - SIDE - row * down
+        draw_labeled(figure, (EDGE, y), queries[row], labels[row], classes, weight="bold")
+        for column, label in enumerate(neighbor_labels[row]):
+            style = "normal" if label == labels[row] else "italic"
+            draw_labeled(figure, (second + column * across, y), neighbors[row, column], label, classes, style=style)
+    for x, title in ((EDGE, "query"), (second, "the nearest training images by fc7")):
+        figure.text(x / size[0], 1 - EDGE / size[1], title, va="top", weight="bold")
     return figure
+
+
+def draw_labeled(
+    figure: Figure, corner: tuple[float, float], image: Tensor, label: int, classes: list[str], **style: Any
+) -> None:
+    """Draw an image, with the name of its class below it unless the label is not known (−1). `corner`: its lower left
+    one, in inches."""
+    axes = add_axes_inches(figure, *corner, SIDE, SIDE)
+    axes.imshow(image.permute(1, 2, 0).numpy())
+    if label >= 0:
+        name = short_name(classes[label])
+        cut_to_width(axes.text(0, -0.03, name, transform=axes.transAxes, va="top", fontsize=7, **style), SIDE)

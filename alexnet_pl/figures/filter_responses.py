@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.examples import spread_over_classes
-from alexnet_pl.figures.figure4 import add_axes_inches
-from alexnet_pl.figures.style import Theme, draw_for_notebook
+from alexnet_pl.figures.style import Theme, add_axes_inches, draw_for_notebook
 from alexnet_pl.inference.top_patches import Patches, find_top_patches
 from alexnet_pl.models.alexnet import AlexNet
 from alexnet_pl.models.filters import largest_filters, scale_to_unit_range

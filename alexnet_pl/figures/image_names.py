@@ -3,7 +3,7 @@
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.paper.claim import DATASETS
-from alexnet_pl.paper.proxies import DEMOS
+from alexnet_pl.paper.variant_labels import DEMOS
 
 
 def are_drawn(run: TrainedRun) -> bool:

@@ -1,4 +1,4 @@
-"""Style of all figures, light and dark, and their export as PNG and SVG (with text as text).
+"""Style of all figures, light and dark, axes placed in inches, and the export as PNG and SVG (with text as text).
 
 Colors are those of Okabe and Ito (2008), on dark pages lighter ones of the same hues, which readers with any color
 vision can distinguish. Line styles or marks repeat what colors say.
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 DPI = 160  # of PNG
@@ -74,6 +75,14 @@ def save_drawing(drawing: Drawing, path: Path) -> list[Path]:
                 written.append(path.with_name(f"{path.name}{theme.suffix}.{kind}"))
                 figure.savefig(written[-1], metadata=metadata)
     return written
+
+
+def add_axes_inches(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+    """Add axes without an axis line at a position in inches."""
+    across, up = figure.get_size_inches()
+    axes = figure.add_axes((x / across, y / up, width / across, height / up))
+    axes.axis("off")
+    return axes
 
 
 def draw_for_notebook(drawing: Drawing, theme: Theme = LIGHT) -> Figure:

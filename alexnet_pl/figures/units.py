@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from alexnet_pl.figures.figure4 import add_axes_inches, shorten_name
-from alexnet_pl.figures.style import Theme
+from alexnet_pl.data.store.store import short_name
+from alexnet_pl.figures.labels import cut_to_width
+from alexnet_pl.figures.style import Theme, add_axes_inches
 
 CELL, GAP, BETWEEN, LEFT, TITLE = 0.72, 0.05, 0.32, 0.38, 0.34  # inches
 ACROSS = 2  # units per row
@@ -68,8 +69,8 @@ def draw_classes(figure: Figure, y: float, classes: ClassImages, theme: Theme) -
         axes = add_axes_inches(figure, LEFT + column * pitch, y - TITLE - side, side, side)
         show(axes, pixels)
         frame(axes, theme)
-        letters = max(4, int(pitch / 0.075))
-        axes.text(0, -0.06, shorten_name(name, letters), transform=axes.transAxes, va="top", fontsize=7)
+        below = axes.text(0, -0.06, short_name(name), transform=axes.transAxes, va="top", fontsize=7)
+        cut_to_width(below, pitch - GAP)
 
 
 def show(axes: Axes, pixels: Tensor) -> None:

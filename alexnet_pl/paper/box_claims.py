@@ -67,10 +67,7 @@ def detection_claim(label: str, value: float, reason_unmeasured: str, verified: 
 
 
 ALL_WINDOWS = localisation_claim("§4.4", "all windows, four scales", 30.0, detect={"scales": FOUR_SCALES})
-PER_CLASS, SHARED = (
-    44.1,
-    31.3,
-)  # a pair: at scales that are not said, so neither is a row beside the 30.0 of four scales
+PER_CLASS, SHARED = 44.1, 31.3  # at scales that are not said, so only their difference is a row, not each beside 30.0
 BOX_CLAIMS = [
     localisation_claim("§4.4, Fig. 9", "shared regressor, one centered window", 40.0, bound="about",
               detect={"positions": "center", "scales": [1]}),

@@ -1,6 +1,6 @@
 """Claim: one published number with its section, data set and recipe. Criteria for data sets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from alexnet_pl.data.sources.official_sets import ILSVRC2010_CLASSES, ILSVRC2012_CLASSES, KNOWN_COUNTS
 
@@ -75,7 +75,7 @@ class Claim:
     data: str | None = None
     recipe: str | None = None
     overrides: tuple[str, ...] = ()
-    alternatives: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+    alternatives: tuple[tuple[str, tuple[str, ...]], ...] = ()
     views: str = "ten"
     other_views: tuple[str, ...] = ()
     baseline: str | None = None

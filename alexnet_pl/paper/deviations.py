@@ -27,7 +27,8 @@ from alexnet_pl.paper.comparing import (
     measure_spreads,
 )
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.results import PROXY_KEYS, VARIED_SCHEDULE_KEYS, TestRun
+from alexnet_pl.paper.results import TestRun
+from alexnet_pl.paper.variants import PROXY_KEYS, VARIED_SCHEDULE_KEYS
 
 Flat = dict[str, object]
 """Training settings by dotted key."""

@@ -6,7 +6,8 @@ from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.console import pluralize
-from alexnet_pl.paper.results import TestRun, comparable_settings
+from alexnet_pl.paper.results import TestRun
+from alexnet_pl.paper.variants import comparable_settings
 
 EPOCHS = "trainer.max_epochs"
 

@@ -6,10 +6,8 @@ images are compared in the same way, with networks that have one.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 from alexnet_pl.console import pluralize
 from alexnet_pl.evaluation import intervals
@@ -17,7 +15,7 @@ from alexnet_pl.evaluation.intervals import Difference, Estimate, Sample
 from alexnet_pl.evaluation.seed_spread import Spread, pooled_mean_ci
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import DATASETS, Claim
-from alexnet_pl.paper.claims import BY_KEY, CLAIMS
+from alexnet_pl.paper.claims import BY_KEY
 from alexnet_pl.paper.comparing import (
     Spreads,
     adjust_p_values,
@@ -28,11 +26,19 @@ from alexnet_pl.paper.comparing import (
     has_trained,
     measure_spreads,
 )
-from alexnet_pl.paper.deviations import label_changes
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.results import TestRun, Variant, claimed_variant, variant_key
+from alexnet_pl.paper.results import TestRun
+from alexnet_pl.paper.variant_labels import (
+    DEMOS,
+    error_claims,
+    label_variant,
+    listed_labels,
+    rate_label,
+    sort_position,
+    usual_rates,
+)
+from alexnet_pl.paper.variants import Variant, claimed_variant
 
-DEMOS = ("demo", "overfeat_demo")  # recipes on drawn images, with settings of their own; also their data sets
 VERDICTS = {True: "as in the paper", False: "opposite"}
 
 
@@ -63,15 +69,15 @@ class Comparison:
         if not self.trained:
             return "did not train"
         paper, measured = self.paper["top1_error"], self.ours["top1_error"]
-        suffix = ", by one run" if measured.runs == 1 else ""
-        if self.is_inconclusive:
+        suffix = f"{' in top-1' * self.has_mixed_signs}{', by one run' * (measured.runs == 1)}"
+        if not intervals.is_significant(self.p):
             return f"inconclusive{suffix}"
         return VERDICTS[(measured.mean > 0) == (not paper < 0)] + suffix
 
     @property
-    def is_inconclusive(self) -> bool:
-        """Whether the top-1 difference is not significant."""
-        return not intervals.is_significant(self.p)
+    def has_mixed_signs(self) -> bool:
+        """Whether one of the paper's two error rates rises and the other falls."""
+        return min(self.paper.values()) < 0 < max(self.paper.values())
 
 
 @dataclass(frozen=True)
@@ -151,87 +157,34 @@ def compare_variants(tests: list[TestRun], distinction: str) -> ProxyResults:
     by_variant: dict[Variant, list[TestRun]] = {}
     for test in tests:
         by_variant.setdefault(test.variant, []).append(test)
-    order = list(listed_labels())
-    spreads = measure_spreads(by_variant.values())
-    usual = usual_rates(tests)
-    errors = [
-        VariantErrors(label_variant(group[0]) + rate_label(group, usual), mean_errors(group, spreads))
-        for variant, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
-    ]
-    pairs = [
-        compare_with_baseline(claim, BY_KEY[key], by_variant, spreads)
-        for claim in error_claims()
-        for key in claim.baselines
-    ]
-    comparisons = [comparison for comparison in pairs if comparison]
-    dataset = tests[0].result.dataset
+    spreads, dataset = measure_spreads(by_variant.values()), tests[0].result.dataset
     return ProxyResults(
         dataset.name,
         distinction,
         describe_conditions(tests[0]),
-        errors,
-        adjust_p_values(comparisons),
+        list_errors(by_variant, spreads, usual_rates(tests)),
+        list_comparisons(by_variant, spreads),
         spreads,
         any(matching.is_official_dataset(dataset, criteria) for criteria in DATASETS.values()),
     )
 
 
-@cache
-def listed_labels() -> dict[Variant, str]:
-    """Names of the variants that have a row in the paper, in reverse order of the rows."""
-    return {variant: claim.label for claim in reversed(error_claims()) if (variant := claimed_variant(claim))}
+def list_errors(
+    by_variant: dict[Variant, list[TestRun]], spreads: Spreads, usual: tuple[float | None, ...]
+) -> list[VariantErrors]:
+    """Mean errors of each variant, the paper's first and in its order. `usual`: learning rates that no label names."""
+    order = list(listed_labels())
+    return [
+        VariantErrors(label_variant(group[0]) + rate_label(group, usual), mean_errors(group, spreads))
+        for _, group in sorted(by_variant.items(), key=lambda item: sort_position(item[0], order))
+    ]
 
 
-def label_variant(test: TestRun) -> str:
-    return listed_labels().get(test.variant) or describe_unlisted_variant(test)
-
-
-def usual_rates(tests: Sequence[TestRun]) -> tuple[float | None, ...]:
-    """Learning rates of most of the tests that are compared."""
-    return Counter(test.learning_rates for test in tests).most_common(1)[0][0]
-
-
-def rate_label(tests: Sequence[TestRun], usual: tuple[float | None, ...]) -> str:
-    """Learning rates of a variant, if they are not the usual ones: ", rate 0.005"."""
-    rates = tests[0].learning_rates
-    return "" if rates == usual else f", rate {', '.join(f'{rate:g}' for rate in rates if rate is not None)}"
-
-
-def error_claims() -> list[Claim]:
-    """Claims about a top-1 error that a recipe can measure on labeled images, in the paper's order."""
-    excluded = ("fall2009.cnn", "table2.5cnns.test", "table2.7cnns*.test")
-    return [claim for claim in CLAIMS if "top1_error" in claim.values and claim.recipe and claim.key not in excluded]
-
-
-def sort_position(variant: Variant, labeled: list[Variant]) -> int:
-    """Sort key: first the paper's variants in its order (`labeled` is in reverse order), then all others."""
-    return -labeled.index(variant) if variant in labeled else 1
-
-
-def describe_unlisted_variant(test: TestRun) -> str:
-    """Name of a variant without a row in the paper: the network of a row with other views, a deviation, or a note that
-    the settings differ, with the run's name."""
-    count = len(test.networks)
-    weights = f", weights tuned on the {tuned} images" if (tuned := test.result.weights_tuned_on) else ""
-    if count > 1:
-        return f"{count} networks{weights} ({test.run.name})"
-    views, *network = test.variant
-    if same := [label for (_, *listed), label in listed_labels().items() if listed == network]:
-        return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
-    if own := name_own_recipe(test):
-        return own
-    return label_changes(test) or f"other settings ({test.run.name})"
-
-
-def name_own_recipe(test: TestRun) -> str:
-    """Name of the network of a demo's recipe, whose settings no row has; "" for other networks."""
-    name = test.result.dataset.name
-    if name not in DEMOS:
-        return ""
-    (expected,) = matching.recipe_networks(name)
-    views, *network = test.variant
-    same = network == [frozenset({(variant_key(expected.training, False), 1)}), ""]
-    return f"as the recipe {name}{'' if views == matching.default_views(name) else f', {views} views'}" if same else ""
+def list_comparisons(by_variant: dict[Variant, list[TestRun]], spreads: Spreads) -> list[Comparison]:
+    """The paper's comparisons of which both variants were tested."""
+    pairs = [(claim, BY_KEY[key]) for claim in error_claims() for key in claim.baselines]
+    comparisons = [compare_with_baseline(*pair, by_variant, spreads) for pair in pairs]
+    return adjust_p_values([comparison for comparison in comparisons if comparison])
 
 
 def mean_errors(tests: list[TestRun], spreads: Spreads) -> dict[str, Estimate]:

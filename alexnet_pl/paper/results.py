@@ -1,8 +1,7 @@
-"""Test results of run folders (§7), grouped so that only comparable results are averaged.
+"""Test results of run folders (§7): their numbers, networks and saved predictions.
 
-Only tests that matching.py accepts enter a column of the paper. All others are results on proxies: they are compared
-with each other if images, crop size and training settings are equal, and grouped by the differences between the paper's
-rows: parts of the network, augmentation, views, pre-training, number of networks.
+Only tests that matching.py accepts enter a column of the paper. All others are compared with each other if images and
+`comparable_settings` are equal, by their `variant` (variants.py).
 """
 
 import json
@@ -16,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import PredictionFile
@@ -24,19 +22,13 @@ from alexnet_pl.evaluation.result import TestedNetwork, TestResult, network_key,
 from alexnet_pl.json_records import read_record
 from alexnet_pl.models.color_selectivity import KernelColors
 from alexnet_pl.paper import matching
-from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR, Claim
+from alexnet_pl.paper.claim import ERRORS, FIGURE1_ERROR
+from alexnet_pl.paper.variants import Variant, comparable_settings, variant_key
 from alexnet_pl.runs.layout import KERNELS, METRICS, PROBABILITIES, read_each
 from alexnet_pl.runs.metrics_log import epochs_to, read_errors
 from alexnet_pl.runs.records import DatasetInfo
 
-PROXY_KEYS = ("augment.crop", "model.width", "model.init")  # may differ between the networks on a proxy and the paper's
-# settings of the optimizer in which the text differs from the program, or the program's networks from each other
-VARIED_OPTIM_KEYS = ("bias_lr_scale", "decay_biases", "layer_decay")
-VARIED_SCHEDULE_KEYS = ("biases", "freeze_conv1")  # of the chosen schedule: likewise
-ORDER_KEY = "shuffle"  # of section data: our order of images differs from the program's
 ROUNDING = 0.001  # percent; one of 50,000 images is twice as much
-Variant = tuple[str, frozenset[tuple[str, int]], str]
-"""Views, number of networks with each `variant_key`, and the images on which an ensemble's weights were tuned."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +48,9 @@ class TestRun:
         self.check_errors()
         if not self.result.images or not self.result.dataset.classes:
             raise UserError(f"{self.path}: corrupt (no images, or no classes); test the run again")
-        for training in (network.training for network in self.networks if network.training):
-            sections = [training.get(name) for name in ("model", "data", "augment", "optim", "schedule", "trainer")]
-            if not all(isinstance(section, dict) for section in sections):
-                raise UserError(f"{self.path}: corrupt (training: a section is missing); test the run again")
-            for section, key, kind in (("augment", "crop", int), ("trainer", "max_epochs", int | None)):
-                if not isinstance(training[section].get(key), kind):
-                    raise UserError(f"{self.path}: corrupt (training.{section}.{key}); test the run again")
+        for network in self.networks:
+            if network.training and (problem := find_problem(network.training)):
+                raise UserError(f"{self.path}: corrupt (training{problem}); test the run again")
 
     def check_errors(self) -> None:
         """Raise UserError if an error differs from that of the saved predictions. An image whose scores are not finite
@@ -189,6 +177,17 @@ class TestRun:
         return getattr(self.result if metric in ERRORS else trained, metric)
 
 
+def find_problem(training: Settings) -> str:
+    """What is wrong with the training settings in a record, as a continuation of "training"; "" if nothing is."""
+    sections = [training.get(name) for name in ("model", "data", "augment", "optim", "schedule", "trainer")]
+    if not all(isinstance(section, dict) for section in sections):
+        return ": a section is missing"
+    for section, key, kind in (("augment", "crop", int), ("trainer", "max_epochs", int | None)):
+        if not isinstance(training[section].get(key), kind):
+            return f".{section}.{key}"
+    return ""
+
+
 def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
     """All tests below the folders, sorted by path, without copies. Unreadable ones are named on stderr and skipped.
 
@@ -211,41 +210,6 @@ def collect_tests(roots: Iterable[Path]) -> list[TestRun]:
             key = (result.checkpoint.network, dataset.fingerprint, dataset.split, result.views, tuned)
             tests.setdefault(key, test)
     return list(tests.values())
-
-
-def variant_key(training: Settings, pretrained: bool) -> str:
-    """Settings in which compared networks differ, as text: network (without width and initial weights), augmentation,
-    the rules for biases and layers, the order of images. A rule of the schedule is in it only if it is not the
-    program's, since networks with another schedule are of the same variant."""
-    rules = {key: training["optim"].get(key) for key in VARIED_OPTIM_KEYS}
-    schedule = {key: value for key, value in training["schedule"].items() if key in VARIED_SCHEDULE_KEYS}
-    order = {ORDER_KEY: training["data"].get(ORDER_KEY)}
-    sections = {
-        "model": training["model"], "augment": training["augment"], "optim": rules, "data": order, "schedule": schedule
-    }  # fmt: skip
-    compared = {key: value for key, value in dotted_leaves(sections) if key not in PROXY_KEYS}
-    return json.dumps([compared, pretrained], sort_keys=True)
-
-
-def comparable_settings(training: Settings) -> Settings:
-    """Training settings that must be equal for two runs to be compared: not the learning rate, nor a `variant_key`."""
-    free = ("lr", *VARIED_OPTIM_KEYS)
-    return {
-        "crop": training["augment"]["crop"],
-        "optim": {key: value for key, value in training["optim"].items() if key not in free},
-        "data": {key: value for key, value in training["data"].items() if key != ORDER_KEY},
-        "schedule": {key: value for key, value in training["schedule"].items() if key not in VARIED_SCHEDULE_KEYS},
-        "trainer": training["trainer"],
-    }
-
-
-def claimed_variant(claim: Claim) -> Variant | None:
-    """Variant that a claim is about, on any images; None if no recipe trains it."""
-    if not claim.recipe:
-        return None
-    networks = matching.recipe_networks(claim.recipe, claim.overrides)
-    variants = Counter(variant_key(network.training, bool(network.lineage)) for network in networks)
-    return claim.views, frozenset(variants.items()), ""
 
 
 def drop_repetitions(tests: Iterable[TestRun]) -> list[TestRun]:

@@ -2,7 +2,7 @@
 
 import functools
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -47,7 +47,7 @@ def make_rows(tests: Sequence[TestRun]) -> list[ReportRow]:
         if test.claim:
             by_claim.setdefault(test.claim, []).append(test)
     chosen = {key: with_preferred_views(BY_KEY[key], found) for key, found in by_claim.items()}
-    return [ReportRow(claim, measure_claim(claim, lambda key: chosen.get(key, []))) for claim in CLAIMS]
+    return [ReportRow(claim, measure_claim(claim, chosen)) for claim in CLAIMS]
 
 
 def with_preferred_views(claim: Claim, tests: Sequence[TestRun]) -> Sequence[TestRun]:
@@ -55,18 +55,17 @@ def with_preferred_views(claim: Claim, tests: Sequence[TestRun]) -> Sequence[Tes
     return [test for test in tests if test.result.views == claim.views] or tests
 
 
-def measure_claim(claim: Claim, tests_of: Callable[[str], Sequence[TestRun]]) -> dict[str, Estimate | Difference]:
+def measure_claim(claim: Claim, tests: Mapping[str, Sequence[TestRun]]) -> dict[str, Estimate | Difference]:
     """Metric → mean with interval, or for a relative claim the difference or ratio to its baseline.
 
-    `tests_of`: key of a claim → its tests.
+    `tests`: key of a claim → its tests.
     """
     if claim.recipe and not claim.data:
         counts = {metric: count_claim(claim, metric) for metric in claim.values}
         return {metric: Estimate(count, count, count, 0) for metric, count in counts.items()}
-    claim_tests: Sequence[TestRun] = tests_of(source_claim(claim))
-    baseline_tests: Sequence[TestRun] = []
-    if claim.relative and claim.baseline:
-        claim_tests, baseline_tests = with_one_schedule(claim_tests, tests_of(claim.baseline))
+    claim_tests, baseline_tests = tests.get(source_claim(claim), []), tests.get(str(claim.baseline), [])
+    if claim.relative:
+        claim_tests, baseline_tests = with_one_schedule(claim_tests, baseline_tests)
     else:
         claim_tests = with_one_recipe(claim, claim_tests)
     estimates = {metric: estimate_metric(claim, metric, claim_tests, baseline_tests) for metric in claim.values}
@@ -120,15 +119,13 @@ def estimate_metric(
 ) -> Estimate | Difference | None:
     if claim.relative and not claim.ratio:
         return comparing.compare_errors(claim_tests, baseline_tests, metric)
-    claim_sample, baseline_sample = (
-        comparing.collect_sample(claim_tests, metric),
-        comparing.collect_sample(baseline_tests, metric),
-    )
+    sample = comparing.collect_sample(claim_tests, metric)
     if claim.ratio:
-        return intervals.ratio_ci(claim_sample, baseline_sample) if claim_sample and baseline_sample else None
-    if not claim_sample:
+        baseline_sample = comparing.collect_sample(baseline_tests, metric)
+        return intervals.ratio_ci(sample, baseline_sample) if sample and baseline_sample else None
+    if not sample:
         return None
-    found = intervals.mean_ci(claim_sample)
+    found = intervals.mean_ci(sample)
     return found._replace(low=max(found.low, 0.0))  # no metric is negative; nan stays nan in this order
 
 
@@ -157,18 +154,12 @@ def reproduce_command(claim: Claim) -> str:
 
 def pretraining_stores(claim: Claim) -> list[str]:
     """Names of the data sets on which the claim's networks are pre-trained (§7)."""
-    if not claim.recipe:
-        return []
     networks = matching.recipe_networks(str(claim.recipe), claim.overrides)
     return sorted({name for network in networks for name, _ in network.lineage})
 
 
 def count_training_images(claim: Claim) -> int:
     """Upper estimate of the images in a row's training, including pre-training: `max_epochs` full epochs."""
-    if not claim.recipe:
-        return 0
-    total = 0
-    for network in matching.recipe_networks(str(claim.recipe), claim.overrides):
-        for name, training in [*network.lineage, (network.images, network.training)]:
-            total += IMAGES_PER_EPOCH.get(name, 0) * training["trainer"]["max_epochs"]
-    return total
+    networks = matching.recipe_networks(str(claim.recipe), claim.overrides)
+    fits = [fit for network in networks for fit in (*network.lineage, (network.images, network.training))]
+    return sum(IMAGES_PER_EPOCH[name] * training["trainer"]["max_epochs"] for name, training in fits)

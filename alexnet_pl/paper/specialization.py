@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from alexnet_pl.models.color_selectivity import KernelColors, p_value_of_splits, split_runs
+from alexnet_pl.paper.comparing import has_trained
 from alexnet_pl.paper.distinguishing import distinguish_groups, name_group
-from alexnet_pl.paper.proxies import has_trained, label_variant, rate_label, usual_rates
 from alexnet_pl.paper.results import TestRun, drop_repetitions
+from alexnet_pl.paper.variant_labels import label_variant, rate_label, usual_rates
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from alexnet_pl.config.box_options import DetectOptions
+from alexnet_pl.config.migration import dotted_leaves
 from alexnet_pl.config.views import describe_scales
 from alexnet_pl.evaluation.box_result import BoxResult
 from alexnet_pl.paper.box_results import BoxTestRun
@@ -27,20 +28,20 @@ def group_by_label(tests: Sequence[BoxTestRun], label: Callable[[BoxResult], str
     return {name: one_per_seed(group) for name, group in sorted(groups.items())}
 
 
-IN_LABELS = {  # settings in the labels and titles of tables, and some that change no number
-    "detect": ("scales", "positions", "least_score", "combine", "score", "weight", "blacklist", "confidence", "show"),
-    "boxes": ("scales", "per_class", "random_negatives", "hard_negatives"),
-}
+IN_LABELS = (  # settings in the labels and titles of tables, and some that change no number
+    "detect.scales", "detect.positions", "detect.least_score", "detect.combine", "detect.score", "detect.weight",
+    "detect.blacklist", "detect.confidence", "detect.show",
+    "boxes.scales", "boxes.per_class", "boxes.random_negatives", "boxes.hard_negatives",
+)  # fmt: skip
 
 
 def unlabeled_settings(test: BoxResult) -> dict[str, str]:
     """Settings of training and test that no label names, by config key, as JSON."""
     sections = {**(test.training or {}), "boxes": asdict(test.boxes), "detect": asdict(test.detect)}
     return {
-        f"{name}.{key}": f"{value:g}" if isinstance(value, float) else json.dumps(value)
-        for name, section in sections.items()
-        for key, value in section.items()
-        if key not in IN_LABELS.get(name, ())
+        key: f"{value:g}" if isinstance(value, float) else json.dumps(value)
+        for key, value in dotted_leaves(sections)
+        if key not in IN_LABELS
     }
 
 

@@ -49,9 +49,8 @@ def measured_page(
     `who`, `about`: whose runs they are in the title, and a paragraph on them.
     """
     proxies = [test for test in tests if not test.claim]
-    return HEAD.format(who=who, about=about) + to_markdown(
-        [*tables, *([provenance_table(proxies, root)] if proxies else [])]
-    )
+    provenance = [provenance_table(proxies, root)] if proxies else []
+    return HEAD.format(who=who, about=about) + to_markdown([*tables, *provenance])
 
 
 def provenance_table(tests: Sequence[TestRun], root: Path) -> Table:

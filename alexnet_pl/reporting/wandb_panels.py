@@ -8,8 +8,7 @@ from alexnet_pl.errors import not_installed
 from alexnet_pl.paper.claim import ERRORS, Claim
 from alexnet_pl.paper.claims import ABLATIONS, CLAIMS, TABLE1, TABLE2
 from alexnet_pl.paper.rows import ReportRow
-from alexnet_pl.reporting import paper_tables as paper_tables_module
-from alexnet_pl.reporting.paper_tables import format_claimed
+from alexnet_pl.reporting.paper_tables import format_claimed, paper_tables
 from alexnet_pl.runs.metric_names import (
     ADAM_RATE,
     BOX_LOSSES,
@@ -178,7 +177,5 @@ folders on the machine that saved this report; the panels below them show all ru
 
 def markdown_tables(rows: Sequence[ReportRow]) -> Iterator[str]:
     """Tables 1 and 2 and the ablations as Markdown."""
-    for table in paper_tables_module.paper_tables(
-        [row for row in rows if row.claim.group in (TABLE1, TABLE2, ABLATIONS)]
-    ):
-        yield to_markdown([table])
+    shown = [row for row in rows if row.claim.group in (TABLE1, TABLE2, ABLATIONS)]
+    return (to_markdown([table]) for table in paper_tables(shown))

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.images import decode, resize_center_crop
+from alexnet_pl.config.views import describe_views
+from alexnet_pl.data.images import crop_center, decode, resize_center_crop, resize_shorter_side
+from alexnet_pl.data.loading.whole_images import whole_image
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import short_name
 from alexnet_pl.errors import UserError
@@ -64,20 +66,24 @@ class DemoService:
         )
 
     def read(self, data: bytes) -> Tensor:
-        """Decode an image file: (1, 3, size, size) uint8. Raises ValueError, with the reason, if it is not an image."""
+        """Decode an image file: (1, 3, size, size) uint8, or for dense views the whole image, whose shorter side is
+        `size`. Raises ValueError, with the reason, if it is not an image, or too long to be classified whole."""
         filter_name = resizing_filter(self.module.filter, self.cfg)
-        return resize_center_crop(decode(data)[0], self.module.augment.size, filter_name)[None]
+        resize = resize_shorter_side if self.module.dense else resize_center_crop
+        return resize(decode(data)[0], self.module.augment.size, filter_name)[None]
 
     def answer(self, image: Tensor) -> Answer:
-        """Classify an image, (1, 3, size, size) uint8, compute its Grad-CAM, and search for similar images."""
+        """Classify an image from `read`; compute the Grad-CAM of its center, and search for images similar to that."""
         labels, seconds = self.predict_labels(image)
-        views = "Center view" if self.module.views == "center" else f"{self.module.views.capitalize()} views"
+        size = self.module.augment.size
+        square = torch.from_numpy(crop_center(image[0].numpy(), size, size))[None]
+        views = describe_views(self.module.views)
         return Answer(
-            self.module.augment.center(image[0]).numpy(),
-            f"{views}, {format_milliseconds(seconds)}.",
+            self.module.augment.center(square[0]).numpy(),
+            f"{views[0].upper()}{views[1:]}, {format_milliseconds(seconds)}.",
             labels,
-            self.explain(image, labels[0]),
-            [self.search_features(image), self.search_codes(image)],
+            self.explain(square, labels[0]),
+            [self.search_features(square), self.search_codes(square)],
         )
 
     def explain(self, image: Tensor, label: Label) -> Explanation:
@@ -156,7 +162,8 @@ class DemoService:
         split = self.examples
         number = int(np.random.default_rng().integers(len(split)))
         label = int(split.labels[number])
-        return split.images(np.array([number])), Truth(self.classes[label], label)
+        image = whole_image(split, number)[None] if self.module.dense else split.images(np.array([number]))
+        return image, Truth(self.classes[label], label)
 
 
 def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:
@@ -164,12 +171,13 @@ def find_codes(run: str, index: ImageIndex | None) -> CodeBook | None:
 
     Raises UserError if `run` has no codes, or codes of other features.
     """
-    if run and index is None:
-        raise UserError(f"codes={run}: this run has no features yet: python -m alexnet_pl features -c RUN")
-    if index is None or run:
-        return open_codes(run, index.features) if index else None
-    checkpoints = sorted(CODES.glob(f"**/{LAST}"), key=modified, reverse=True)
-    for path in checkpoints:
+    if index is None:
+        if run:
+            raise UserError(f"codes={run}: this run has no features yet: python -m alexnet_pl features -c RUN")
+        return None
+    if run:
+        return open_codes(run, index.features)
+    for path in sorted(CODES.glob(f"**/{LAST}"), key=modified, reverse=True):
         with suppress(UserError):
             return open_codes(path.parent.parent, index.features)
     return None

@@ -58,17 +58,17 @@ def evidence_pages() -> dict[Path, str]:
     effects = measure_deviations(tests)
     readme, proxies = ROOT / "README.md", group_proxies(tests)
     tables = proxy_page_tables(proxies, effects, measure_specialization(tests))
-    rows = make_rows(tests)
+    rows, codes = make_rows(tests), collect_codes([KEPT])
     shown = with_table(readme.read_text(encoding="utf-8"), "results", results_table(rows, ROWS, "docs/"))
     results = with_table(RESULTS.read_text(encoding="utf-8"), "results", results_table(rows, None, ""))
     results = with_table(results, "overfeat", overfeat_table(rows))
     deviations = DEVIATIONS.read_text(encoding="utf-8")
     return {
         **cifar10_pages(),
-        RESULTS: with_table(results, "statements", statement_lines(KEPT, BENCHMARK, collect_codes([KEPT]))),
+        RESULTS: with_table(results, "statements", statement_lines(KEPT, BENCHMARK, codes)),
         readme: with_table(shown, "proxy", proxy_summary(proxies)),
         ROOT / "docs/boxes.md": NOTE + boxes_page(),
-        CODES: NOTE + codes_page(codes := collect_codes([KEPT]), picture_codes(codes)),
+        CODES: NOTE + codes_page(codes, picture_codes(codes)),
         ROOT / "docs/measured.md": NOTE + measured_page(tables, tests, KEPT, "we", KEPT_RUNS) + own_sections(),
         DEVIATIONS: with_effects(with_table(deviations, "effects", summarize_effects(effects)), effects),
     }
@@ -113,7 +113,8 @@ Neither of the last two is remade by `make evidence`; their commands are in the 
 
 def boxes_page() -> str:
     tests = collect_box_tests([KEPT])
-    return box_page.boxes_page([*box_claim_tables(tests), *box_proxy_tables(tests)], BOX_IMAGES)
+    tables = [*box_claim_tables(tests), *box_proxy_tables(tests)]
+    return box_page.boxes_page(tables, BOX_IMAGES, "[tutorial](tutorials/boxes.md)")
 
 
 def proxy_summary(proxies: Sequence[ProxyResults]) -> str:
@@ -138,9 +139,8 @@ def tuning_section() -> str:
     errors: dict[str, dict[str, float]] = {}
     for path in sorted(KEPT.glob("tuning/*/*/metrics.csv")):
         name, _, rate = path.parent.parent.name.rpartition("-")
-        errors.setdefault(name, {})[rate] = [
-            row["val/top1_error"] for row in read_rows(path) if "val/top1_error" in row
-        ][-1]
+        validated = [row["val/top1_error"] for row in read_rows(path) if "val/top1_error" in row]
+        errors.setdefault(name, {})[rate] = validated[-1]
     rates = sorted({rate for found in errors.values() for rate in found}, key=float)
     rows = [
         (TUNED[name], *(f"{found[rate]:.1f}" if rate in found else "" for rate in rates))

@@ -75,7 +75,23 @@ def test_measurements_that_need_linux_are_named_elsewhere(
         {"machine": host, "photographs": "drawn", "images_per_second": {}, "images": 1, "workers": 2, "ratios": {}}
         | {"hours": {}, "peak_memory_gb": None}
     )
-    assert "two workers: not measured on this system" in capsys.readouterr().out
+    assert "two workers: not measured (" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not prepare_suite.PROC.is_dir(), reason="only Linux has /proc")
+def test_failed_command_has_no_peak_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failed:
+        pid, returncode = 0, 2
+
+        def __init__(self, *_: object, **options: object) -> None: ...
+
+        def poll(self) -> int:
+            return self.returncode
+
+    monkeypatch.setattr(prepare_suite.subprocess, "Popen", Failed)
+    assert prepare_suite.peak_memory(tmp_path) is None
+    Failed.returncode = 0
+    assert prepare_suite.peak_memory(tmp_path) == 0.0
 
 
 def test_missing_photographs_and_unknown_suite_are_named(config: Compose, tmp_path: Path) -> None:

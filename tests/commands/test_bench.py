@@ -14,7 +14,9 @@ from running import Compose
 
 from alexnet_pl.bench import (
     end_to_end,
+    idle_share,
     loaders,
+    processes,
     stages,
     suite,
     targets,
@@ -91,8 +93,8 @@ def test_operation_count_matches_hand_calculation() -> None:
 
 
 def test_idle_share_is_the_uncovered_time() -> None:
-    assert end_to_end.idle_share([(0, 4), (2, 3), (6, 8), (7, 10)]) == pytest.approx(0.2)
-    assert end_to_end.idle_share([]) is None
+    assert idle_share.idle_share([(0, 4), (2, 3), (6, 8), (7, 10)]) == pytest.approx(0.2)
+    assert idle_share.idle_share([]) is None
 
 
 def test_long_epoch_takes_all_images_again_in_the_same_order(tiny_store: Path) -> None:
@@ -110,16 +112,16 @@ def test_copies_from_and_to_the_host_count_as_idle() -> None:
     """They run beside the kernels; a copy within the GPU's memory is part of a step."""
     names = ("void conv_kernel", "Memcpy HtoD (Pinned -> Device)", "Memcpy DtoH (Device -> Pinned)", "Memcpy DtoD")
     events = [SimpleNamespace(name=name, device_type=SimpleNamespace(name="CUDA")) for name in names]
-    assert [end_to_end.is_gpu_event(event) for event in events] == [True, False, False, True]
+    assert [idle_share.is_gpu_event(event) for event in events] == [True, False, False, True]
 
 
 @pytest.mark.slow
 def test_hanging_candidate_is_killed_and_named(capfd: pytest.CaptureFixture[str]) -> None:
     begin = time.monotonic()
-    timing.time_in_processes(("quick",), sleepers.slow_and_quick, (), rounds=1)
+    processes.time_in_processes(("quick",), sleepers.slow_and_quick, (), rounds=1)
     limit = 3 + 4 * (time.monotonic() - begin)  # enough to start a process here
     with pytest.raises(UserError, match="bench: stuck: no answer for"):
-        timing.time_in_processes(("stuck",), sleepers.hanging, (), rounds=1, limit=limit)
+        processes.time_in_processes(("stuck",), sleepers.hanging, (), rounds=1, limit=limit)
     assert "in hanging" in capfd.readouterr().err, "where it hangs"
 
 
@@ -181,10 +183,10 @@ def test_target_is_not_met_by_a_slowed_baseline() -> None:
 
 
 def test_candidates_run_in_own_processes_and_a_dead_one_is_reported() -> None:
-    found = timing.time_in_processes(("slow", "quick"), sleepers.slow_and_quick, (), rounds=2)
+    found = processes.time_in_processes(("slow", "quick"), sleepers.slow_and_quick, (), rounds=2)
     assert found["slow"] > max(0.05, found["quick"])
     with pytest.raises(UserError, match="the process of 'a' ended"):
-        timing.time_in_processes(("a",), sleepers.failing, (), rounds=1)
+        processes.time_in_processes(("a",), sleepers.failing, (), rounds=1)
 
 
 def test_compared_norms_are_the_same_operation() -> None:

@@ -178,12 +178,24 @@ def test_long_class_names_are_shortened_at_the_bars() -> None:
     answer = examples.SavedPrediction(0, "a.jpg", 1, np.array([0, 1, 2]), np.array([0.5, 0.3, 0.1]))
     figure = draw_for_notebook(lambda theme: figure4.draw_bars([answer], None, names, theme))
     check_words(figure)
-    assert figure.axes[0].texts[1].get_text() == "German short-haired p…"
+    assert figure.axes[0].texts[1].get_text().startswith("German short-haired p")
     assert figure.axes[0].texts[5].get_text() == "tench"
     picture, classes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([[1, 0] * 3])
     near = picture[:, None].repeat(1, 6, 1, 1, 1)
     sheet = draw_for_notebook(lambda _: figure4.draw_neighbors(picture, near, np.array([1]), classes, names))
     check_words(sheet)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_names_at_the_bars_are_cut_by_width(label: int) -> None:
+    answer = examples.SavedPrediction(0, "a.jpg", label, np.array([0, 1]), np.array([0.5, 0.4]))
+    figure = draw_for_notebook(lambda theme: figure4.draw_bars([answer], None, ["W" * 30, "i" * 40], theme))
+    check_words(figure)
+    title, wide, probability, narrow, _ = figure.axes[0].texts
+    assert title.get_text() == "i" * 40 if label else title.get_text().endswith("W…")
+    assert narrow.get_text() == "i" * 40, "of narrow letters, all fit"
+    assert wide.get_text().endswith("W…")
+    assert wide.get_window_extent().x1 < probability.get_window_extent().x0
 
 
 def test_names_of_neighbors_are_cut_by_width() -> None:

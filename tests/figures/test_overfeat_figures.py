@@ -1,11 +1,16 @@
 """OverFeat's Figure 3 and Table 5 against the printed sizes, and confidence maps against their windows."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from alexnet_pl.evaluation.dense import ScaleMap
+from alexnet_pl.config.views import DenseViews
+from alexnet_pl.evaluation.dense import ScaleMap, dense_scores
+from alexnet_pl.figures.catalog import map_image
 from alexnet_pl.figures.confidence_maps import MappedImage, draw_confidence_maps
 from alexnet_pl.figures.offset_pooling import draw_offset_pooling, draw_scale_table, scale_table
 from alexnet_pl.figures.style import DARK, LIGHT
@@ -67,3 +72,15 @@ def test_logits_set_the_colors_and_names_may_repeat() -> None:
     axes = draw_confidence_maps([shown], [4], window, 12, LIGHT).axes[0]
     assert axes.images[1].get_clim() == (-3, 22)
     assert axes.get_title(loc="left").startswith("crane (is crane)")
+
+
+def test_maps_are_of_the_class_that_a_dense_test_predicts() -> None:
+    net, options = OverFeat(2, width=0.01).eval(), DenseViews(scales=(1, 2), stride="coarse")
+    module = SimpleNamespace(prepare_picture=lambda pictures: pictures - 118.0)
+    run: Any = SimpleNamespace(module=module, classes=["tench", "church"])
+    image = torch.randint(0, 256, (3, 256, 300), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = map_image(run, net, image, 1, options)
+    with torch.inference_mode():
+        predicted = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
+    assert (found.answer, found.name, found.label, found.label_name) == (predicted, run.classes[predicted], 1, "church")
+    assert len(found.maps) == 2

@@ -15,6 +15,7 @@ from alexnet_pl.config.recipes import compose
 from alexnet_pl.evaluation.seed_spread import Spread
 from alexnet_pl.paper import results
 from alexnet_pl.paper.comparing import compare_errors, has_trained, measure_spreads
+from alexnet_pl.paper.variants import comparable_settings, variant_key
 
 ONE, OTHER = [60.0, 61.5, 60.4], [63.0, 64.0, 63.5]
 COUNT = 200
@@ -151,5 +152,5 @@ def test_networks_of_section_4_3_are_compared() -> None:
     """Their files also differ in the decay of the last layer, which belongs to the network."""
     normalized, plain = (training_signature(compose(f"cifar10_{name}")) for name in ("11pct", "13pct"))
     assert normalized["optim"] != plain["optim"]
-    assert results.comparable_settings(normalized) == results.comparable_settings(plain)
-    assert results.variant_key(normalized, False) != results.variant_key(plain, False)
+    assert comparable_settings(normalized) == comparable_settings(plain)
+    assert variant_key(normalized, False) != variant_key(plain, False)

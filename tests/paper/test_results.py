@@ -9,6 +9,7 @@ import pytest
 from made_results import proxy_test, write_test
 
 from alexnet_pl.paper import results
+from alexnet_pl.paper.variants import variant_key
 
 RANKS = [1, 2, 5, 6]  # rank of each image's label among the network's answers; 6: not among the five saved
 
@@ -74,4 +75,4 @@ def test_setting_order_in_a_record_does_not_matter(tmp_path: Path) -> None:
     one, other = results.collect_tests([tmp_path])
     assert one.comparison_group == other.comparison_group
     assert one.variant == other.variant
-    assert results.variant_key(training, False) == results.variant_key(about["training"], False)
+    assert variant_key(training, False) == variant_key(about["training"], False)

@@ -24,6 +24,7 @@ from alexnet_pl.paper.box_matching import explain_box_mismatch, matches_box_clai
 from alexnet_pl.paper.box_results import BoxTestRun, collect_box_tests
 from alexnet_pl.reporting import terminal
 from alexnet_pl.reporting.box_claim_tables import box_claim_tables
+from alexnet_pl.reporting.box_page import boxes_page
 from alexnet_pl.reporting.box_proxy_tables import box_proxy_tables
 
 
@@ -320,6 +321,12 @@ def test_difference_of_a_pair_is_of_runs_with_the_same_seed() -> None:
     assert explain_box_mismatch(per_class[2].result, [test.result for test in shared]) == (
         f"a run of “{PER_CLASS}” (§4.4), but none of “all windows, four scales” with its seed"
     )
+
+
+def test_page_in_a_run_folder_has_no_link_to_the_docs() -> None:
+    page = boxes_page(box_claim_tables([]))
+    assert "the tutorial (docs/tutorials/boxes.md) explains" in page
+    assert "](" not in page
 
 
 def test_every_reproducible_row_has_a_command() -> None:

@@ -1,5 +1,7 @@
 """Rows of the paper: which runs fill them, with which mean and interval."""
 
+import csv
+import io
 import json
 import math
 import platform
@@ -20,7 +22,8 @@ from alexnet_pl.paper.distinguishing import distinguish_groups
 from alexnet_pl.paper.proxies import describe_conditions, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import count_training_images, make_rows
-from alexnet_pl.reporting.paper_tables import measured_throughput, missing_cells, missing_rows
+from alexnet_pl.reporting.missing_rows import measured_throughput, missing_cells, missing_rows
+from alexnet_pl.reporting.report_csv import as_csv
 
 ENDED = {"ended_by": "schedule", "store": {"fingerprint": "0"}}
 
@@ -114,6 +117,17 @@ def test_rows_are_means_over_one_schedule(tmp_path: Path) -> None:
     assert (found.mean, found.low) == (85, max(0.0, 85 - stats.t.ppf(0.975, 1) * 5))
 
 
+def test_csv_has_empty_cells_for_an_interval_that_one_run_cannot_have(tmp_path: Path) -> None:
+    write_test(tmp_path, "plateau0", claim_test("table1.cnn"), 38.0, trained={**ENDED, "epochs": 80})
+    lines = {
+        (line["row"], line["metric"]): line
+        for line in csv.DictReader(io.StringIO(as_csv(make_rows(collect_tests([tmp_path])), [])))
+    }
+    epochs = lines["epochs", "epochs"]
+    assert [epochs[name] for name in ("paper", "ours", "low", "high", "runs")] == ["90", "80.0", "", "", "1"]
+    assert "nan" not in {cell for line in lines.values() for cell in line.values()}
+
+
 def test_figure_1_has_no_mean_without_the_runs_that_never_come_to_25_percent(tmp_path: Path) -> None:
     for number, errors in enumerate(([40, 20], [40, 30], [30, 10])):
         path = write_test(tmp_path, f"relu{number}", claim_test("figure1.relu"), 30.0)
@@ -179,6 +193,8 @@ def test_hours_use_what_runs_logged_on_this_machine(tmp_path: Path) -> None:
     write_log(tmp_path / "elsewhere", "another machine", 224, [9000.0])
     write_log(tmp_path / "small", platform.node(), 96, [9000.0])
     write_log(tmp_path / "narrow", platform.node(), 224, [9000.0], width=0.25)
+    write_log(tmp_path / "unknown", "", 224, [9000.0])
+    (tmp_path / "unknown/provenance.json").unlink()
     assert measured_throughput([tmp_path]) is None
     write_log(tmp_path / "one", platform.node(), 224, [4000.0, 5000.0, 6000.0])
     assert measured_throughput([tmp_path]) == 5000

@@ -6,8 +6,11 @@ import pytest
 from made_results import claim_test, proxy_test, write_test
 from scipy import stats
 
+from alexnet_pl.evaluation.intervals import PAIRED, Difference
 from alexnet_pl.figures import report_chart
-from alexnet_pl.paper.proxies import group_proxies
+from alexnet_pl.paper.claim import ERRORS
+from alexnet_pl.paper.claims import BY_KEY
+from alexnet_pl.paper.proxies import Comparison, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting.measured_page import provenance_table
@@ -174,3 +177,17 @@ def test_copied_test_counts_once(tmp_path: Path) -> None:
     copied.parent.mkdir(parents=True)
     copied.write_text(path.read_text())
     assert len(collect_tests([tmp_path, tmp_path])) == 1
+
+
+@pytest.mark.parametrize(
+    ("points", "p", "verdict"),
+    [(0.5, 0.001, "as in the paper in top-1"), (-0.5, 0.001, "opposite in top-1"), (0.5, 0.5, "inconclusive in top-1")],
+)
+def test_verdict_names_the_error_if_the_papers_two_have_opposite_signs(points: float, p: float, verdict: str) -> None:
+    """OverFeat's four scales against ten crops: top-1 35.74 against 35.60 %, top-5 14.18 against 14.71 %."""
+    scales, ten = BY_KEY["overfeat.accurate.4scales"], BY_KEY["overfeat.accurate.ten"]
+    paper = {metric: scales.values[metric] - ten.values[metric] for metric in ERRORS}
+    ours: dict[str, Difference] = dict.fromkeys(ERRORS, Difference(points, points - 0.1, points + 0.1, 3, p, PAIRED))
+    assert Comparison(scales, ten, "a", "b", paper, ours, trained=True, p=p).verdict == verdict
+    same = {metric: abs(value) for metric, value in paper.items()}
+    assert Comparison(scales, ten, "a", "b", same, ours, trained=True, p=p).verdict == verdict.removesuffix(" in top-1")

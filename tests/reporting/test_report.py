@@ -24,7 +24,8 @@ from alexnet_pl.paper.claims import CLAIMS
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting import report_page, tables
-from alexnet_pl.reporting.paper_tables import missing_rows, paper_tables
+from alexnet_pl.reporting.missing_rows import missing_rows
+from alexnet_pl.reporting.paper_tables import paper_tables
 from alexnet_pl.table import Table, print_tables
 
 
@@ -80,6 +81,18 @@ def test_wide_tables_fit_80_columns_without_losing_text(
     assert [" ".join(filter(None, column)).replace(" ", "") for column in zip(*cells, strict=True)] == [
         cell.replace(" ", "") for cell in row
     ]
+
+
+def test_no_line_of_a_table_begins_with_the_percent_sign_of_a_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Table("", ["ours, points (95 % interval)", "epochs to 25 % training error"], [["1 % of [2]", "a\nb 3 %"]])
+    for width in range(24, 70):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_tables([table])
+        cells = [cell.strip() for line in capsys.readouterr().out.splitlines() for cell in re.split("[│┃]", line)]
+        assert not [cell for cell in cells if cell.startswith("%")], width
+        assert {"1 % of [2]", "b 3 %"} <= {*cells} or width < 30
 
 
 @pytest.mark.parametrize("measured", [False, True])
@@ -219,6 +232,9 @@ def test_counts_have_no_decimals_and_units_stand_in_the_header() -> None:
     for rate, header in {None: ["million images"], 1000.0: ["million images", "hours"]}.items():
         missing = missing_rows(make_rows([]), rate)
         assert missing.header[2:] == header
+        assert not rate or missing.notes[0].startswith("Hours at 1,000 images/s: report.images_per_second, else"), (
+            "which of the two it is, the table does not know"
+        )
         assert all(cell.replace(",", "").isdigit() or cell == "not known" for row in missing.rows for cell in row[2:])
 
 

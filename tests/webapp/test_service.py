@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from photographs import drawn, save_png
 from PIL import Image
 from torch.nn import functional as F
 
+from alexnet_pl.config.views import DenseViews
+from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.sources import synthetic
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.detection.finder import PredictedBoxes
@@ -58,6 +61,31 @@ def test_answer_matches_the_network_and_brute_force_neighbors(place: Path, tmp_p
     differing = np.sort((bits != mine).sum(1))[:6]
     assert [near.distance for near in codes.near] == [f"Hamming distance {d}" for d in differing]
     assert "96 × 32 bits" in codes.note
+
+
+@pytest.mark.parametrize(("dense", "shape"), [(DenseViews(), (1, 3, 72, 96)), (None, (1, 3, 72, 72))])
+def test_dense_views_classify_the_whole_image_as_predict_does(
+    dense: DenseViews | None, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """The picture that is shown, its Grad-CAM and the searches are of the center in both cases."""
+    service, seen = DemoService.__new__(DemoService), list[tuple[int, ...]]()
+    center = Augment(72, 67).center
+    module: Any = SimpleNamespace(dense=dense, views=dense.name if dense else "center", filter="bilinear")
+    module.augment = SimpleNamespace(size=72, center=center)
+    service.module, service.cfg = module, OmegaConf.create({})
+
+    def see(image: torch.Tensor, *_: Any) -> Any:
+        seen.append(tuple(image.shape))
+        return [Label("one", 1.0, 0)], 0.5
+
+    for name in ("predict_labels", "explain", "search_features", "search_codes"):
+        setattr(service, name, see)
+    image = service.read(save_png(tmp_path / "wide.png", drawn(7, 120)[:, :90]).read_bytes())
+    answer = service.answer(image)
+    assert seen == [shape, *[(1, 3, 72, 72)] * 3]
+    left = (shape[3] - 72) // 2
+    assert np.array_equal(answer.image, center(image[0, :, :, left : left + 72]).numpy())
+    assert answer.note == f"{'Fine windows at scales 1, 2, 4, 6' if dense else 'Center view'}, 500 ms."
 
 
 @pytest.mark.usefixtures("_here")
