@@ -28,8 +28,8 @@ from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.numbers import convert_numbers
 from alexnet_pl.config.overrides import is_override
-from alexnet_pl.console import is_first_process
-from alexnet_pl.errors import UserError
+from alexnet_pl.console import is_first_process, print_warning, shorten_path
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_resolved_values
 from alexnet_pl.runtime.memory import ask_for_large_pages
@@ -140,8 +140,10 @@ def run(cfg: DictConfig) -> float | None:
                 suggest_next(registry.find(cfg.command), folder, cfg)
             return found
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
-            if not sweep:  # the other jobs of a sweep continue
+            if not sweep:
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
+            # the other jobs of the sweep continue, after which Hydra raises the first error alone
+            print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
             raise
         finally:
             drop_started_config(folder, job.output_subdir)

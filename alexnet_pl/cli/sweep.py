@@ -1,5 +1,6 @@
 """Summary of a sweep, printed after its last job: the values that differ between jobs, the objective, the folder."""
 
+import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ def print_summary(jobs: list[SweepJob]) -> None:
     The values of other commands are not the objective.
     """
     fits = [job for job in jobs if job.command == "fit" and job.value is not None]
-    measured = sorted(fits, key=lambda job: job.value or 0.0)
+    measured = sorted(fits, key=lambda job: (math.isnan(job.value), job.value))
     if len(measured) < 2:
         return
     from alexnet_pl.table import Table, print_tables  # not at the top, since `--help` needs no tables

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate, store_root
-from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.console import mask_control, pluralize, print_message
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
@@ -75,7 +75,7 @@ def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
     for entries in kinds[:SHOWN_KINDS]:
         names = ", ".join(entry["name"] for entry in entries[:SHOWN])
         more = f" and {len(entries) - SHOWN:,} more" if len(entries) > SHOWN else ""
-        print(f"  {entries[0]['done']}, {entries[0]['what']}: {printable(names)}{more}")
+        print(mask_control(f"  {entries[0]['done']}, {entries[0]['what']}: {names}{more}"))
     if len(kinds) > SHOWN_KINDS:
         print(f"  and {pluralize(len(kinds) - SHOWN_KINDS, 'more kind')}")
     annotations = len(odd) - manifest["unreadable"] - manifest["odd"]
@@ -95,18 +95,13 @@ def group_by_kind(odd: list[dict[str, str]]) -> list[list[dict[str, str]]]:
     return sorted(kinds.values(), key=len, reverse=True)
 
 
-def printable(text: str) -> str:
-    """Text that a console of any encoding can print; other characters are escaped."""
-    return text.encode("utf8", "backslashreplace").decode().encode("ascii", "backslashreplace").decode()
-
-
 def verify(cfg: DictConfig, folder: Path) -> None:
     store = Store(store_root(cfg), check=False)
     corrupt = list(find_corrupt(store))
     if corrupt:
         more = f" and {len(corrupt) - 1} more problems, all listed above" if len(corrupt) > 1 else ""
         for line in corrupt if more else []:
-            print(line, flush=True)
+            print(mask_control(line), flush=True)
         advice = "prepare … prepare.repair=true repairs files from their source; or copy the store again"
         raise UserError(f"{corrupt[0]}{more}; {advice}")
     print_message(f"complete: {describe_store(store)}", store.root)

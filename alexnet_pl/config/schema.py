@@ -95,13 +95,13 @@ def type_of_parameter(parameter: inspect.Parameter) -> Any:
 def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None:
     for key in section:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1) or sorted(known)
-            name = f"{where}.{key}" if where else key
-            raise UserError(f"{name}: unknown key; did you mean {f'{where}.' if where else ''}{near[0]}?")
+            prefix, near = f"{where}." if where else "", difflib.get_close_matches(str(key), known, 1)
+            advice = f"did you mean {prefix}{near[0]}?" if near else f"one of {', '.join(known)}"
+            raise UserError(f"{prefix}{key}: unknown key; {advice}")
 
 
 def store_root(cfg: DictConfig) -> str:
     """Path or URL of the store, from `data.root`."""
-    if OmegaConf.is_missing(cfg.data, "root"):
+    if OmegaConf.is_missing(cfg.data, "root") or cfg.data.get("root") is None:
         raise UserError(describe_required("data.root"))
     return str(cfg.data.root)

@@ -157,6 +157,8 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
         (["fit", "demo", "--cfg", "all_of_it"], "invalid choice: 'all_of_it'"),
         (["fit", "-c", "demo", "+command=test"], r"^\+command=test: the command is the first word: alexnet_pl fit$"),
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
+        (["test", "store/run", "ckpt_path=null"], "^ckpt_path=null: test needs a checkpoint; give last, best or a file"),
+        (["predict", "demo", "ckpt_path=auto"], "^ckpt_path=auto: predict needs a checkpoint; give last, best or "),
     ],
 )
 def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) -> None:
@@ -218,6 +220,16 @@ def test_fit_that_starts_or_continues_a_run_folder_stays_in_it_without_a_log(tmp
         folders = [word for word in words if word.startswith("hydra.run.dir=")]
         assert folders == (["hydra.run.dir='runs/y'"] if typed else [f"hydra.run.dir='{tmp_path}/runs/demo/x'"])
         assert "hydra/job_logging=none" in words
+
+
+def test_fit_that_starts_anew_with_the_config_of_a_run_lies_beside_it(tmp_path: Path) -> None:
+    """Hydra's own folder is outputs/, where `report` and `test -c` find no run."""
+    make_run_folder(tmp_path / "runs/demo/x")
+    words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null"])
+    beside = f"'{tmp_path}/runs/demo/${{now:%Y-%m-%d_%H-%M-%S-%f}}'"
+    assert words[-4:-2] == [f"hydra.run.dir={beside}", f"hydra.sweep.dir={beside}"]
+    words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null", "hydra.run.dir=y"])
+    assert [word for word in words if ".dir=" in word] == ["hydra.run.dir='y'"]
 
 
 @pytest.mark.parametrize("command", ["verify", "prepare"])
