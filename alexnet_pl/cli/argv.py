@@ -13,10 +13,10 @@ from hydra._internal.utils import get_args_parser
 from alexnet_pl.cli.folder_names import name_fixed_keys
 from alexnet_pl.cli.run_folder import attach_run, stable_run_dir
 from alexnet_pl.commands.registry import COMMANDS, Command, find
-from alexnet_pl.config.migration import refuse_renamed_overrides
 from alexnet_pl.config.overrides import allow_new_key, is_override
 from alexnet_pl.config.recipe_checks import check_hydra_settings
 from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
+from alexnet_pl.config.renamed_keys import refuse_renamed_overrides
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import STARTED

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands import subruns
 from alexnet_pl.commands.evaluate import write_server_file, write_test_result
-from alexnet_pl.commands.fit import check_staged_rates
+from alexnet_pl.commands.fit_checks import check_staged_rates
 from alexnet_pl.config.options import EnsembleGroup, make_ensemble_options, make_test_section
 from alexnet_pl.config.overrides import quote_for_sweep
 from alexnet_pl.config.recipes import compose
@@ -35,7 +35,9 @@ def average(cfg: DictConfig, folder: Path) -> float | None:
     store = find_tested_store(cfg, dataset)
     if errors is None:
         if not store:
-            raise UserError(f"data.root: give the store of the tested images, {dataset.name} {dataset.fingerprint[:12]}")
+            raise UserError(
+                f"data.root: give the store of the tested images, {dataset.name} {dataset.fingerprint[:12]}"
+            )
         write_server_file(results, store, dataset.split)
         return None
     claim = matching.matching_claim(tested) if errors["count"] == dataset.images else None

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands.dispatch import kind_of
 from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
+from alexnet_pl.config.isolated_config import composed_files, is_isolated
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.config.run_config import composed_files, is_isolated
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCENES
 from alexnet_pl.console import shorten_path, suggest

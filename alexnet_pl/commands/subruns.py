@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.typed_overrides import started_recipe, typed_overrides
-from alexnet_pl.config.migration import HARDWARE
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.config.overrides import STORES, quote_literal
 from alexnet_pl.config.recipes import compose, recipe_names

@@ -7,8 +7,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from alexnet_pl.config.isolated_config import composed_files, is_isolated
 from alexnet_pl.config.overrides import read_section
-from alexnet_pl.config.run_config import composed_files, is_isolated
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import JOB_NUMBER

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.run_config import walk_nodes
+from alexnet_pl.config.nested_keys import walk_nodes
 from alexnet_pl.errors import UserError
 
 PLUGINS = {

@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.hydra_settings import check_settings, choose_plugins, read_params
+from alexnet_pl.config.nested_keys import names_code, walk_nodes
 from alexnet_pl.config.recipes import SHIPPED, compose_file
-from alexnet_pl.config.run_config import walk_nodes
 from alexnet_pl.config.swept_files import find_swept_files
 from alexnet_pl.errors import UserError
 
@@ -45,5 +45,5 @@ def check_composed(recipe: Path, composed: DictConfig, usual: DictConfig, words:
     own: Any = OmegaConf.to_container(usual, resolve=False)
     check_settings(recipe, found, own["hydra"], words)
     for key, value in walk_nodes({name: node for name, node in found.items() if name != "hydra"}):
-        if key.split(".")[-1] in ("_target_", "()"):
+        if names_code(key):
             raise UserError(f"{recipe}: {key}={value}: a recipe must not name code to call")

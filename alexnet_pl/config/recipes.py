@@ -13,7 +13,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
+from alexnet_pl.config.isolated_config import isolated_config
+from alexnet_pl.config.recipe_files import check_recipe
+from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.errors import UserError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from alexnet_pl.config import migration
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.errors import UserError, reason
 
 Instance = TypeVar("Instance")
@@ -82,7 +82,7 @@ def describe_wrong_type(message: str) -> str:
 
 def check_finite(values: Any, where: str) -> None:
     """Raise UserError, naming the key, for a number that is NaN or infinite."""
-    for key, value in migration.dotted_leaves({where: values} if where else values):
+    for key, value in dotted_leaves({where: values} if where else values):
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"{key}={number}: expected a finite number")

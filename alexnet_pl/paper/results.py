@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import dotted_leaves
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.console import print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import PredictionFile

@@ -9,8 +9,8 @@ from bare_runs import make_checkpoint_file, make_run_folder
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.config.isolated_config import isolated_config
 from alexnet_pl.config.recipes import SHIPPED, find_recipe
-from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint
 
@@ -157,7 +157,10 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
         (["fit", "demo", "--cfg", "all_of_it"], "invalid choice: 'all_of_it'"),
         (["fit", "-c", "demo", "+command=test"], r"^\+command=test: the command is the first word: alexnet_pl fit$"),
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
-        (["test", "store/run", "ckpt_path=null"], "^ckpt_path=null: test needs a checkpoint; give last, best or a file"),
+        (
+            ["test", "store/run", "ckpt_path=null"],
+            "^ckpt_path=null: test needs a checkpoint; give last, best or a file",
+        ),
         (["predict", "demo", "ckpt_path=auto"], "^ckpt_path=auto: predict needs a checkpoint; give last, best or "),
     ],
 )

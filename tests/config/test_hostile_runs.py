@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 from PIL import Image
 from safetensors.torch import save
 from typed_words import type_words
