@@ -174,7 +174,6 @@ COMMANDS = {
         Command(
             "retrieve",
             "find the training images nearest to predict.images=FILE_OR_FOLDER or to the test images (Figure 4)",
-            target="features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
             first_process_only=True,

@@ -19,7 +19,7 @@ from typed_words import type_words
 from alexnet_pl.cli import exit_messages
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
-from alexnet_pl.commands.features import write_neighbors
+from alexnet_pl.commands.retrieve import write_neighbors
 from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.overrides import quote_literal
