@@ -28,25 +28,40 @@ NUMBER = re.compile(r"\d[\d,]*")
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
+    options = read_options(cfg)
+    if (Path(options.root) / "store.json").exists():
+        check_prepared(options)
+    else:
+        make_and_report(options)
+
+
+def read_options(cfg: DictConfig) -> PrepareOptions:
+    """Options of section `prepare` and of the store; without `data.name`, it has the name of its folder."""
     if is_remote(store_root(cfg)):
         raise UserError(f"data.root: {store_root(cfg)}: prepare the store in a local folder, then copy it there")
-    root = Path(store_root(cfg))
     given = {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}
     if "name" in given and given["name"] is None:
-        given["name"] = root.name
+        given["name"] = Path(store_root(cfg)).name
     target = instantiate(StoreTarget, given, "data")
-    options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
-    if (root / "store.json").exists():
-        store = Store(root, check=not options.repair)
-        if (root / "plan.json").exists():  # left by a run that was killed just before it finished
-            remove_leftovers(root)
-        check_same_store(options, store)
-        check_same_settings(options, store)
-        return (
-            repair_and_report(options, store)
-            if options.repair
-            else print_message(f"already prepared: {describe_store(store)}", root)
-        )
+    return instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
+
+
+def check_prepared(options: PrepareOptions) -> None:
+    """Repair an existing store, or only say that there is one. Raises UserError if these options make another store."""
+    root = Path(options.root)
+    store = Store(root, check=not options.repair)
+    if (root / "plan.json").exists():  # left by a run that was killed just before it finished
+        remove_leftovers(root)
+    check_same_store(options, store)
+    check_same_settings(options, store)
+    if options.repair:
+        repair_and_report(options, store)
+    else:
+        print_message(f"already prepared: {describe_store(store)}", root)
+
+
+def make_and_report(options: PrepareOptions) -> None:
+    root = Path(options.root)
     configure_worker()
     start = time.perf_counter()
     manifest = make_store(options)

@@ -24,10 +24,7 @@ def run_with_trainer(
 ) -> float | None:
     """Run `command` after checking its checkpoint. Raises UserError for wrong Trainer options."""
     silence_library_logs()
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # warning in every resumed run
-    # steps are counted over all epochs, so short epochs are logged too
-    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
-    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
+    silence_warnings()
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
     fill_in(cfg, folder)
@@ -46,6 +43,14 @@ def run_with_trainer(
         if peers.is_reported(error):
             raise SystemExit(1) from None  # this process, one of several, has printed the reason
         raise
+
+
+def silence_warnings() -> None:
+    """Silence Lightning's warnings that do not apply to this package."""
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # warning in every resumed run
+    # steps are counted over all epochs, so short epochs are logged too
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
 
 
 def check_checkpoint(cfg: DictConfig) -> None:

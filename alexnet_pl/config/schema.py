@@ -44,9 +44,22 @@ def instantiate(
     parameters = inspect.signature(target).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
-    fields = [(name, type_of_parameter(parameters[name])) for name in map(str, section)]
+    values = convert_types(section, {name: type_of_parameter(parameters[name]) for name in map(str, section)}, prefix)
+    for name in known:
+        if parameters[name].default is inspect.Parameter.empty and name not in values:
+            raise UserError(describe_required(prefix + name))
+    check_finite(values, where)
     try:
-        schema = OmegaConf.structured(make_dataclass("Section", fields))
+        return target(**values, **given)
+    except ValueError as error:
+        name, _, text = str(error).partition("=")
+        raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
+
+
+def convert_types(section: Mapping[str, Any] | DictConfig, types: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Resolved values of a section. Raises UserError, naming the key, for a missing value or one of another type."""
+    try:
+        schema = OmegaConf.structured(make_dataclass("Section", types.items()))
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
         values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -54,15 +67,7 @@ def instantiate(
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{error.full_key}{describe_wrong_type(reason(error))}") from error
     assert isinstance(values, dict)
-    for name in known:
-        if parameters[name].default is inspect.Parameter.empty and name not in values:
-            raise UserError(describe_required(prefix + name))
-    check_finite(values, where)
-    try:
-        return target(**{str(key): value for key, value in values.items()}, **given)
-    except ValueError as error:
-        name, _, text = str(error).partition("=")
-        raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
+    return {str(key): value for key, value in values.items()}
 
 
 def read_section(kind: Callable[..., Instance], cfg: DictConfig, name: str) -> Instance:
