@@ -57,8 +57,8 @@ def open_other_store(root: str, size: int) -> Store:
         raise UserError(f"test.data={root}: {error}") from error
     if store.size != size:
         raise UserError(
-            f"test.data={root}: images of {store.size} pixels, but the network was trained on {size}; prepare them with "
-            f"data.size={size}"
+            f"test.data={root}: images of {store.size} pixels, but the network was trained on {size}; "
+            f"prepare them with data.size={size}"
         )
     return store
 

@@ -73,8 +73,8 @@ def report(cfg: DictConfig, folder: Path) -> None:
 
 
 def describe_report(tests: Sized, roots: Iterable[Path]) -> str:
-    searched = ", ".join(map(shorten_path, roots))
-    return f"{pluralize(len(tests), 'test')} in {searched}: first what these runs measured, then the paper's other numbers."
+    searched = f"{pluralize(len(tests), 'test')} in {', '.join(map(shorten_path, roots))}"
+    return f"{searched}: first what these runs measured, then the paper's other numbers."
 
 
 def write_whole_report(folder: Path, report: report_page.ReportPage) -> None:
