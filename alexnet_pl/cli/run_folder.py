@@ -1,5 +1,6 @@
 """Run folder of a command: the overrides that name it and its checkpoint, and its removal if it stays empty."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -77,7 +78,7 @@ def names_folder(overrides: list[str]) -> bool:
 
 def find_wanted(runs: Path, wanted: str) -> Path:
     """File that `ckpt_path` names: a path, or the last or best checkpoint below `runs`."""
-    checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
+    checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(os.path.expanduser(wanted))
     if not checkpoint.is_file():
         raise UserError(f"ckpt_path={wanted}: no such file")
     return checkpoint.resolve()

@@ -123,7 +123,7 @@ def merge_mappings(lines: list[str]) -> list[str]:
 
 def sections(text: str) -> dict[str, str]:
     """Text of each top-level key of a YAML file."""
-    parts = re.split(r"^(?=\w[\w]*:)", text, flags=re.MULTILINE)
+    parts = re.split(r"^(?=\w+:)", text, flags=re.MULTILINE)
     return {part.split(":", 1)[0]: strip_comment(part) for part in parts if re.match(r"\w+:", part)}
 
 

@@ -1,5 +1,6 @@
 """Options of commands on run folders (`figures`, `export`, `page`, …), parsed and checked like config sections."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -130,6 +131,8 @@ def typed_options(options: object) -> list[str]:
 
 
 def read_options(given: Mapping[str, str], options: type[Options]) -> Options:
+    """Options from typed values: null is None, and `~` is the home folder, which a shell expands only before a path."""
     names = {option_key(option): option.name for option in fields(options)}  # type: ignore[arg-type]
     check_keys(given, names, "")
-    return instantiate(options, {names[key]: None if value == "null" else value for key, value in given.items()}, "")
+    values = {key: None if value == "null" else os.path.expanduser(value) for key, value in given.items()}
+    return instantiate(options, {names[key]: value for key, value in values.items()}, "")

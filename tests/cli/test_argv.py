@@ -9,6 +9,7 @@ from bare_runs import make_checkpoint_file, make_run_folder
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.commands.run_options import FigureOptions, read_options
 from alexnet_pl.config.isolated_config import isolated_config
 from alexnet_pl.config.recipes import SHIPPED, find_recipe
 from alexnet_pl.errors import UserError
@@ -189,6 +190,18 @@ def test_every_key_of_a_path_takes_a_home_folder_and_spaces(monkeypatch: pytest.
         words = to_hydra(["fit", "-c", "demo", f"{key}=~/a (b), c"])
         (parsed,) = OverridesParser.create().parse_overrides([next(word for word in words if key in word)])
         assert parsed.value() == "/home/me/a (b), c"
+
+
+def test_checkpoint_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = make_checkpoint_file(tmp_path / "mine", "last", age=1)
+    assert f"ckpt_path='{path}'" in to_hydra(["test", "-c", "demo", "ckpt_path=~/mine/checkpoints/last.ckpt"])
+
+
+def test_paths_of_commands_on_run_folders_may_lie_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    found = read_options({"data.root": "~/store", "out": "~/a=b", "pictures": "null"}, FigureOptions)
+    assert (found.root, found.out, found.pictures) == ("/home/me/store", "/home/me/a=b", None)
 
 
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])
