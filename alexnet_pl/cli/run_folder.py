@@ -133,7 +133,7 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def check_is_text(folder: Path) -> None:
-    """Raise UserError if bytes of a run folder's path are no text, since torch and Arrow open no file there."""
+    """Raise UserError if a run folder's path is not UTF-8, since torch and Arrow cannot open files there."""
     try:
         str(folder).encode("utf-8")
     except UnicodeEncodeError as error:

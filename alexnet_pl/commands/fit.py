@@ -124,7 +124,7 @@ def announce_compilation(module: Classifier, device: torch.device) -> None:
 
 
 def describe_validation(cfg: DictConfig, errors: Mapping[str, float], classes: int, step: int) -> str:
-    """The last validation, with what sets it apart from one of the network after its last step, `step`."""
+    """Describe the last validation, and how it differs from one of all images after the last step, `step`."""
     if "val/top1_error" not in errors:
         return "not validated"
     batches = cfg.trainer.get("limit_val_batches")

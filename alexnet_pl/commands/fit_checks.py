@@ -35,13 +35,14 @@ def check_staged_rates(cfg: DictConfig) -> None:
 
 
 def has_rule_of_text(cfg: DictConfig) -> bool:
-    """Whether `variant=as_printed` was typed or chosen by a recipe, by its settings of the other schedules."""
+    """Whether the config has the rates of `variant=as_printed`, typed or chosen by a recipe. The settings of the other
+    schedules show it."""
     steps, *others = (cfg.schedule.get(name) or {} for name in ("steps", "plateau", "logged"))
     return bool(steps.get("biases")) and not any(other.get("freeze_conv1", True) for other in others)
 
 
 def stages_set_all_biases(cfg: DictConfig) -> bool:
-    """Whether no bias takes its rate from that of its weights."""
+    """Whether the stages set the rates of all biases, so that none follows the rate of its weights."""
     schedule = make_schedule(cfg)
     return isinstance(schedule, StagedSchedule) and options.ALL in schedule.stages[0].biases
 
@@ -55,7 +56,7 @@ def check_typed_schedule(cfg: DictConfig) -> None:
 
 
 def check_objective(cfg: DictConfig) -> None:
-    """Raise UserError if a sweeper would minimize an error that `measure_objective` never has."""
+    """Raise UserError if a sweeper would minimize an error that is never measured."""
     if cfg.objective in VALIDATION_METRICS and cfg.data.get("include_val_after_epoch") == 0 and is_minimized():
         raise UserError(
             f"objective={cfg.objective}: data.include_val_after_epoch=0 trains on the validation images from the "

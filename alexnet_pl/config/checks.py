@@ -37,7 +37,7 @@ def check_config(cfg: DictConfig) -> None:
     check_values(cfg)
     check_nested_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     check_groups(cfg)
-    check_urls(cfg)
+    check_secrets(cfg)
 
 
 def check_required(cfg: DictConfig) -> None:
@@ -98,8 +98,8 @@ def check_nested_overrides(words: Any, where: str) -> None:
             raise UserError(f"{where}: {word}: only a name that is shipped")
 
 
-def check_urls(cfg: DictConfig) -> None:
-    """Check the resolved values, which loggers record."""
+def check_secrets(cfg: DictConfig) -> None:
+    """Raise UserError for a URL with a password or token in the resolved values, which loggers record."""
     try:
         values: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException:  # an interpolation of a key that this command may not need

@@ -23,8 +23,8 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
     """Raise UserError if a user's recipe, composed with overrides, names code to call, or sets what it must not below
     `hydra`, also in a file that only some jobs of a sweep include.
 
-    Overrides of these nodes on the command line are allowed, since they are the user's own. What does not compose here
-    is not run: Hydra's error is raised, which is what the command line would end with.
+    Overrides of these nodes on the command line are allowed, since they are the user's own. A recipe that does not
+    compose here is not run: Hydra's error is raised, with which the command line would end, too.
     """
     if (folder := recipe.parent / "hydra").is_dir():
         raise UserError(f"{folder}: not allowed beside a recipe: Hydra would read its own settings there; rename it")
