@@ -32,12 +32,12 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
         raise UserError(f"{unchecked[0]}: not used with a recipe of your own; give a sweep as KEY=VALUE,VALUE")
     typed = [word for word in overrides if CHOICE.match(word)]
     words = [word for word in overrides if word in typed or not HYDRA.match(word)]
-    started = compose_file(recipe, words, with_hydra=True, sweep=True)
-    usual = compose_file(SHIPPED / "_base.yaml", choose_plugins(recipe, started, typed), with_hydra=True)
+    started = compose_file(recipe, words, sweep=True)
+    usual = compose_file(SHIPPED / "_base.yaml", choose_plugins(recipe, started, typed))
     check_composed(recipe, started, usual, words)
     params = read_params(recipe, started)
     for job in find_swept_files(recipe, [*params, *words]):
-        check_composed(recipe, compose_file(recipe, job, with_hydra=True), usual, job)
+        check_composed(recipe, compose_file(recipe, job), usual, job)
 
 
 def check_composed(recipe: Path, composed: DictConfig, usual: DictConfig, words: list[str]) -> None:
