@@ -32,7 +32,15 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
         words = choose_folder(command, run, overrides)
     else:
         words = choose_checkpoint(command, run, Path("runs") / recipe.stem, overrides, sweep)
+    if run and sweep and not any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in words):
+        words = [*words, f"hydra.sweep.dir={new_folder_beside(run)}"]
     return [*words, *QUIET] if run else words
+
+
+def new_folder_beside(run: Path) -> str:
+    """Quoted folder beside a run, named by the time. Hydra's own are outputs/ and multirun/, where no command looks for
+    runs."""
+    return quote_value(f"{run.parent}/${{now:%Y-%m-%d_%H-%M-%S-%f}}")
 
 
 def choose_folder(command: Command, run: Path | None, overrides: list[str]) -> list[str]:
@@ -61,8 +69,7 @@ def choose_checkpoint(
         return overrides
     if wanted == "auto":
         return [*overrides, f"hydra.run.dir={quote_value(str(run))}"]
-    beside = quote_value(f"{run.parent}/${{now:%Y-%m-%d_%H-%M-%S-%f}}")  # a new network: not in the folder of the run
-    return [*overrides, f"hydra.run.dir={beside}", f"hydra.sweep.dir={beside}"]
+    return [*overrides, f"hydra.run.dir={new_folder_beside(run)}"]  # a new network
 
 
 def split_checkpoint(overrides: list[str]) -> tuple[str, list[str]]:

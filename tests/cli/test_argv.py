@@ -239,13 +239,20 @@ def test_fit_that_starts_or_continues_a_run_folder_stays_in_it_without_a_log(tmp
 
 
 def test_fit_that_starts_anew_with_the_config_of_a_run_lies_beside_it(tmp_path: Path) -> None:
-    """Hydra's own folder is outputs/, where `report` and `test -c` find no run."""
+    """Hydra's own folders are outputs/ and multirun/, where `report` and `test -c` find no run."""
     make_run_folder(tmp_path / "runs/demo/x")
-    words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null"])
+    make_checkpoint_file(tmp_path / "runs/demo/x", "last", age=1)
     beside = f"'{tmp_path}/runs/demo/${{now:%Y-%m-%d_%H-%M-%S-%f}}'"
-    assert words[-4:-2] == [f"hydra.run.dir={beside}", f"hydra.sweep.dir={beside}"]
-    words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null", "hydra.run.dir=y"])
-    assert [word for word in words if ".dir=" in word] == ["hydra.run.dir='y'"]
+    run_dir, sweep_dir = f"hydra.run.dir={beside}", f"hydra.sweep.dir={beside}"
+    fit = ["fit", "runs/demo/x", "ckpt_path=null"]
+    for words, folders in (
+        (fit, [run_dir]),
+        ([*fit, "hydra.run.dir=y"], ["hydra.run.dir='y'"]),
+        ([*fit, "-m", "seed=1,2"], [run_dir, sweep_dir]),
+        ([*fit, "-m", "seed=1,2", "hydra.sweep.dir=y"], ["hydra.sweep.dir=y"]),
+        (["probe", "runs/demo/x", "-m", "probe.layer=fc6,fc7"], [f"hydra.run.dir='{tmp_path}/runs/demo/x'", sweep_dir]),
+    ):
+        assert [word for word in to_hydra(words) if ".dir=" in word] == folders
 
 
 @pytest.mark.parametrize("command", ["verify", "prepare"])
