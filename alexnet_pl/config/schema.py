@@ -81,6 +81,8 @@ EXPECTED = {"Float": "a number", "Integer": "a whole number", "bool": "true or f
 
 def describe_wrong_type(message: str) -> str:
     """`=VALUE: expected …`, from OmegaConf's message on a value of another type."""
+    if message.startswith("Incompatible value 'None'"):
+        return "=null: this key needs a value"
     found = re.match(r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", message)
     return f"={found[1]}: expected {EXPECTED[found[2]]}" if found and found[2] in EXPECTED else f": {message}"
 
