@@ -125,10 +125,10 @@ def run(cfg: DictConfig) -> float | None:
         try:
             return run_in_folder(cfg, folder, is_new)
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
-            if job.mode != RunMode.MULTIRUN:
+            if job.mode == RunMode.MULTIRUN:  # other jobs continue, after which Hydra raises the first error alone
+                print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
+            else:
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
-            # the other jobs of the sweep continue, after which Hydra raises the first error alone
-            print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
             raise
         finally:
             drop_started_config(folder, job.output_subdir)
