@@ -16,7 +16,7 @@ def mask_control(text: str) -> str:
 
 
 def mask_lines(text: str) -> str:
-    """The same in each line of a text that has several."""
+    """Apply `mask_control` to each line of a text."""
     return "\n".join(map(mask_control, text.split("\n")))
 
 

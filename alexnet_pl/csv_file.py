@@ -13,7 +13,7 @@ NUMBER = re.compile(r"[+-][\d.]+( \([+-][\d.]+ to [+-][\d.]+\))?")  # a differen
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file row by row, replacing it atomically. Bytes of a name that are no text become escapes."""
+    """Write a CSV file row by row, replacing it atomically. Bytes of a name that are not UTF-8 become escapes."""
     with (
         replacing(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,

@@ -1,5 +1,5 @@
-"""Files that a desktop writes into a folder as it shows it, which a user takes for empty. Those that hold a user's
-settings (desktop.ini, .directory) are none of them."""
+"""Files that a file manager writes into the folders that it shows; a folder with only these looks empty to the user.
+Files with the user's settings (desktop.ini, .directory) do not count."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def name_digest(name: str) -> int:
-    """Eight bytes that stand for a name, where millions of names would take too much memory."""
+    """64-bit digest of a name, used where millions of names would take too much memory."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf8", "surrogateescape"), digest_size=8).digest(), "little")
 
 

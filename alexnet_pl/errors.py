@@ -1,4 +1,4 @@
-"""UserError: a mistake that the user can correct, reported in one line. StoppedTogether: a signal that a fit obeys."""
+"""Exceptions for mistakes of the user, which are reported in one line, and for a fit that a signal stops."""
 
 from pathlib import Path
 

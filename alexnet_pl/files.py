@@ -23,12 +23,12 @@ def check_space(folder: Path, needed: int, key: str, advice: str) -> None:
 
 
 def modified(path: Path) -> float:
-    """Time of the last change; 0 for one in the future, which an archive can give its files to be the newest. A day is
-    allowed for clocks that differ."""
+    """Time of the last change; 0 if it is more than a day in the future, since an archive could otherwise make its
+    files the newest. The day is for clocks that differ."""
     when = path.stat().st_mtime
     return when if when < time.time() + DAY else 0.0
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write text for people as UTF-8. Bytes of a file's name that are no text become escapes, as in CSV files."""
+    """Write text for people as UTF-8. Bytes of a file's name that are not UTF-8 become escapes, as in CSV files."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

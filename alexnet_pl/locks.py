@@ -35,7 +35,7 @@ def machine() -> str:
 
 
 def lock(file: IO[str], kind: int) -> None:
-    """Wait for a lock on `file`, open for reading and writing, as NFS wants it."""
+    """Wait for a lock on `file`, which must be open for reading and writing: NFS requires it."""
     with suppress(OSError):
         fcntl.flock(file, kind)
 

@@ -1,4 +1,4 @@
-"""Columns of progress bars, and counters of what has no known number."""
+"""Progress bars: the time left, and counters of items whose number is not known."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ class TimeColumn(TimeRemainingColumn):
 
 @contextmanager
 def show_count(what: str) -> Iterator[Callable[[], None]]:
-    """Show how often the function that this yields has been called, on a terminal and until the end: `1,024 images`."""
+    """Yield a function, and show on a terminal how often it has been called so far: `1,024 images`."""
     text = TextColumn("{task.completed:,.0f} {task.description}")
     with Progress(text, TimeElapsedColumn(), transient=True, disable=not sys.stdout.isatty()) as bar:
         task, numbers = bar.add_task(what, total=None), count(1)

@@ -1,8 +1,9 @@
 """Temporary files, which replace a file atomically, so that readers find its old content or the new one.
 
-A killed process leaves its file, which the next write of the same path deletes. The name tells the process. No lock
-does, since some writers need a path that does not exist (links), SMB refuses writes to a locked file that was opened
-again, and a network file system may keep locks within each machine.
+A killed process leaves its file, which the next write of the same path deletes. The file's name has the number of the
+process that writes it. A lock could not show that the file is in use: some writers need a path that does not exist
+(links), SMB refuses writes to a locked file that was opened again, and a network file system may keep locks within each
+machine.
 """
 
 import os
@@ -43,8 +44,8 @@ def remove_stale(folder: Path, prefix: str = "", pause: float = LONGEST_PAUSE) -
 
 
 def is_stale(temporary: Path, pause: float) -> bool:
-    """Whether the process that wrote a temporary file has ended. Of another machine or container, which may be the same
-    one before it was restarted: if nothing was written to the file for `pause` seconds."""
+    """Whether the process that wrote a temporary file has ended. A process of another machine or container, or of this
+    one before a restart, counts as ended if nothing was written to the file for `pause` seconds."""
     name, _, number = temporary.stem.rpartition("-")
     if number.isdigit() and name.endswith(f".{machine()}"):
         return int(number) == os.getpid() or not is_running(int(number))

@@ -74,21 +74,24 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def tiny(tiny_store: Path) -> list[str]:
-    """Overrides of imagenette.yaml for a fit of two epochs of six steps on the tiny store."""
+def words_for_tiny(store: Path) -> list[str]:
+    """Overrides of imagenette.yaml for epochs of six steps on the tiny store."""
     return [
         "data.name=tiny",
-        f"data.root={tiny_store}",
+        f"data.root={store}",
         "data.size=72",
         "data.batch_size=16",
         "augment.crop=67",
         "+model.width=0.25",  # checkpoints of 7 MB instead of 80
-        "logger=csv",
         "performance.compile=false",
-        "trainer.max_epochs=2",
         "trainer.log_every_n_steps=2",
     ]
+
+
+@pytest.fixture
+def tiny(tiny_store: Path) -> list[str]:
+    """Overrides of imagenette.yaml for a fit of two epochs of six steps on the tiny store."""
+    return [*words_for_tiny(tiny_store), "logger=csv", "trainer.max_epochs=2"]
 
 
 @pytest.fixture(scope="session")
@@ -96,16 +99,9 @@ def tiny_run(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Run folder on the tiny store: two epochs of six steps, with a lower rate in the second, then a test with the
     center view, and features of the training images."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    overrides = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    overrides += [
-        "+model.width=0.25",
-        "logger=csv",
-        "performance.compile=false",
-        "trainer.max_epochs=2",
-        "trainer.log_every_n_steps=2",
-    ]
-    overrides += ["test.views=center", "schedule.name=steps", "schedule.steps.drops=[2]", "trainer.precision=32-true"]
-    cfg = recipes.compose("imagenette", [*overrides, "features.split=train"])
+    words = [*words_for_tiny(tiny_store), "logger=csv", "trainer.max_epochs=2", "trainer.precision=32-true"]
+    words += ["test.views=center", "schedule.name=steps", "schedule.steps.drops=[2]", "features.split=train"]
+    cfg = recipes.compose("imagenette", words)
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(cfg, folder / ".hydra/config.yaml")
     for command in ("fit", "test", "features"):
@@ -158,20 +154,8 @@ def shown(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> "tuple[
     """Config, folder and W&B file of a fit of three epochs and its test."""
     from wandb_file import WandbRun  # not at the top: the tests of the GPU run without wandb
 
-    words = ["data.name=tiny", f"data.root={tiny_store}", "data.size=72", "data.batch_size=16", "augment.crop=67"]
-    words += [
-        "+model.width=0.25",
-        "performance.compile=false",
-        "trainer.max_epochs=3",
-        "trainer.log_every_n_steps=2",
-        "trainer.precision=32-true",
-    ]
-    words += [
-        "monitor.every_n_epochs=5",
-        "monitor.num_images=7",
-        "monitor.upload_checkpoints=true",
-        "wandb.project=seen",
-    ]
+    words = [*words_for_tiny(tiny_store), "trainer.max_epochs=3", "trainer.precision=32-true", "wandb.project=seen"]
+    words += ["monitor.every_n_epochs=5", "monitor.num_images=7", "monitor.upload_checkpoints=true"]
     with initialize_config_dir(str(SHIPPED), version_base="1.3"):
         cfg = compose("imagenette", words)
     folder = tmp_path_factory.mktemp("runs") / "shown"

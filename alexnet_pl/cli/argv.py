@@ -13,10 +13,10 @@ from hydra._internal.utils import get_args_parser
 from alexnet_pl.cli.folder_names import name_fixed_keys
 from alexnet_pl.cli.run_folder import attach_run, stable_run_dir
 from alexnet_pl.commands.registry import COMMANDS, Command, find
-from alexnet_pl.config.migration import refuse_renamed_overrides
 from alexnet_pl.config.overrides import allow_new_key, is_override
 from alexnet_pl.config.recipe_checks import check_hydra_settings
 from alexnet_pl.config.recipes import SHIPPED, config_for_hydra, find_recipe
+from alexnet_pl.config.renamed_keys import refuse_renamed_overrides
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import STARTED
@@ -38,9 +38,7 @@ def to_hydra(argv: list[str]) -> list[str]:
         raise UserError(f"{argv[0]}: a command comes first: {', '.join(COMMANDS)}")
     command = find(argv[0])
     recipe, rest = split_recipe(command, argv[1:])
-    if not recipe and command.needs_checkpoint:
-        raise UserError(f"{command.name}: no run folder given; for example {command.examples[0]}")
-    path = find_recipe(recipe) if recipe or not command.default_recipe else SHIPPED / command.default_recipe
+    path = recipe_of_command(command, recipe)
     flags = [word for word in rest if not is_override(word)]
     overrides = [word for word in rest if is_override(word)]  # Hydra expects them together, after its flags
     check_overrides(command, overrides)
@@ -55,6 +53,15 @@ def to_hydra(argv: list[str]) -> list[str]:
         words.append("hydra.output_subdir=null")  # only the first process of a run writes its config
     given = [f"++command={command.name}", *(allow_new_key(word, sweep) for word in words)]
     return [*where, *flags, f"hydra.output_subdir={STARTED}", *given, *([name_fixed_keys(given)] if sweep else [])]
+
+
+def recipe_of_command(command: Command, recipe: str) -> Path:
+    """File of the recipe or run folder given, or of the command's own recipe without one."""
+    if recipe or not (command.needs_checkpoint or command.default_recipe):
+        return find_recipe(recipe)
+    if command.needs_checkpoint:
+        raise UserError(f"{command.name}: no run folder given; for example {command.examples[0]}")
+    return SHIPPED / command.default_recipe
 
 
 def check_overrides(command: Command, words: list[str]) -> None:

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from alexnet_pl.commands.registry import find
-from alexnet_pl.config.migration import HARDWARE
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.overrides import STORES, quote_value
 
 NOT_IN_FOLDER_NAME = (

@@ -28,8 +28,8 @@ from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.credentials import check_no_secret
 from alexnet_pl.config.numbers import convert_numbers
 from alexnet_pl.config.overrides import is_override
-from alexnet_pl.console import is_first_process
-from alexnet_pl.errors import UserError
+from alexnet_pl.console import is_first_process, print_warning, shorten_path
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.runs.layout import is_run
 from alexnet_pl.runs.started_config import adopt_started_config, drop_started_config, write_resolved_values
 from alexnet_pl.runtime.allocator import ask_for_large_pages
@@ -119,31 +119,39 @@ def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
     ask_for_large_pages()
     job = HydraConfig.get()
-    sweep = job.mode == RunMode.MULTIRUN
+    folder = Path(job.runtime.output_dir)
+    is_new = not is_run(folder)
     with own_process_state():
-        folder = Path(job.runtime.output_dir)
-        is_new = not is_run(folder)
         try:
-            convert_numbers(cfg)
-            save_values(cfg, folder, job.output_subdir)
-            if sweep:
-                prepare_job(cfg, folder, job)
-            if is_new:
-                adopt_started_config(folder)
-            check_config(cfg)
-            check_node_rank(cfg)
-            check_is_text(folder)
-            found = dispatch.run(cfg, folder)
-            if sweep:
-                add_job(cfg.command, list(job.overrides.task), cfg.objective, found, folder)
-            else:
-                suggest_next(registry.find(cfg.command), folder, cfg)
-            return found
+            return run_in_folder(cfg, folder, is_new)
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
-            if not sweep:  # the other jobs of a sweep continue
+            if job.mode == RunMode.MULTIRUN:  # other jobs continue, after which Hydra raises the first error alone
+                print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
+            else:
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
             raise
         finally:
             drop_started_config(folder, job.output_subdir)
             if is_new:
                 remove_if_empty(folder)
+
+
+def run_in_folder(cfg: DictConfig, folder: Path, is_new: bool) -> float | None:
+    """Check the config of a job, keep it in the run folder, and run the command."""
+    job = HydraConfig.get()
+    sweep = job.mode == RunMode.MULTIRUN
+    convert_numbers(cfg)
+    save_values(cfg, folder, job.output_subdir)
+    if sweep:
+        prepare_job(cfg, folder, job)
+    if is_new:
+        adopt_started_config(folder)
+    check_config(cfg)
+    check_node_rank(cfg)
+    check_is_text(folder)
+    found = dispatch.run(cfg, folder)
+    if sweep:
+        add_job(cfg.command, list(job.overrides.task), cfg.objective, found, folder)
+    else:
+        suggest_next(registry.find(cfg.command), folder, cfg)
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
-from alexnet_pl.config.run_config import isolated_config
+from alexnet_pl.config.isolated_config import isolated_config
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError
 

@@ -1,5 +1,6 @@
 """Run folder of a command: the overrides that name it and its checkpoint, and its removal if it stays empty."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -26,31 +27,65 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
 
     A config read from a run folder has no settings for Hydra itself, so those are added too.
     """
-    again = is_run_config(recipe)
-    run = recipe.parent.parent  # if the recipe is the config of a run folder
-    given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
-    rest = [word for word in overrides if not word.startswith("ckpt_path=")]
-    wanted = given[-1] if given else ("last" if again or command.needs_checkpoint else "null")
-    starts_anew = command.name == "prepare" or command.default_recipe
-    if again and command.name == "ensemble":
-        raise UserError("-c RUN cannot resume an ensemble; run its original command again")
-    if again and command.name == "reproduce":
-        words = [*rest, f"hydra.run.dir={quote_value(str(run))}"]
-    elif again and not command.stable_run_dir and starts_anew:
-        words = [*overrides, f"hydra.run.dir='runs/{command.name}/${{now:%Y-%m-%d_%H-%M-%S}}'"]
-    elif starts_anew or command.stable_run_dir or wanted in ("null", "auto"):
-        words = overrides
-        if again and wanted == "auto" and not any(word.startswith("hydra.run.dir=") for word in overrides):
-            words = [*overrides, f"hydra.run.dir={quote_value(str(run))}"]
+    run = recipe.parent.parent if is_run_config(recipe) else None
+    if command.name == "prepare" or command.default_recipe or command.stable_run_dir:
+        words = choose_folder(command, run, overrides)
     else:
-        runs = run if again else Path("runs") / recipe.stem
-        words = use_checkpoint(command, find_wanted(runs, wanted), rest, sweep)
-    return [*words, *QUIET] if again else words
+        words = choose_checkpoint(command, run, Path("runs") / recipe.stem, overrides, sweep)
+    if run and sweep and not any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in words):
+        words = [*words, f"hydra.sweep.dir={new_folder_beside(run)}"]
+    return [*words, *QUIET] if run else words
+
+
+def new_folder_beside(run: Path) -> str:
+    """Quoted folder beside a run, named by the time. Hydra's own are outputs/ and multirun/, where no command looks for
+    runs."""
+    return quote_value(f"{run.parent}/${{now:%Y-%m-%d_%H-%M-%S-%f}}")
+
+
+def choose_folder(command: Command, run: Path | None, overrides: list[str]) -> list[str]:
+    """Run folder of a command that starts from no checkpoint, if its config is that of an earlier run."""
+    if run and command.name == "ensemble":
+        raise UserError("-c RUN cannot resume an ensemble; run its original command again")
+    if run and command.name == "reproduce":
+        return [*split_checkpoint(overrides)[1], f"hydra.run.dir={quote_value(str(run))}"]
+    if run and not command.stable_run_dir:
+        return [*overrides, f"hydra.run.dir='runs/{command.name}/${{now:%Y-%m-%d_%H-%M-%S}}'"]
+    return overrides
+
+
+def choose_checkpoint(
+    command: Command, run: Path | None, recipe_runs: Path, overrides: list[str], sweep: bool
+) -> list[str]:
+    """Checkpoint from which a command starts, and its run folder. `run`: folder whose config the command reads;
+    `recipe_runs`: folder of the recipe's runs otherwise."""
+    wanted, rest = split_checkpoint(overrides)
+    wanted = wanted or ("last" if run or command.needs_checkpoint else "null")
+    if wanted not in ("null", "auto"):
+        return use_checkpoint(command, find_wanted(run or recipe_runs, wanted), rest, sweep)
+    if command.needs_checkpoint:
+        raise UserError(f"ckpt_path={wanted}: {command.name} needs a checkpoint; give last, best or a file")
+    if not run or names_folder(overrides):
+        return overrides
+    if wanted == "auto":
+        return [*overrides, f"hydra.run.dir={quote_value(str(run))}"]
+    return [*overrides, f"hydra.run.dir={new_folder_beside(run)}"]  # a new network
+
+
+def split_checkpoint(overrides: list[str]) -> tuple[str, list[str]]:
+    """(value of the last `ckpt_path=`, or "" if there is none; the other overrides)."""
+    given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
+    return (given[-1] if given else "", [word for word in overrides if not word.startswith("ckpt_path=")])
+
+
+def names_folder(overrides: list[str]) -> bool:
+    """Whether the user gives a run folder."""
+    return any(word.lstrip("+").startswith(FOLDERS) for word in overrides)
 
 
 def find_wanted(runs: Path, wanted: str) -> Path:
     """File that `ckpt_path` names: a path, or the last or best checkpoint below `runs`."""
-    checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(wanted)
+    checkpoint = latest_checkpoint(runs, wanted) if wanted in ("last", "best") else Path(os.path.expanduser(wanted))
     if not checkpoint.is_file():
         raise UserError(f"ckpt_path={wanted}: no such file")
     return checkpoint.resolve()
@@ -77,7 +112,7 @@ def output_subdir(command: Command) -> list[str]:
 
 def stable_run_dir(command: Command, recipe: Path, overrides: list[str], sweep: bool) -> list[str]:
     """Add the fixed run folder of a command that resumes when repeated, unless the user gives a folder."""
-    if not command.stable_run_dir or any(word.lstrip("+").startswith(FOLDERS) for word in overrides):
+    if not command.stable_run_dir or names_folder(overrides):
         return overrides
     if command.default_recipe:
         return [*overrides, f"hydra.run.dir=runs/{command.name}", "hydra.output_subdir=null"]
@@ -105,7 +140,7 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def check_is_text(folder: Path) -> None:
-    """Raise UserError if bytes of a run folder's path are no text, since torch and Arrow open no file there."""
+    """Raise UserError if a run folder's path is not UTF-8, since torch and Arrow cannot open files there."""
     try:
         str(folder).encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,5 +1,6 @@
 """Summary of a sweep, printed after its last job: the values that differ between jobs, the objective, the folder."""
 
+import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -25,13 +26,18 @@ def add_job(command: str, words: list[str], objective: str, value: float | None,
     finished.append(SweepJob(command, {key: text for key, _, text in pairs}, objective, value, folder))
 
 
+def rank(job: SweepJob) -> float:
+    """Place of a job in the table: by its objective, without a finite one last."""
+    return job.value if job.value is not None and math.isfinite(job.value) else math.inf
+
+
 def print_summary(jobs: list[SweepJob]) -> None:
     """Print a table of two or more fits, the best first, and the next command for the best one.
 
     The values of other commands are not the objective.
     """
     fits = [job for job in jobs if job.command == "fit" and job.value is not None]
-    measured = sorted(fits, key=lambda job: job.value or 0.0)
+    measured = sorted(fits, key=rank)
     if len(measured) < 2:
         return
     from alexnet_pl.table import Table, print_tables  # not at the top, since `--help` needs no tables

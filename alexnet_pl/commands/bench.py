@@ -23,17 +23,13 @@ def bench(cfg: DictConfig, folder: Path) -> None:
     if cfg.bench.suite in ("report", "prepare"):  # the other suites open the store
         check_typed_store(cfg)
     if cfg.bench.suite == "report":
-        return write_page(cfg)
+        return write_benchmark_page(cfg)
     if cfg.bench.suite == "gpu":
         return measure_on_gpu(cfg)
-    if cfg.bench.output and not (
-        isinstance(cfg.bench.output, str) and Path(cfg.bench.output).absolute().parent.is_dir()
-    ):
-        raise UserError(f"bench.output={cfg.bench.output}: a file in an existing folder")
+    check_output(cfg.bench.output)
     if cfg.bench.suite == "prepare":
-        measured = prepare_suite.measure_prepare(
-            Path(cfg.prepare.source) if cfg.prepare.source else None, cfg.bench.rounds
-        )
+        source = Path(cfg.prepare.source) if cfg.prepare.source else None
+        measured = prepare_suite.measure_prepare(source, cfg.bench.rounds)
         print_prepare_report(measured)
     else:
         measured = measure_training_stages(cfg, folder)
@@ -41,6 +37,12 @@ def bench(cfg: DictConfig, folder: Path) -> None:
         path = Path(cfg.bench.output)
         write_json(path, measured)
         print_message("all measurements", path)
+
+
+def check_output(output: Any) -> None:
+    """Raise UserError if `bench.output` is given and is not a file in an existing folder."""
+    if output and not (isinstance(output, str) and Path(output).absolute().parent.is_dir()):
+        raise UserError(f"bench.output={output}: a file in an existing folder")
 
 
 def measure_training_stages(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def measure_on_gpu(cfg: DictConfig) -> None:
     measure_gpu(cfg, Path(cfg.bench.output))
 
 
-def write_page(cfg: DictConfig) -> None:
+def write_benchmark_page(cfg: DictConfig) -> None:
     """Write docs/benchmarks.md, below the working folder, from the files in `bench.output`, one section per file, and
     redraw the chart beside each, so that it has the numbers of the file."""
     from alexnet_pl.bench.report import read_measurements, write_benchmarks

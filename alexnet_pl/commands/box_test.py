@@ -179,7 +179,7 @@ def log_box_test(
 
 
 def print_box_test(result: BoxResult, finder: BoxFinder, path: Path) -> None:
-    """Print what the numbers need to be read with, then the numbers. `path`: file of the result."""
+    """Print the caveats of a result, then its numbers. `path`: file of the result."""
     if shared := result.classification_val_images:
         print(
             f"{shared:,} of the {result.dataset.images:,} images are also ILSVRC-2012's validation images for "

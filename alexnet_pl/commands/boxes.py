@@ -4,7 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.fit import fit_to_end, is_ready
+from alexnet_pl.commands.fit_to_end import fit_to_end
+from alexnet_pl.commands.resume import is_ready
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import box_signature
 from alexnet_pl.console import pluralize, print_message

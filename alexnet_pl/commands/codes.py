@@ -10,7 +10,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.fit import fit_to_end, is_ready
+from alexnet_pl.commands.fit_to_end import fit_to_end
+from alexnet_pl.commands.resume import is_ready
 from alexnet_pl.commands.typed_overrides import refuse_typed
 from alexnet_pl.config.identity import Settings, codes_signature
 from alexnet_pl.config.options import make_code_options
@@ -80,6 +81,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, neighbors)]
     if options.layer == "fc7":
         rows += comparison.untrained_rows(options.bits, seed)
+    recall = recall_of(trained_method(options.layer, neighbors), rows)
     result = CodesResult(
         dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),
@@ -92,13 +94,9 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         rows=rows,
         commit=current_commit(),
     )
-    saved = save_result(result, folder)
-    recall = recall_of(trained_method(options.layer, neighbors), rows)
-    print_message(
-        f"{options.bits} bits, {result.queries:,} {result.dataset.split} images looked up: "
-        f"{recall:.2f} % of the {RANKS[0]} nearest images by fc7 are found",
-        saved,
-    )
+    looked_up = f"{options.bits} bits, {result.queries:,} {result.dataset.split} images looked up"
+    found = f"{recall:.2f} % of the {RANKS[0]} nearest images by fc7 are found"
+    print_message(f"{looked_up}: {found}", save_result(result, folder))
     return recall
 
 

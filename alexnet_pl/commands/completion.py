@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command
+from alexnet_pl.commands.run_options import option_key
 from alexnet_pl.config.known_keys import known_keys
 from alexnet_pl.config.recipes import recipe_names
 from alexnet_pl.errors import UserError
@@ -68,7 +68,7 @@ def completion(shell: str) -> str:
 def command_keys(command: Command) -> list[str]:
     """Keys that a command reads, without those of whole sections."""
     if command.options:
-        return [run_options.option_key(one) for one in fields(getattr(run_options, command.options))]
+        return [option_key(one) for one in fields(command.options)]
     known = known_keys()
     sections = {key.rpartition(".")[0] for key in known}
     read = (key for key in known - sections if key in command.keys or key.partition(".")[0] in command.keys)

@@ -42,8 +42,8 @@ def detect(cfg: DictConfig, folder: Path) -> None:
 
 
 def name_pictures(paths: Sequence[Path]) -> dict[Path, str]:
-    """Image → file name of its picture: the image's name as PNG, with a number if an earlier image has that name, or
-    has it but for capitals: some file systems take them for one."""
+    """Image → file name of its picture: the image's name as PNG, with a number if an earlier image has that name in
+    upper or lower case, which some file systems do not distinguish."""
     pictures: dict[Path, str] = {}
     taken: set[str] = set()
     for path in dict.fromkeys(paths):

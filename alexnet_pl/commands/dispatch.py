@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command, find
 from alexnet_pl.commands.typed_overrides import check_store, check_typed_store
 from alexnet_pl.console import is_first_process, silence_image_warnings
@@ -57,11 +58,10 @@ def target_of(command: Command, cfg: DictConfig) -> str:
 def run_on_folders(command: Command, words: Iterable[str]) -> list[Path]:
     """Run a command without a recipe, such as `figures RUN [RUN ...] key=value`. Returns the run folders. Raises
     UserError if `data.root` is given but is not a store, even if the command does not need it."""
-    from alexnet_pl.commands import run_options
-
+    assert command.options
     silence_image_warnings()
     folders, given = run_options.split_words(command.name, words, command.operands)
-    chosen = run_options.read_options(given, getattr(run_options, command.options))
+    chosen = run_options.read_options(given, command.options)
     if root := getattr(chosen, "root", None):
         check_store(root)
     load(command.function)(folders, chosen)

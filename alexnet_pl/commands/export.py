@@ -34,7 +34,7 @@ def export(runs: list[Path], options: ExportOptions) -> None:
         raise UserError("export: give one run folder: export RUN [format=onnx] [out=FOLDER]")
     check_format(options.format)
     (run,) = runs
-    read_config(run)
+    read_config(run)  # raises UserError unless it is a run folder
     checkpoint = checkpoint_of_run(run, f"{CHECKPOINTS}/{options.ckpt_path}.ckpt")
     weights = read_run_weights(run, checkpoint)
     network = build_network(weights, checkpoint, options.views)
@@ -48,16 +48,22 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     out.mkdir(parents=True, exist_ok=True)
     compared = write_checked(network, weights, options.format, out, store)
     info = ExportInfo(**vars(weights.info), weights=digest, views=views)
-    write_json(out / CONFIG, to_json(info))
-    known = store.manifest if store and store.fingerprint == weights.info.store.fingerprint else None
-    source = options.publish or out.resolve().name
-    files = exported_formats(out)
-    formats = {one: views.get(file, "") for one, file in files.items()}
-    write_page(out / CARD, model_card(info, run, source, known, formats))
+    files = write_description(run, out, info, options.publish, store)
     megabytes = (out / name).stat().st_size / 1e6
     print_message(f"{options.format}, {megabytes:,.1f} MB; {compared}", out / name)
     if options.publish:
-        publish_to_hub(out, [CARD, CONFIG, *files.values()], options.publish)
+        publish_to_hub(out, files, options.publish)
+
+
+def write_description(run: Path, out: Path, info: ExportInfo, address: str | None, store: Store | None) -> list[str]:
+    """Write config.json and the model card of an export folder. Returns the names of all its files. `address`: where
+    the folder will be published."""
+    write_json(out / CONFIG, to_json(info))
+    known = store.manifest if store and store.fingerprint == info.store.fingerprint else None
+    files = exported_formats(out)
+    formats = {one: info.views.get(file, "") for one, file in files.items()}
+    write_page(out / CARD, model_card(info, run, address or out.resolve().name, known, formats))
+    return [CARD, CONFIG, *files.values()]
 
 
 def check_format(name: str) -> None:
@@ -90,14 +96,15 @@ def find_store(run: Path, root: str | None) -> Store | None:
 
 
 def images_to_check(store: Store | None, size: int) -> tuple[Tensor, str]:
-    """Validation images of the run's store, evenly spaced; random images if the store does not exist."""
+    """Validation images of the run's store, evenly spaced; random images if there are none."""
     try:
         split = store.split("val") if store else None
     except UserError:
         split = None
     if split is None:
         noise = np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size), dtype=np.uint8)
-        return torch.from_numpy(noise), f"{CHECKED} random images, since the store does not exist"
+        lacking = "the store has no validation images" if store else "the store does not exist"
+        return torch.from_numpy(noise), f"{CHECKED} random images, since {lacking}"
     numbers = np.linspace(0, len(split) - 1, min(CHECKED, len(split))).round().astype(np.int64)
     return split.images(numbers), f"{len(numbers)} validation images"
 

@@ -5,7 +5,7 @@ and SVG files, light and dark, and a page that shows them, RUN/figures.md.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from alexnet_pl.commands.run_options import FigureOptions, typed_options
@@ -34,14 +34,8 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         find_images(options.pictures, "pictures")
     shown = (folder.name if folder.is_absolute() else str(folder) for folder in folders)
     command_line = " ".join([*shown, *typed_options(options)])
-    errors = []
-    for run, name in runs.items():
-        only_run = len(runs) == 1 and not others
-        own_dir = Path(options.out, "" if only_run else name) if options.out else run
-        try:
-            draw_run(TrainedRun(run, options.root), keep_apart(own_dir), options, command_line)
-        except UserError as error:  # continue with the other runs
-            errors.append(error)
+    names = {run: "" if len(runs) == 1 and not others else name for run, name in runs.items()}
+    errors = draw_each(names, options, command_line)
     if errors and len(errors) == len(runs) and not others:
         raise errors[0]
     for error in errors:
@@ -50,6 +44,19 @@ def figures(folders: list[Path], options: FigureOptions) -> None:
         print(mask_control(f"not drawn: Figure 1: {reasons[0]}"), flush=True)
     if others:
         print(f"→ {figure1.write_figure1(folders, Path(options.out or 'docs'))}", flush=True)
+
+
+def draw_each(runs: Mapping[Path, str], options: FigureOptions, command_line: str) -> list[UserError]:
+    """Draw the figures of each run, into its folder below `options.out` if that is given. Returns the errors of runs
+    that could not be drawn."""
+    errors = []
+    for run, name in runs.items():
+        own_dir = Path(options.out, name) if options.out else run
+        try:
+            draw_run(TrainedRun(run, options.root), keep_apart(own_dir), options, command_line)
+        except UserError as error:
+            errors.append(error)
+    return errors
 
 
 def keep_apart(out: Path) -> Path:

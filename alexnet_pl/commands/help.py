@@ -5,9 +5,10 @@ import shutil
 import sys
 import textwrap
 from dataclasses import fields
+from typing import Any
 
-from alexnet_pl.commands import run_options
 from alexnet_pl.commands.registry import COMMANDS, Command
+from alexnet_pl.commands.run_options import option_key
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
@@ -76,7 +77,7 @@ def command_help(command: Command) -> str:
         f"usage: alexnet_pl {command.name} {words} [key=value ...]",
         f"{command.help[0].upper()}{command.help[1:]}.",
         f"Examples:\n{examples}",
-        f"Config keys:\n{option_lines(command) if command.options else config_lines(command)}",
+        f"Config keys:\n{option_lines(command.options) if command.options else config_lines(command)}",
     ]
     if command.takes == "recipe":
         parts.append(f"`alexnet_pl {command.name} -c RECIPE --help` prints these with the recipe's values.")
@@ -85,11 +86,11 @@ def command_help(command: Command) -> str:
     return "\n\n".join(parts)
 
 
-def option_lines(command: Command) -> str:
+def option_lines(options: type[Any]) -> str:
     lines = []
-    for one in fields(getattr(run_options, command.options)):
+    for one in fields(options):
         value = "…" if one.default is None else one.default
-        typed = format_override(run_options.option_key(one), value)
+        typed = format_override(option_key(one), value)
         lines.append(f"  {typed:<20} {one.metadata['help']}")
     return "\n".join(lines)
 
@@ -122,7 +123,7 @@ def merge_mappings(lines: list[str]) -> list[str]:
 
 def sections(text: str) -> dict[str, str]:
     """Text of each top-level key of a YAML file."""
-    parts = re.split(r"^(?=\w[\w]*:)", text, flags=re.MULTILINE)
+    parts = re.split(r"^(?=\w+:)", text, flags=re.MULTILINE)
     return {part.split(":", 1)[0]: strip_comment(part) for part in parts if re.match(r"\w+:", part)}
 
 

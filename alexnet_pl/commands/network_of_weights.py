@@ -14,7 +14,8 @@ from alexnet_pl.commands.typed_overrides import is_typed, started_recipe, typed_
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.options import make_transfer_options
 from alexnet_pl.config.overrides import read_section
-from alexnet_pl.config.run_config import MAX_ALIASES, check_literal, included_recipes
+from alexnet_pl.config.recipe_files import MAX_ALIASES, included_recipes
+from alexnet_pl.config.run_config import check_literal
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.yaml_file import read_yaml
 from alexnet_pl.console import is_first_process

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands.dispatch import kind_of
 from alexnet_pl.commands.registry import Command
 from alexnet_pl.commands.typed_overrides import typed_overrides
+from alexnet_pl.config.isolated_config import composed_files, is_isolated
 from alexnet_pl.config.recipes import SHIPPED
-from alexnet_pl.config.run_config import composed_files
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.config.sections import SCENES
 from alexnet_pl.console import shorten_path, suggest
@@ -59,7 +59,7 @@ def tested_words(cfg: DictConfig) -> list[str]:
 def recipe_words() -> list[str]:
     """Argument of `-c`: a shipped recipe or the user's file; empty if the config is neither."""
     (path,) = composed_files(HydraConfig.get())
-    if path.name.startswith("_") or path.stem == "config":
+    if path.name.startswith("_") or is_isolated(path):
         return []
     return [path.stem if path.parent == SHIPPED else shorten_path(path)]
 

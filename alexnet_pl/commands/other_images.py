@@ -27,17 +27,9 @@ from alexnet_pl.runs.layout import PROBABILITIES, RESULT, results_dir
 
 def test_other_images(cfg: DictConfig, folder: Path) -> float:
     """Test among the classes of the store at `test.data`. Raises UserError if the network lacks one of them."""
-    section = make_test_section(cfg)
+    section, other = make_test_section(cfg), cfg.copy()
     assert section.data
-    try:
-        store, other = Store(section.data), cfg.copy()
-    except UserError as error:
-        raise UserError(f"test.data={section.data}: {error}") from error
-    if store.size != cfg.data.size:
-        raise UserError(
-            f"test.data={section.data}: images of {store.size} pixels, but the network was trained on {cfg.data.size}; "
-            f"prepare them with data.size={cfg.data.size}"
-        )
+    store = open_other_store(section.data, cfg.data.size)
     classes = read_checkpoint(cfg.ckpt_path)["alexnet_pl"]["classes"]
     rows = class_rows(classes, store.classes, store.name)
     other.data.root, other.data.name, other.model.num_classes = section.data, store.name, len(classes)
@@ -55,6 +47,20 @@ def test_other_images(cfg: DictConfig, folder: Path) -> float:
         write_confusions(results, data.store, tested.dataset.split)
         write_json(results / RESULT, to_json(result))  # marks the test as complete
     return errors["top1_error"]
+
+
+def open_other_store(root: str, size: int) -> Store:
+    """The store at `test.data`. Raises UserError if there is none or its images are not of `size`, the network's."""
+    try:
+        store = Store(root)
+    except UserError as error:
+        raise UserError(f"test.data={root}: {error}") from error
+    if store.size != size:
+        raise UserError(
+            f"test.data={root}: images of {store.size} pixels, but the network was trained on {size}; "
+            f"prepare them with data.size={size}"
+        )
+    return store
 
 
 def results_name(store: str) -> str:

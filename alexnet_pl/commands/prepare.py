@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from alexnet_pl.config.schema import instantiate, store_root
-from alexnet_pl.console import pluralize, print_message
+from alexnet_pl.console import mask_control, pluralize, print_message
 from alexnet_pl.data.archives.remote import is_remote
 from alexnet_pl.data.prepare.finalize import remove_leftovers
 from alexnet_pl.data.prepare.options import PrepareOptions, StoreTarget
@@ -28,25 +28,40 @@ NUMBER = re.compile(r"\d[\d,]*")
 
 
 def prepare(cfg: DictConfig, folder: Path) -> None:
+    options = read_options(cfg)
+    if (Path(options.root) / "store.json").exists():
+        check_prepared(options)
+    else:
+        make_and_report(options)
+
+
+def read_options(cfg: DictConfig) -> PrepareOptions:
+    """Options of section `prepare` and of the store; without `data.name`, it has the name of its folder."""
     if is_remote(store_root(cfg)):
         raise UserError(f"data.root: {store_root(cfg)}: prepare the store in a local folder, then copy it there")
-    root = Path(store_root(cfg))
     given = {key: cfg.data[key] for key in ("root", "name", "size") if key in cfg.data}
     if "name" in given and given["name"] is None:
-        given["name"] = root.name
+        given["name"] = Path(store_root(cfg)).name
     target = instantiate(StoreTarget, given, "data")
-    options = instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
-    if (root / "store.json").exists():
-        store = Store(root, check=not options.repair)
-        if (root / "plan.json").exists():  # left by a run that was killed just before it finished
-            remove_leftovers(root)
-        check_same_store(options, store)
-        check_same_settings(options, store)
-        return (
-            repair_and_report(options, store)
-            if options.repair
-            else print_message(f"already prepared: {describe_store(store)}", root)
-        )
+    return instantiate(PrepareOptions, cfg.prepare, "prepare", **asdict(target))
+
+
+def check_prepared(options: PrepareOptions) -> None:
+    """Repair an existing store, or only say that there is one. Raises UserError if these options make another store."""
+    root = Path(options.root)
+    store = Store(root, check=not options.repair)
+    if (root / "plan.json").exists():  # left by a run that was killed just before it finished
+        remove_leftovers(root)
+    check_same_store(options, store)
+    check_same_settings(options, store)
+    if options.repair:
+        repair_and_report(options, store)
+    else:
+        print_message(f"already prepared: {describe_store(store)}", root)
+
+
+def make_and_report(options: PrepareOptions) -> None:
+    root = Path(options.root)
     configure_worker()
     start = time.perf_counter()
     manifest = make_store(options)
@@ -75,7 +90,7 @@ def report_nonstandard(manifest: dict[str, Any], root: Path) -> None:
     for entries in kinds[:SHOWN_KINDS]:
         names = ", ".join(entry["name"] for entry in entries[:SHOWN])
         more = f" and {len(entries) - SHOWN:,} more" if len(entries) > SHOWN else ""
-        print(f"  {entries[0]['done']}, {entries[0]['what']}: {printable(names)}{more}")
+        print(mask_control(f"  {entries[0]['done']}, {entries[0]['what']}: {names}{more}"))
     if len(kinds) > SHOWN_KINDS:
         print(f"  and {pluralize(len(kinds) - SHOWN_KINDS, 'more kind')}")
     annotations = len(odd) - manifest["unreadable"] - manifest["odd"]
@@ -95,18 +110,13 @@ def group_by_kind(odd: list[dict[str, str]]) -> list[list[dict[str, str]]]:
     return sorted(kinds.values(), key=len, reverse=True)
 
 
-def printable(text: str) -> str:
-    """Text that a console of any encoding can print; other characters are escaped."""
-    return text.encode("utf8", "backslashreplace").decode().encode("ascii", "backslashreplace").decode()
-
-
 def verify(cfg: DictConfig, folder: Path) -> None:
     store = Store(store_root(cfg), check=False)
     corrupt = list(find_corrupt(store))
     if corrupt:
         more = f" and {len(corrupt) - 1} more problems, all listed above" if len(corrupt) > 1 else ""
         for line in corrupt if more else []:
-            print(line, flush=True)
+            print(mask_control(line), flush=True)
         advice = "prepare … prepare.repair=true repairs files from their source; or copy the store again"
         raise UserError(f"{corrupt[0]}{more}; {advice}")
     print_message(f"complete: {describe_store(store)}", store.root)

@@ -6,8 +6,9 @@ imported when called, so that `--help` imports neither torch nor Lightning.
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from alexnet_pl.commands.run_options import CurveOptions, ExportOptions, FigureOptions, ImportOptions, PageOptions
 from alexnet_pl.errors import UserError
 
 NET = ("model", "augment")  # sections that decide a checkpoint's network
@@ -38,7 +39,7 @@ class Command:
     first_process_kinds: tuple[str, ...] = ()  # kinds of recipe of which only the first process runs the command
     takes: Literal["recipe", "runs"] = "recipe"
     operands: str = "RUN [RUN ...]"  # for takes="runs": the arguments without a key
-    options: str = ""  # for takes="runs": the dataclass for key=value arguments
+    options: type[Any] | None = None  # for takes="runs": the dataclass for key=value arguments
     keys: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     next: str = ""
@@ -174,7 +175,6 @@ COMMANDS = {
         Command(
             "retrieve",
             "find the training images nearest to predict.images=FILE_OR_FOLDER or to the test images (Figure 4)",
-            target="features:retrieve",
             needs_checkpoint=True,
             uses_trainer=True,
             first_process_only=True,
@@ -210,7 +210,7 @@ COMMANDS = {
             "figures",
             "draw Figures 2, 3, 4 and training curves into RUN/figures/, and Figure 1 of cifar10 runs into docs/",
             takes="runs",
-            options="FigureOptions",
+            options=FigureOptions,
             examples=("figures runs/imagenette/latest", "figures runs/cifar10 out=runs/cifar10"),
             next="page {run}",
         ),
@@ -219,14 +219,14 @@ COMMANDS = {
             "print learning curves and test results of runs, or of all runs below a folder, side by side, as Markdown",
             target="report:curves",
             takes="runs",
-            options="CurveOptions",
+            options=CurveOptions,
             examples=("curves runs/imagenette/latest", "curves runs/cifar10_13pct runs/cifar10_11pct norms=true"),
         ),
         Command(
             "export",
             "export a network as safetensors, ONNX or torch.export, with a model card",
             takes="runs",
-            options="ExportOptions",
+            options=ExportOptions,
             examples=("export runs/demo/latest", "export runs/demo/latest format=onnx out=demo-onnx"),
         ),
         Command(
@@ -235,7 +235,7 @@ COMMANDS = {
             target="import_weights:import_weights",
             takes="runs",
             operands="FILE",
-            options="ImportOptions",
+            options=ImportOptions,
             examples=(
                 "import bvlc_alexnet.caffemodel classes=synset_words.txt mean=imagenet_mean.binaryproto out=runs/caffe",
             ),
@@ -245,7 +245,7 @@ COMMANDS = {
             "start a local web app that classifies images with a run's network, and print its address",
             takes="runs",
             operands="RUN",
-            options="PageOptions",
+            options=PageOptions,
             examples=("page runs/imagenette/latest port=7860",),
         ),
     )

@@ -1,7 +1,7 @@
 """`report` and `dashboard`: the paper's tables beside what run folders have measured."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +55,15 @@ def report(cfg: DictConfig, folder: Path) -> None:
     proxies = measured_page.proxy_page_tables(proxy_results, measure_deviations(tests), measure_specialization(tests))
     codes = [code_table(group) for group in code_tests]
     box_claims, box_proxies = box_claim_tables(box_tests), box_proxy_tables(box_tests)
-    page, reasons = shorten_path(folder / "report.md"), reason_lines(unmatched, roots)
-    print_report(rows, box_tests, [*proxies, *codes, *box_proxies], reasons, page)
+    own_tables = [*proxies, *codes, *box_proxies]  # beside those of the papers
+    print_report(rows, box_tests, own_tables, reason_lines(unmatched, roots), shorten_path(folder / "report.md"))
     print_outdated(tests)
     claimed, filled = [*paper_tables(rows), *box_claims], filled_tables(rows, box_tests)
-    measured = [*(table for table in claimed if table.title in filled), *proxies, *codes, *box_proxies]
+    measured = [*(table for table in claimed if table.title in filled), *own_tables]
     measured += [unmatched_table(unmatched, roots)] if unmatched else []
     others = [*(table for table in claimed if table.title not in filled), missing_rows(rows, rate)]
-    searched = ", ".join(map(shorten_path, roots))
-    about = f"{pluralize(len(tests), 'test')} in {searched}: first what these runs measured, then the paper's other "
-    whole = report_page.ReportPage(f"{about}numbers.", measured, others)
     folder.mkdir(parents=True, exist_ok=True)
-    write_page(folder / "report.md", report_page.to_page(whole))
-    write_page(folder / "report.html", report_page.to_html(whole))
-    write_page(folder / "report.tex", tables.to_latex(whole.tables))
+    write_whole_report(folder, report_page.ReportPage(describe_report(tests, roots), measured, others))
     write_page(folder / "report.csv", as_csv(rows, proxy_results))
     write_page(folder / "measured.md", measured_page.measured_page(proxies, tests, roots[0]))
     if code_tests:
@@ -80,6 +75,18 @@ def report(cfg: DictConfig, folder: Path) -> None:
     print_message(f"{pluralize(len(tests), 'test')}; report.md, .tex, .html, .csv and .png", folder)
 
 
+def describe_report(tests: Sized, roots: Iterable[Path]) -> str:
+    searched = f"{pluralize(len(tests), 'test')} in {', '.join(map(shorten_path, roots))}"
+    return f"{searched}: first what these runs measured, then the paper's other numbers."
+
+
+def write_whole_report(folder: Path, report: report_page.ReportPage) -> None:
+    """Write all tables as Markdown, HTML and LaTeX."""
+    write_page(folder / "report.md", report_page.to_page(report))
+    write_page(folder / "report.html", report_page.to_html(report))
+    write_page(folder / "report.tex", tables.to_latex(report.tables))
+
+
 def filled_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) -> set[str]:
     """Titles of the paper's tables with a row that runs have measured."""
     measured = {row.claim.group for row in rows if row.needs_run and row.measured}
@@ -87,22 +94,11 @@ def filled_tables(rows: Sequence[ReportRow], box_tests: Sequence[BoxTestRun]) ->
 
 
 def dashboard(cfg: DictConfig, folder: Path) -> None:
+    """Save the W&B workspace and report, or without a login write them to a file."""
     wandb_panels.import_wandb_workspaces()
     tests = collect_report_tests(cfg)
     if is_offline():
-        entity = cfg.wandb.get("entity") or "YOU"
-        project = cfg.wandb.project
-        made = (
-            wandb_panels.build_workspace(entity, project),
-            wandb_panels.build_report(entity, project, make_rows(tests)),
-        )
-        wandb_workspace.print_outline(*made)
-        path = Path(cfg.report.output) if cfg.report.output else folder / "dashboard.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, wandb_workspace.export_spec(*made))
-        return print_message(
-            "not logged in to W&B, so nothing was saved there; wandb login, then the same command", path
-        )
+        return write_outline(cfg, folder, tests)
     try:
         urls = save_dashboard(cfg, folder, tests)
     except UserError:
@@ -110,6 +106,16 @@ def dashboard(cfg: DictConfig, folder: Path) -> None:
     except Exception as error:  # network, server and library each raise their own errors
         raise UserError(f"dashboard: W&B refused it ({reason(error)})") from error
     print("\n".join(f"→ {url}" for url in urls), flush=True)
+
+
+def write_outline(cfg: DictConfig, folder: Path, tests: Any) -> None:
+    entity, project = cfg.wandb.get("entity") or "YOU", cfg.wandb.project
+    made = wandb_panels.build_workspace(entity, project), wandb_panels.build_report(entity, project, make_rows(tests))
+    wandb_workspace.print_outline(*made)
+    path = Path(cfg.report.output) if cfg.report.output else folder / "dashboard.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, wandb_workspace.export_spec(*made))
+    print_message("not logged in to W&B, so nothing was saved there; wandb login, then the same command", path)
 
 
 def save_dashboard(cfg: DictConfig, folder: Path, tests: Any) -> list[str]:

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl.commands import dispatch
 from alexnet_pl.commands.evaluate import earlier_error, finished_test
 from alexnet_pl.commands.process_state import own_process_state, pin_argv_for_ddp_ranks
+from alexnet_pl.config.isolated_config import isolated_config
 from alexnet_pl.config.overrides import quote_literal
-from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.console import is_first_process, print_message
 from alexnet_pl.experiment.processes import count_devices, launched_processes
 from alexnet_pl.runs.layout import LAST

@@ -1,5 +1,6 @@
 """Options of commands on run folders (`figures`, `export`, `page`, …), parsed and checked like config sections."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from alexnet_pl.config.overrides import format_override
+from alexnet_pl.config.schema import check_keys, instantiate
 from alexnet_pl.errors import UserError
 
 Options = TypeVar("Options")
@@ -21,6 +23,11 @@ def check_folder(out: str | None) -> None:
     """Raise ValueError if the output folder is a file."""
     if out and Path(out).is_file():
         raise ValueError(f"out={out}: a file; give a folder")
+
+
+def check_checkpoint(name: str) -> None:
+    if name not in ("last", "best"):
+        raise ValueError(f"ckpt_path={name}: last or best")
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,7 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         check_folder(self.out)
-        if self.ckpt_path not in ("last", "best"):
-            raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
+        check_checkpoint(self.ckpt_path)
         if self.publish is not None and not re.fullmatch(r"hf://[\w.-]+/[\w.-]+", self.publish):
             raise ValueError(f"publish={self.publish}: hf://USER/REPOSITORY")
 
@@ -94,8 +100,7 @@ class PageOptions:
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise ValueError(f"port={self.port}: a number from 1 to 65535")
-        if self.ckpt_path not in ("last", "best"):
-            raise ValueError(f"ckpt_path={self.ckpt_path}: last or best")
+        check_checkpoint(self.ckpt_path)
 
 
 def option_key(option: Field[Any]) -> str:
@@ -126,8 +131,8 @@ def typed_options(options: object) -> list[str]:
 
 
 def read_options(given: Mapping[str, str], options: type[Options]) -> Options:
-    from alexnet_pl.config.schema import check_keys, instantiate
-
+    """Options from typed values: null is None, and `~` is the home folder, which a shell expands only before a path."""
     names = {option_key(option): option.name for option in fields(options)}  # type: ignore[arg-type]
     check_keys(given, names, "")
-    return instantiate(options, {names[key]: None if value == "null" else value for key, value in given.items()}, "")
+    values = {key: None if value == "null" else os.path.expanduser(value) for key, value in given.items()}
+    return instantiate(options, {names[key]: value for key, value in values.items()}, "")

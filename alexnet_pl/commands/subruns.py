@@ -13,8 +13,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from alexnet_pl.commands.typed_overrides import typed_overrides
-from alexnet_pl.config.migration import HARDWARE
+from alexnet_pl.commands.typed_overrides import started_recipe, typed_overrides
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.options import TransferOptions
 from alexnet_pl.config.overrides import STORES, quote_literal
 from alexnet_pl.config.recipes import compose, recipe_names
@@ -23,7 +23,6 @@ from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED
 from alexnet_pl.training.transfer import describe_differences
 
-RUN_CONFIG_NAME = "config"  # name of a run folder's config for Hydra
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -49,11 +48,9 @@ def run_cli(*words: str) -> None:
 def check_named_recipe(key: str, recipe: str) -> None:
     """Raise UserError if a run folder's config, not the user, names a recipe file at `key`: recipes can configure
     Hydra."""
-    if recipe in recipe_names() or not HydraConfig.initialized():
+    if recipe in recipe_names() or not HydraConfig.initialized() or started_recipe():
         return
-    job = HydraConfig.get()
-    typed = any(word.lstrip("+").startswith(f"{key}=") for word in typed_overrides())
-    if job.job.config_name == RUN_CONFIG_NAME and not typed:
+    if not any(word.startswith(f"{key}=") for word in typed_overrides()):
         raise UserError(
             f"{key}={recipe}: named by a run folder, which may only name shipped recipes; if it is yours, add "
             f"{key}={recipe}"

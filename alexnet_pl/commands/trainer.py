@@ -1,28 +1,19 @@
 """Run a command that uses the trainer: silence logs, check the checkpoint, shorten errors of Lightning to one line."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from alexnet_pl.commands.network_of_weights import fill_in
-from alexnet_pl.commands.transfer_source import check_same_source
-from alexnet_pl.config import identity
+from alexnet_pl.commands.resume import check_resumable
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.locks import run_lock
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
-from alexnet_pl.runs.checkpoint_checks import (
-    check_resume_limits,
-    check_resume_settings,
-    check_trained_here,
-    warn_of_other_validation,
-)
-from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.runs.started_config import hold_started_config
 from alexnet_pl.runtime.precision import set_tf32
 from alexnet_pl.training.strategies import peers
@@ -33,10 +24,7 @@ def run_with_trainer(
 ) -> float | None:
     """Run `command` after checking its checkpoint. Raises UserError for wrong Trainer options."""
     silence_library_logs()
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # warning in every resumed run
-    # steps are counted over all epochs, so short epochs are logged too
-    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
-    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
+    silence_warnings()
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
     fill_in(cfg, folder)
@@ -57,22 +45,17 @@ def run_with_trainer(
         raise
 
 
+def silence_warnings() -> None:
+    """Silence Lightning's warnings that do not apply to this package."""
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # warning in every resumed run
+    # steps are counted over all epochs, so short epochs are logged too
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # caused by Lightning's own use of torch
+
+
 def check_checkpoint(cfg: DictConfig) -> None:
     """Print the checkpoint in use. Raises UserError if a fit cannot resume from it."""
-    checkpoint = read_checkpoint(cfg.ckpt_path)
+    path, checkpoint = Path(cfg.ckpt_path), read_checkpoint(cfg.ckpt_path)
     if cfg.command == "fit":
-        check_resumable(cfg, checkpoint)
-    print_start(Path(cfg.ckpt_path), checkpoint)
-
-
-def check_resumable(cfg: DictConfig, checkpoint: Mapping[str, Any]) -> None:
-    """Raise UserError if a fit cannot resume from `cfg.ckpt_path`, whose content is `checkpoint`: its weights were
-    imported, it holds only weights, as `best.ckpt`, or was trained with other settings, from another network, or beyond
-    the limits of the trainer."""
-    check_trained_here(cfg.ckpt_path)
-    if not (checkpoint.get("optimizer_states") and checkpoint.get("loops", {}).get("fit_loop")):
-        raise UserError(f"ckpt_path: {cfg.ckpt_path} holds only weights; a fit resumes from last.ckpt")
-    check_resume_settings(checkpoint, identity.resume_signature(cfg))
-    check_resume_limits(checkpoint, cfg.trainer.max_epochs, cfg.trainer.get("max_steps"))
-    warn_of_other_validation(checkpoint, cfg.trainer.get("limit_val_batches"))
-    check_same_source(cfg, checkpoint, run_of_checkpoint(Path(cfg.ckpt_path)))
+        check_resumable(cfg, path, checkpoint)
+    print_start(path, checkpoint)

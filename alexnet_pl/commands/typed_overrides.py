@@ -7,8 +7,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from alexnet_pl.config.isolated_config import composed_files, is_isolated
 from alexnet_pl.config.overrides import read_section
-from alexnet_pl.config.run_config import composed_files, is_isolated
 from alexnet_pl.config.schema import store_root
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.started_config import JOB_NUMBER
@@ -64,8 +64,8 @@ def refuse_typed(reasons: Mapping[str, str]) -> None:
 def check_typed_store(cfg: DictConfig) -> None:
     """Raise UserError if `data.root` was typed but is not a store, for a command that does not open it.
 
-    A config holds the keys of all commands, so those of others are accepted; but a typed value is checked, as
-    `check_config` does for the sections that it knows. Without this, the user would believe that the store was used.
+    A config holds the keys of all commands, so keys that this command does not read are accepted. Without this check,
+    the user would believe that the store was used.
     """
     if any(word.startswith("data.root=") for word in typed_overrides()):
         check_store(store_root(cfg))

@@ -34,8 +34,7 @@ class BoxOptions:
         check_scales(self.scales)
         if len(self.units) != 2 or min(self.units) < 1:
             raise ValueError(f"units={self.units}: two numbers of units")
-        if not 0.25 <= self.zoom <= 8:
-            raise ValueError(f"zoom={self.zoom}: from 0.25 to 8")
+        check_zoom(self.zoom)
         for name in ("windows", "positives"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least 1")
@@ -70,12 +69,19 @@ class DetectOptions:
         check_choice("rule", self.rule, ("ilsvrc", "voc", "voc2007"))
         if self.scales is not None:
             check_scales(self.scales)
+        if self.zoom is not None:
+            check_zoom(self.zoom)
         if self.classes < 1 or self.show < 0:
             raise ValueError(f"classes={self.classes}: at least 1; show={self.show}: at least 0")
         if not 0 <= self.least_score < 1:
             raise ValueError(f"least_score={self.least_score}: from 0 to 1")
         if not 0 < self.iou <= 1 or self.threshold < 0:
             raise ValueError(f"iou={self.iou}: above 0 and at most 1; threshold={self.threshold}: at least 0")
+
+
+def check_zoom(zoom: float) -> None:
+    if not 0.25 <= zoom <= 8:
+        raise ValueError(f"zoom={zoom}: from 0.25 to 8")
 
 
 def make_box_options(cfg: DictConfig) -> BoxOptions:

@@ -1,25 +1,29 @@
 """Check a composed config before anything is built: its sections, and the values that no constructor checks."""
 
+import re
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config import migration
 from alexnet_pl.config.credentials import check_no_secret
-from alexnet_pl.config.run_config import check_nested_overrides
+from alexnet_pl.config.nested_keys import dotted_leaves
+from alexnet_pl.config.renamed_keys import refuse_renamed_keys
 from alexnet_pl.config.schema import check_finite, check_keys, read_section
 from alexnet_pl.config.sections import LOGGERS, OBJECTIVES, READ_BY_KEY, SCHEDULES, SECTIONS, VALUES
 from alexnet_pl.errors import UserError
 
+NESTED_KEY = re.compile(r"variant|\w+(\.\w+)+")  # overrides within a config set single keys, no sections
+NOT_NESTED = ("hydra", "prepare", "predict", "bench", "report")
+FITTED = ("data", "model", "augment", "optim", "schedule", "trainer", "transfer", "transfer.layers")
+"""Sections and keys that the fit of a classifier needs; `~key` leaves one out."""
 MAX_SEED = 2**32 - 1  # NumPy's limit; Lightning seeds NumPy too
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Check a composed config before anything is built: its sections, and the keys, types and ranges of sections that
-    commands read key by key."""
+    """Raise UserError, naming the key, for the first mistake in a composed config."""
     whole: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    migration.refuse_renamed_keys(key for key, _ in migration.dotted_leaves(whole))
+    refuse_renamed_keys(key for key, _ in dotted_leaves(whole))
     check_keys(cfg, (*VALUES, *SECTIONS), "")
     for name in SECTIONS:
         if name in cfg:
@@ -33,11 +37,7 @@ def check_config(cfg: DictConfig) -> None:
     check_values(cfg)
     check_nested_overrides((cfg.get("transfer") or {}).get("overrides"), "transfer.overrides")
     check_groups(cfg)
-    check_urls(cfg)
-
-
-FITTED = ("data", "model", "augment", "optim", "schedule", "trainer", "transfer", "transfer.layers")
-"""Sections and keys that the fit of a classifier reads as a mapping; `~key` leaves one out."""
+    check_secrets(cfg)
 
 
 def check_required(cfg: DictConfig) -> None:
@@ -82,13 +82,29 @@ def check_groups(cfg: DictConfig) -> None:
         check_nested_overrides(group.get("overrides"), f"ensemble.groups.{name}.overrides")
 
 
-def check_urls(cfg: DictConfig) -> None:
-    """Check the resolved values, which loggers record."""
+def check_nested_overrides(words: Any, where: str) -> None:
+    """Raise UserError if overrides within a config set more than single keys of a network and its training, since they
+    become words of a command line."""
+    if words is not None and not isinstance(words, list | ListConfig):
+        raise UserError(f"{where}={words}: a list of words key=value")
+    for word in map(str, words or ()):
+        key, _, value = word.lstrip("+~").partition("=")
+        section = key.partition(".")[0]
+        if not NESTED_KEY.fullmatch(key) or "=" not in word or section in NOT_NESTED:
+            raise UserError(f"{where}: {word}: expected key=value with a key of the network or its training")
+        if "${" in value:  # made by interpolations within the config: it would be resolved with the command line
+            raise UserError(f"{where}: {word}: ${{…}} is not allowed in its value")
+        if key in ("variant", "transfer.pretrain_recipe") and not re.fullmatch(r"\w+", value):
+            raise UserError(f"{where}: {word}: only a name that is shipped")
+
+
+def check_secrets(cfg: DictConfig) -> None:
+    """Raise UserError for a URL with a password or token in the resolved values, which loggers record."""
     try:
         values: dict[Any, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException:  # an interpolation of a key that this command may not need
         values = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    for key, value in migration.dotted_leaves(values):
+    for key, value in dotted_leaves(values):
         check_no_secret(key, value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.run_config import walk_nodes
+from alexnet_pl.config.nested_keys import walk_nodes
 from alexnet_pl.errors import UserError
 
 PLUGINS = {
@@ -51,7 +51,7 @@ def choose_plugins(recipe: Path, composed: DictConfig, typed: list[str]) -> list
 
 
 def read_params(recipe: Path, composed: DictConfig) -> list[str]:
-    """Overrides that a recipe itself sweeps over. Raises UserError if Hydra could read others than these words."""
+    """Overrides that a recipe itself sweeps over. Raises UserError for a key or value that Hydra would compute."""
     hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False)
     params = hydra["sweeper"].get("params") or {}
     if not isinstance(params, dict):
@@ -95,8 +95,8 @@ def may_set(key: str, value: Any, composed: dict[str, Any]) -> bool:
 
 
 def is_folder(text: str, composed: dict[str, Any]) -> bool:
-    """Whether a path is text, times and keys of the recipe with plain values, without the control characters that would
-    end a line in the script of a launcher."""
+    """Whether a path consists of text, times and keys of the recipe with plain values. Control characters are not
+    allowed, since they would end a line in a launcher's script."""
     values = [find_value(composed, match[1].replace(":", ".")) for match in INTERPOLATED.finditer(text) if match[1]]
     return all(map(is_literal, [INTERPOLATED.sub("", text), *values]))
 

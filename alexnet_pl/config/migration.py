@@ -1,110 +1,18 @@
-"""Renamed and added config keys: error messages that name the new key, and migration of files written with old keys.
+"""Migration of files written with old config keys.
 
 Two kinds of file keep old keys: configs of run folders (`.hydra/config.yaml`), and records that copy a part of the
 config (`result.json`, `fit.json`, probabilities, checkpoints). Records have a format number, `schema`.
 """
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-from alexnet_pl.config.neutral import leave_out_neutral
-from alexnet_pl.errors import UserError
+from alexnet_pl.config.identity import deciding_options, leave_out_added
+from alexnet_pl.config.nested_keys import leaves, set_path
+from alexnet_pl.config.renamed_keys import VALUES, new_key, new_path
 
 SCHEMA = 2
-"""Format number of records. Format 1, in which they have no number, uses the keys in the left column of `RENAMED`."""
-
-RENAMED: dict[str, str | None] = {
-    "reading": "variant",
-    "data.source": "prepare.source",
-    "data.filter": "prepare.filter",
-    "data.held_out": "prepare.val_share",
-    "prepare.held_out_share": "prepare.val_share",
-    "data.names": "prepare.names",
-    "data.synsets": "prepare.synsets",
-    "data.encoding": "prepare.encoding",
-    "data.quality": "prepare.quality",
-    "data.subsampling": None,
-    "data.shard": "prepare.images_per_shard",
-    "data.workers": "prepare.workers",
-    "data.part": "prepare.part",
-    "data.repair": "prepare.repair",
-    "data.test_split": "test.split",
-    "data.fold_in": "data.include_val_after_epoch",
-    "views": "test.views",
-    "probabilities": "test.save_predictions",
-    "images": "predict.images",
-    "stage": "bench.suite",
-    "rounds": "bench.rounds",
-    "json": "bench.output",
-    "profile": "bench.profile",
-    "project": "wandb.project",
-    "entity": "wandb.entity",
-    "rates": "schedule.lr_by_activation",
-    "augment.share": "augment.images_per_crop",
-    "augment.divide": "augment.rescale",
-    "augment.last_offset": "augment.include_last_offset",
-    "augment.reflect": "augment.flip",
-    "optim.learning_rate": "optim.lr",
-    "trainer.gpus": "trainer.devices",
-    "optim.bias_rate": "optim.bias_lr_scale",
-    "optim.bias_decay": "optim.decay_biases",
-    "optim.undecayed": "optim.layer_decay",
-    "optim.no_decay_layers": "optim.layer_decay",
-    "transfer.carry": "transfer.layers",
-    "transfer.recipe": "transfer.pretrain_recipe",
-    "transfer.roots": "transfer.data_roots",
-    "watch": "monitor",
-    "watch.every": "monitor.every_n_epochs",
-    "watch.images": "monitor.num_images",
-    "watch.checkpoints": "monitor.upload_checkpoints",
-    "speed": "performance",
-    "speed.fast": "performance.optimized",
-    "speed.compile": "performance.compile",
-    "speed.graph": "performance.cuda_graph",
-    "speed.steps": None,
-    "speed.keep": "performance.cache_on_gpu",
-    "speed.allocator": "performance.retain_memory",
-    "speed.ahead": "performance.readahead",
-    "speed.decode": "performance.jpeg_decoder",
-    "probe.draws": None,
-    "probe.few_shot_penalty": None,
-    "distributed.bucket_mb": None,
-    "distributed.static_graph": None,
-}
-"""Old dotted key, or the name in other programs → new one; None: the option was removed."""
-
-VALUES = {
-    "variant": {"program": "as_run", "printed": "as_printed"},
-    "test.views": {"centre": "center"},
-    "augment.mean": {"centre": "center", "place": "per_position"},
-    "codes.binary": {"straight": "straight_through"},
-}
-"""By new key: old value → new one."""
-
-ADDED: dict[str, dict[str, Any]] = {
-    "data": {"shuffle": "epoch"},
-    "model": {"unit_biases": ["conv2", "conv4", "conv5", "conv6", "fc6", "fc7"]},
-    "augment": {"flip": True, "random_crop": True},
-    "optim": {"scale_rate_from_batch": None},
-    # of the chosen schedule: bias_drop of plateau, biases of steps and logged, freeze_conv1 of logged and plateau
-    "schedule": {"bias_drop": "all", "biases": False, "freeze_conv1": True},
-    "transfer": {"freeze": [], "rates": {}},
-}
-"""Keys that older configs lack, by section of `training_signature`, with the value that trains the same network."""
-
-
-HARDWARE = (  # keys of `trainer` that do not change the trained network, up to rounding
-    "accelerator", "devices", "num_nodes", "strategy", "precision", "log_every_n_steps", "limit_test_batches",
-    "benchmark", "deterministic", "detect_anomaly", "enable_progress_bar", "inference_mode", "profiler",
-)  # fmt: skip
-"""Earlier versions recorded some of them among the training settings."""
-VALIDATED_EVERY = "check_val_every_n_epoch"  # decides a network only if its schedule follows the validation error
-
-
-def leave_out_added(training: dict[str, Any]) -> dict[str, Any]:
-    """Training settings without the keys in `ADDED` that have no effect, so that older records equal newer ones."""
-    return {section: leave_out_of_section(section, keys) for section, keys in training.items()}
+"""Format number of records. Format 1, in which they have no number, uses the old keys of `renamed_keys.RENAMED`."""
 
 
 def present_settings(training: dict[str, Any]) -> dict[str, Any]:
@@ -115,61 +23,6 @@ def present_settings(training: dict[str, Any]) -> dict[str, Any]:
     if isinstance(trainer := settings.get("trainer"), dict):
         settings["trainer"] = deciding_options(trainer, schedule.get("name") if isinstance(schedule, dict) else None)
     return settings
-
-
-def not_deciding(schedule: str | None) -> tuple[str, ...]:
-    """Keys of `trainer` that do not decide a network trained with `schedule.name`; None: codes or boxes."""
-    return HARDWARE if schedule in ("plateau", None) else (*HARDWARE, VALIDATED_EVERY)
-
-
-def deciding_options(trainer: dict[str, Any], schedule: str | None) -> dict[str, Any]:
-    """Section `trainer` without the options that do not decide the network."""
-    left_out = not_deciding(schedule)
-    return {key: value for key, value in leave_out_neutral(trainer).items() if key not in left_out}
-
-
-def leave_out_of_section(section: str, keys: Any) -> Any:
-    added = ADDED.get(section, {})
-    if not isinstance(keys, dict):
-        return keys
-    return {key: value for key, value in keys.items() if key not in added or value != added[key]}
-
-
-def new_path(path: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """New path of an old key or of a key below it; the path itself if it has not moved; None if it was removed."""
-    for depth in range(len(path), 0, -1):
-        if (key := ".".join(map(str, path[:depth]))) in RENAMED:
-            new = RENAMED[key]
-            return (*new.split("."), *path[depth:]) if new else None
-    return path
-
-
-def new_key(key: str) -> str | None:
-    path = new_path(tuple(key.split(".")))
-    return ".".join(path) if path else None
-
-
-def refuse_renamed_keys(keys: Iterable[str], where: str = "") -> None:
-    """Raise UserError, naming the new key, for the first renamed key. `where`: file that contains the keys."""
-    for key in keys:
-        now = new_key(key)
-        if now != key:
-            what = f"this key is now {now}" if now else "this key was removed; leave it out"
-            raise UserError(f"{f'{where}: ' if where else ''}{key}: {what}")
-
-
-def refuse_renamed_overrides(words: Iterable[str]) -> None:
-    """Raise UserError for an override (`key=value`, `+key=value`, `~key`) of a renamed key."""
-    refuse_renamed_keys(word.lstrip("+~").partition("=")[0] for word in words)
-
-
-def check_recipe_keys(config: dict[Any, Any], where: str) -> None:
-    """Raise UserError if a recipe uses a renamed key, or a renamed group in its `defaults`."""
-    entries = config.get("defaults")
-    groups = [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
-    refuse_renamed_keys((str(group).split()[-1] for group in groups), where)
-    own = {key: value for key, value in config.items() if key != "hydra"}
-    refuse_renamed_keys((key for key, _ in dotted_leaves(own)), where)
 
 
 def migrate(config: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +43,7 @@ def migrate_value(key: str, value: Any) -> Any:
         return [new for word in value for new in migrate_override(str(word))]
     if not isinstance(value, str):
         return value
-    value = re.sub(r"\$\{([\w.]+)", lambda found: "${" + (migrate_interpolation(found[1])), value)
+    value = re.sub(r"\$\{([\w.]+)", lambda found: "${" + migrate_interpolation(found[1]), value)
     return VALUES.get(key, {}).get(value, value)
 
 
@@ -211,28 +64,6 @@ def migrate_override(word: str) -> list[str]:
         decays = [f"++{now}={{{','.join(f'{name}:0.0' for name in layers)}}}"] if layers else []
         return [f"++{now}=null", *decays]
     return [f"{key.removesuffix(bare)}{now}{sign}{VALUES.get(now, {}).get(value, value)}" if now else word]
-
-
-def leaves(config: dict[Any, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """(path, value) of every leaf; an empty mapping is a leaf."""
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
-
-
-def dotted_leaves(config: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every leaf."""
-    return ((".".join(map(str, path)), value) for path, value in leaves(config))
-
-
-def set_path(config: dict[Any, Any], path: tuple[Any, ...], value: Any) -> None:
-    for depth, name in enumerate(path[:-1], 1):
-        config = config.setdefault(name, {})
-        if not isinstance(config, dict):
-            raise ValueError(f"{'.'.join(map(str, path[:depth]))}: expected a section of keys, not {str(config)[:40]}")
-    config[path[-1]] = value
 
 
 def migrate_record(record: dict[str, Any]) -> dict[str, Any]:

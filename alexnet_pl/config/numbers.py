@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.config.migration import dotted_leaves
+from alexnet_pl.config.nested_keys import dotted_leaves
 
 SECTIONS = ("data", "model", "augment", "optim", "schedule", "trainer")  # of which `training_signature` compares values
 NAMES = ("data.name", "data.root")  # text that may look like a number

@@ -81,12 +81,25 @@ class EnsembleOptions:
         return {} if self.members else self.groups
 
 
+def make_ensemble_options(cfg: DictConfig) -> EnsembleOptions:
+    section = {key: value for key, value in cfg.ensemble.items_ex(resolve=False) if key != "groups"}
+    groups = {
+        str(name): instantiate(EnsembleGroup, group, f"ensemble.groups.{name}")
+        for name, group in (cfg.ensemble.groups or {}).items()
+    }
+    return instantiate(EnsembleOptions, OmegaConf.create(section), "ensemble", groups=groups)
+
+
 @dataclass(frozen=True)
 class FeatureOptions:
     """Section `features`; its keys are described in configs/_base.yaml."""
 
     split: str | None = None
     layer: str = "fc7"
+
+
+def make_feature_options(cfg: DictConfig) -> FeatureOptions:
+    return read_section(FeatureOptions, cfg, "features")
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,10 @@ class RetrievalOptions:
     index: str = "flat"
     per_file: int | None = None
     codes: str | None = None
+
+
+def make_retrieval_options(cfg: DictConfig) -> RetrievalOptions:
+    return read_section(RetrievalOptions, cfg, "retrieval")
 
 
 @dataclass(frozen=True)
@@ -124,14 +141,6 @@ def make_probe_options(cfg: DictConfig) -> ProbeOptions:
 
 def make_test_section(cfg: DictConfig) -> TestSection:
     return instantiate(TestSection, cfg.test, "test")
-
-
-def make_feature_options(cfg: DictConfig) -> FeatureOptions:
-    return read_section(FeatureOptions, cfg, "features")
-
-
-def make_retrieval_options(cfg: DictConfig) -> RetrievalOptions:
-    return read_section(RetrievalOptions, cfg, "retrieval")
 
 
 @dataclass(frozen=True)
@@ -170,6 +179,7 @@ def make_distributed_options(cfg: DictConfig) -> DistributedOptions:
 
 ALL = "all"  # all layers that are copied
 NETWORKS = ("recipe", "weights")
+SOURCES = "RUN, a checkpoint, model.safetensors or hf://USER/REPOSITORY"
 
 
 @dataclass(frozen=True)
@@ -209,17 +219,5 @@ class TransferOptions:
         return self.network == "weights" or (self.layers is None and not self.pretrain_recipe)
 
 
-SOURCES = "RUN, a checkpoint, model.safetensors or hf://USER/REPOSITORY"
-
-
 def make_transfer_options(cfg: DictConfig) -> TransferOptions:
     return instantiate(TransferOptions, cfg.transfer, "transfer")
-
-
-def make_ensemble_options(cfg: DictConfig) -> EnsembleOptions:
-    section = {key: value for key, value in cfg.ensemble.items_ex(resolve=False) if key != "groups"}
-    groups = {
-        str(name): instantiate(EnsembleGroup, group, f"ensemble.groups.{name}")
-        for name, group in (cfg.ensemble.groups or {}).items()
-    }
-    return instantiate(EnsembleOptions, OmegaConf.create(section), "ensemble", groups=groups)

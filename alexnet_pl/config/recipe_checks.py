@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.hydra_settings import check_settings, choose_plugins, read_params
+from alexnet_pl.config.nested_keys import names_code, walk_nodes
 from alexnet_pl.config.recipes import SHIPPED, compose_file
-from alexnet_pl.config.run_config import walk_nodes
 from alexnet_pl.config.swept_files import find_swept_files
 from alexnet_pl.errors import UserError
 
@@ -23,8 +23,8 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
     """Raise UserError if a user's recipe, composed with overrides, names code to call, or sets what it must not below
     `hydra`, also in a file that only some jobs of a sweep include.
 
-    Overrides of these nodes on the command line are allowed, since they are the user's own. What does not compose here
-    is not run: Hydra's error is raised, which is what the command line would end with.
+    Overrides of these nodes on the command line are allowed, since they are the user's own. A recipe that does not
+    compose here is not run: Hydra's error is raised, with which the command line would end, too.
     """
     if (folder := recipe.parent / "hydra").is_dir():
         raise UserError(f"{folder}: not allowed beside a recipe: Hydra would read its own settings there; rename it")
@@ -32,12 +32,12 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
         raise UserError(f"{unchecked[0]}: not used with a recipe of your own; give a sweep as KEY=VALUE,VALUE")
     typed = [word for word in overrides if CHOICE.match(word)]
     words = [word for word in overrides if word in typed or not HYDRA.match(word)]
-    started = compose_file(recipe, words, with_hydra=True, sweep=True)
-    usual = compose_file(SHIPPED / "_base.yaml", choose_plugins(recipe, started, typed), with_hydra=True)
+    started = compose_file(recipe, words, sweep=True)
+    usual = compose_file(SHIPPED / "_base.yaml", choose_plugins(recipe, started, typed))
     check_composed(recipe, started, usual, words)
     params = read_params(recipe, started)
     for job in find_swept_files(recipe, [*params, *words]):
-        check_composed(recipe, compose_file(recipe, job, with_hydra=True), usual, job)
+        check_composed(recipe, compose_file(recipe, job), usual, job)
 
 
 def check_composed(recipe: Path, composed: DictConfig, usual: DictConfig, words: list[str]) -> None:
@@ -45,5 +45,5 @@ def check_composed(recipe: Path, composed: DictConfig, usual: DictConfig, words:
     own: Any = OmegaConf.to_container(usual, resolve=False)
     check_settings(recipe, found, own["hydra"], words)
     for key, value in walk_nodes({name: node for name, node in found.items() if name != "hydra"}):
-        if key.split(".")[-1] in ("_target_", "()"):
+        if names_code(key):
             raise UserError(f"{recipe}: {key}={value}: a recipe must not name code to call")

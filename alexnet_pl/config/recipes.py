@@ -13,7 +13,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
-from alexnet_pl.config.run_config import RUN_CONFIG, check_recipe, isolated_config
+from alexnet_pl.config.isolated_config import isolated_config
+from alexnet_pl.config.recipe_files import check_recipe
+from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,29 +112,27 @@ def config_for_hydra(path: Path) -> Path:
     return path
 
 
-def compose(name: str, overrides: Iterable[str] = (), with_hydra: bool = False) -> DictConfig:
-    """Compose a recipe as the command line does, also within a running command. `with_hydra`: include the node
-    `hydra`."""
+def compose(name: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """Compose a recipe as the command line does, also within a running command. Without the node `hydra`."""
     from hydra.errors import HydraException  # not at the top, since `--help` does not need Hydra
 
     try:
-        return compose_file(config_for_hydra(find_recipe(name)), overrides, with_hydra)
+        config = compose_file(config_for_hydra(find_recipe(name)), overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"{name} {' '.join(overrides)}: {' '.join(str(error).split())}") from error
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
-def compose_file(path: Path, overrides: Iterable[str], with_hydra: bool, sweep: bool = False) -> DictConfig:
+def compose_file(path: Path, overrides: Iterable[str], sweep: bool = False) -> DictConfig:
     """Compose a file with Hydra; its errors are raised as they are. `sweep`: compose what a sweep starts from, without
     the files that its jobs choose."""
     from hydra.types import RunMode
 
     with open_hydra(path) as hydra:
         mode = RunMode.MULTIRUN if sweep else RunMode.RUN
-        config = hydra.compose_config(path.stem, [*overrides], mode, from_shell=False)
-    if not with_hydra:
-        with open_dict(config):
-            del config["hydra"]
-    return config
+        return hydra.compose_config(path.stem, [*overrides], mode, from_shell=False)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from alexnet_pl.config import migration
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.errors import UserError, reason
 
 Instance = TypeVar("Instance")
@@ -44,9 +44,22 @@ def instantiate(
     parameters = inspect.signature(target).parameters
     known = [name for name in parameters if name not in given and name != "self"]
     check_keys(section, known, where)
-    fields = [(name, type_of_parameter(parameters[name])) for name in map(str, section)]
+    values = convert_types(section, {name: type_of_parameter(parameters[name]) for name in map(str, section)}, prefix)
+    for name in known:
+        if parameters[name].default is inspect.Parameter.empty and name not in values:
+            raise UserError(describe_required(prefix + name))
+    check_finite(values, where)
     try:
-        schema = OmegaConf.structured(make_dataclass("Section", fields))
+        return target(**values, **given)
+    except ValueError as error:
+        name, _, text = str(error).partition("=")
+        raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
+
+
+def convert_types(section: Mapping[str, Any] | DictConfig, types: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Resolved values of a section. Raises UserError, naming the key, for a missing value or one of another type."""
+    try:
+        schema = OmegaConf.structured(make_dataclass("Section", types.items()))
         resolved = OmegaConf.to_container(section, resolve=True) if isinstance(section, DictConfig) else section
         values = OmegaConf.to_container(OmegaConf.merge(schema, resolved), throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -54,15 +67,7 @@ def instantiate(
     except OmegaConfBaseException as error:
         raise UserError(f"{prefix}{error.full_key}{describe_wrong_type(reason(error))}") from error
     assert isinstance(values, dict)
-    for name in known:
-        if parameters[name].default is inspect.Parameter.empty and name not in values:
-            raise UserError(describe_required(prefix + name))
-    check_finite(values, where)
-    try:
-        return target(**{str(key): value for key, value in values.items()}, **given)
-    except ValueError as error:
-        name, _, text = str(error).partition("=")
-        raise UserError(f"{given_keys[name]}={text}" if name in given_keys else f"{prefix}{error}") from error
+    return {str(key): value for key, value in values.items()}
 
 
 def read_section(kind: Callable[..., Instance], cfg: DictConfig, name: str) -> Instance:
@@ -76,13 +81,15 @@ EXPECTED = {"Float": "a number", "Integer": "a whole number", "bool": "true or f
 
 def describe_wrong_type(message: str) -> str:
     """`=VALUE: expected …`, from OmegaConf's message on a value of another type."""
+    if message.startswith("Incompatible value 'None'"):
+        return "=null: this key needs a value"
     found = re.match(r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", message)
     return f"={found[1]}: expected {EXPECTED[found[2]]}" if found and found[2] in EXPECTED else f": {message}"
 
 
 def check_finite(values: Any, where: str) -> None:
     """Raise UserError, naming the key, for a number that is NaN or infinite."""
-    for key, value in migration.dotted_leaves({where: values} if where else values):
+    for key, value in dotted_leaves({where: values} if where else values):
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"{key}={number}: expected a finite number")
@@ -95,13 +102,13 @@ def type_of_parameter(parameter: inspect.Parameter) -> Any:
 def check_keys(section: Iterable[Any], known: Iterable[str], where: str) -> None:
     for key in section:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1) or sorted(known)
-            name = f"{where}.{key}" if where else key
-            raise UserError(f"{name}: unknown key; did you mean {f'{where}.' if where else ''}{near[0]}?")
+            prefix, near = f"{where}." if where else "", difflib.get_close_matches(str(key), known, 1)
+            advice = f"did you mean {prefix}{near[0]}?" if near else f"one of {', '.join(known)}"
+            raise UserError(f"{prefix}{key}: unknown key; {advice}")
 
 
 def store_root(cfg: DictConfig) -> str:
     """Path or URL of the store, from `data.root`."""
-    if OmegaConf.is_missing(cfg.data, "root"):
+    if OmegaConf.is_missing(cfg.data, "root") or cfg.data.get("root") is None:
         raise UserError(describe_required("data.root"))
     return str(cfg.data.root)

@@ -16,8 +16,9 @@ MAX_COMBINATIONS = 256  # of files; each takes a tenth of a second
 
 
 def find_swept_files(recipe: Path, words: Iterable[str]) -> list[list[str]]:
-    """Overrides of jobs that together include all files which a sweep over `words` chooses, without swept values that
-    choose none: which files one of them includes may depend on the others. One job without a sweep over files."""
+    """Overrides of jobs that together include every file that a sweep over `words` can choose; one job if it chooses
+    none. All combinations are listed, since the files that one choice includes may depend on another. Swept values
+    that choose no file are left out."""
     with open_hydra(recipe) as hydra:
         loader: Any = hydra.config_loader
         parsed, files = loader._parse_overrides_and_create_caching_repo(recipe.stem, [*words])

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 from alexnet_pl.config import recipes
-from alexnet_pl.config.identity import Settings, training_signature
-from alexnet_pl.config.migration import ADDED, dotted_leaves
+from alexnet_pl.config.identity import ADDED, Settings, training_signature
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.evaluation import intervals
 from alexnet_pl.evaluation.intervals import Difference

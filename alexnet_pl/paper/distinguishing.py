@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import dotted_leaves
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.config.overrides import format_override
 from alexnet_pl.console import pluralize
 from alexnet_pl.paper.results import TestRun

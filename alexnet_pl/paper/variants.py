@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import dotted_leaves
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import Claim
 

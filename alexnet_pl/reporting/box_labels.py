@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from alexnet_pl.config.box_options import DetectOptions
-from alexnet_pl.config.migration import dotted_leaves
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.config.views import describe_scales
 from alexnet_pl.evaluation.box_result import BoxResult
 from alexnet_pl.paper.box_results import BoxTestRun

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alexnet_pl.config.migration import ADDED
+from alexnet_pl.config.identity import ADDED
 from alexnet_pl.console import is_first_process, print_warning
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint

@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from alexnet_pl.config.credentials import check_no_secret
-from alexnet_pl.config.run_config import RUN_CONFIG, composed_files, holds_keys_alone, is_isolated, walk_nodes
+from alexnet_pl.config.isolated_config import composed_files, is_isolated
+from alexnet_pl.config.nested_keys import walk_nodes
+from alexnet_pl.config.run_config import RUN_CONFIG, holds_keys_alone
 from alexnet_pl.config.yaml_file import load_yaml, read_yaml
 from alexnet_pl.console import is_first_process
 from alexnet_pl.errors import UserError

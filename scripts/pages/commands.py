@@ -34,7 +34,7 @@ def command_section(command: Command) -> str:
     if command.default_recipe and not command.default_recipe.startswith("_"):
         parts.append(f"Default recipe: `{Path(command.default_recipe).stem}`.\n")
     if command.options:
-        fields = dataclasses.fields(getattr(run_options, command.options))
+        fields = dataclasses.fields(command.options)
         rows = [(f"`{run_options.option_key(one)}`", f"`{value(one.default)}`", one.metadata["help"]) for one in fields]
         parts.append(table(("option", "default", "meaning"), rows))
     if command.keys:

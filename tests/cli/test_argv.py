@@ -9,8 +9,9 @@ from bare_runs import make_checkpoint_file, make_run_folder
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.commands.run_options import FigureOptions, read_options
+from alexnet_pl.config.isolated_config import isolated_config
 from alexnet_pl.config.recipes import SHIPPED, find_recipe
-from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.layout import latest_checkpoint
 
@@ -157,6 +158,11 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
         (["fit", "demo", "--cfg", "all_of_it"], "invalid choice: 'all_of_it'"),
         (["fit", "-c", "demo", "+command=test"], r"^\+command=test: the command is the first word: alexnet_pl fit$"),
         (["fit", "-c", "demo", "ckpt_path=away.ckpt"], "ckpt_path=away.ckpt: no such file"),
+        (
+            ["test", "store/run", "ckpt_path=null"],
+            "^ckpt_path=null: test needs a checkpoint; give last, best or a file",
+        ),
+        (["predict", "demo", "ckpt_path=auto"], "^ckpt_path=auto: predict needs a checkpoint; give last, best or "),
     ],
 )
 def test_mistake_is_reported_before_hydra_starts(words: list[str], says: str) -> None:
@@ -184,6 +190,18 @@ def test_every_key_of_a_path_takes_a_home_folder_and_spaces(monkeypatch: pytest.
         words = to_hydra(["fit", "-c", "demo", f"{key}=~/a (b), c"])
         (parsed,) = OverridesParser.create().parse_overrides([next(word for word in words if key in word)])
         assert parsed.value() == "/home/me/a (b), c"
+
+
+def test_checkpoint_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = make_checkpoint_file(tmp_path / "mine", "last", age=1)
+    assert f"ckpt_path='{path}'" in to_hydra(["test", "-c", "demo", "ckpt_path=~/mine/checkpoints/last.ckpt"])
+
+
+def test_paths_of_commands_on_run_folders_may_lie_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    found = read_options({"data.root": "~/store", "out": "~/a=b", "pictures": "null"}, FigureOptions)
+    assert (found.root, found.out, found.pictures) == ("/home/me/store", "/home/me/a=b", None)
 
 
 @pytest.mark.parametrize("path", ["a b", "a=b", "a,b", "a'b", "a{b", "(a)", r"a\b", "a:b", "ü"])
@@ -218,6 +236,23 @@ def test_fit_that_starts_or_continues_a_run_folder_stays_in_it_without_a_log(tmp
         folders = [word for word in words if word.startswith("hydra.run.dir=")]
         assert folders == (["hydra.run.dir='runs/y'"] if typed else [f"hydra.run.dir='{tmp_path}/runs/demo/x'"])
         assert "hydra/job_logging=none" in words
+
+
+def test_fit_that_starts_anew_with_the_config_of_a_run_lies_beside_it(tmp_path: Path) -> None:
+    """Hydra's own folders are outputs/ and multirun/, where `report` and `test -c` find no run."""
+    make_run_folder(tmp_path / "runs/demo/x")
+    make_checkpoint_file(tmp_path / "runs/demo/x", "last", age=1)
+    beside = f"'{tmp_path}/runs/demo/${{now:%Y-%m-%d_%H-%M-%S-%f}}'"
+    run_dir, sweep_dir = f"hydra.run.dir={beside}", f"hydra.sweep.dir={beside}"
+    fit = ["fit", "runs/demo/x", "ckpt_path=null"]
+    for words, folders in (
+        (fit, [run_dir]),
+        ([*fit, "hydra.run.dir=y"], ["hydra.run.dir='y'"]),
+        ([*fit, "-m", "seed=1,2"], [run_dir, sweep_dir]),
+        ([*fit, "-m", "seed=1,2", "hydra.sweep.dir=y"], ["hydra.sweep.dir=y"]),
+        (["probe", "runs/demo/x", "-m", "probe.layer=fc6,fc7"], [f"hydra.run.dir='{tmp_path}/runs/demo/x'", sweep_dir]),
+    ):
+        assert [word for word in to_hydra(words) if ".dir=" in word] == folders
 
 
 @pytest.mark.parametrize("command", ["verify", "prepare"])

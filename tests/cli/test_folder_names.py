@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.cli.folder_names import folder_name, job_folder
-from alexnet_pl.config.migration import HARDWARE
+from alexnet_pl.config.identity import HARDWARE
 from alexnet_pl.config.overrides import allow_new_key
 
 

@@ -31,9 +31,7 @@ def test_every_command_exists_and_its_help_lists_its_keys(name: str) -> None:
     text = command_help(command)
     assert all(f"  {part}:" in text for key in command.keys for part in key.split("."))
     if command.options:
-        assert all(
-            f"\n  {run_options.option_key(one)}=" in text for one in fields(getattr(run_options, command.options))
-        )
+        assert all(f"\n  {run_options.option_key(one)}=" in text for one in fields(command.options))
     assert all(example.split()[0] == name for example in command.examples)
 
 

@@ -1,9 +1,12 @@
 """Summary of a sweep: the swept keys, the best job first, and what to type next."""
 
+import math
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from command_line import alexnet_pl
 
 from alexnet_pl.cli import main
 from alexnet_pl.cli.sweep import SweepJob, add_job, print_summary
@@ -31,6 +34,21 @@ def test_jobs_are_listed_by_objective_with_swept_keys_alone(capsys: pytest.Captu
     assert text.splitlines()[0] == "2 jobs in multirun, best first"
     assert "model.width" not in text
     assert text.splitlines()[-1] == "next: python -m alexnet_pl test multirun/0.001"
+
+
+def test_job_without_a_finite_objective_is_last(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary([job("1", math.nan), job("0.01", 57.1), job("0.1", math.nan), job("0.001", 42.857)])
+    assert [rate for rate, *_ in cells(capsys.readouterr().out)] == ["0.001", "0.01", "1", "0.1"]
+
+
+def test_every_failed_job_is_reported(tmp_path: Path) -> None:
+    """Hydra raises the error of the first one alone, at the end."""
+    done = alexnet_pl("verify", "-m", "data.root=a,b", cwd=tmp_path)
+    assert done.returncode == 2
+    first, second, last = (line for line in done.stderr.splitlines() if line.startswith(("job ", "alexnet_pl: ")))
+    assert re.fullmatch(r"job 0 in runs/.* failed: data.root: a does not exist; make one: .*", first)
+    assert re.fullmatch(r"job 1 in runs/.* failed: data.root: b does not exist; make one: .*", second)
+    assert last.startswith("alexnet_pl: data.root: a does not exist; make one: ")
 
 
 def test_finished_jobs_are_listed_when_a_later_one_fails(

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from exports import export, run_example, stored_images, write_graphs_quickly
 from spaces import single_spaces
 
 from alexnet_pl import load
+from alexnet_pl.commands.export import images_to_check
 from alexnet_pl.errors import UserError
 from alexnet_pl.inference.graphs import FORMATS, largest_difference
 from alexnet_pl.inference.trained_network import TrainedNetwork
@@ -149,6 +151,14 @@ def test_random_images_are_compared_if_the_store_is_missing(
     move_store(run)
     export(run, f"out={tmp_path}")
     assert "on 32 random images, since the store does not exist" in capsys.readouterr().out
+
+
+def test_random_images_are_compared_if_the_store_has_no_validation_images() -> None:
+    def split(name: str) -> None:
+        raise UserError(f"no split {name}")
+
+    images, kind = images_to_check(SimpleNamespace(split=split), 8)  # type: ignore[arg-type]
+    assert (len(images), kind) == (32, "32 random images, since the store has no validation images")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from typed_words import type_words
 
 from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.commands.typed_overrides import started_recipe
+from alexnet_pl.config.isolated_config import isolated_config
 from alexnet_pl.config.options import TransferOptions, make_transfer_options
-from alexnet_pl.config.run_config import isolated_config
 from alexnet_pl.data.store.integrity import compute_fingerprint
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError

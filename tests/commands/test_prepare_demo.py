@@ -88,6 +88,13 @@ def test_one_unreadable_image_is_singular(tmp_path: Path, capsys: pytest.Capture
     assert "1 unreadable image left out, 0 of other formats converted to RGB" in capsys.readouterr().out
 
 
+def test_names_from_a_copy_do_not_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = [{"name": "\x1b[2Jé.jpg", "done": "left out", "what": "not an image\x1b]0;title\x07"}]
+    (tmp_path / "odd.json").write_text(json.dumps(odd))
+    report_nonstandard({"odd": 0, "unreadable": 1}, tmp_path)
+    assert capsys.readouterr().out.splitlines()[0] == "  left out, not an image?]0;title?: ?[2Jé.jpg"
+
+
 def test_messages_that_differ_in_numbers_are_one_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a broken copy nearly every message has a number of its own."""
     gray = [{"name": f"g{i}", "done": "converted to RGB", "what": "JPEG L"} for i in range(7)]

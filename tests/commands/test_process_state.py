@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from running import Compose
 from typed_words import type_words
 
-from alexnet_pl.commands.fit import pin_start_for_ddp_ranks
+from alexnet_pl.commands.fit_to_end import pin_start_for_ddp_ranks
 from alexnet_pl.commands.process_state import pin_argv_for_ddp_ranks
 from alexnet_pl.commands.reproduce import reproduce
 

@@ -15,7 +15,7 @@ from running import Compose
 from typed_words import type_words
 
 from alexnet_pl.commands import dispatch, registry
-from alexnet_pl.commands.fit import check_objective, check_staged_rates
+from alexnet_pl.commands.fit_checks import check_objective, check_staged_rates
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare

@@ -11,14 +11,15 @@ import pytest
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 from PIL import Image
 from safetensors.torch import save
+from typed_words import type_words
 
 from alexnet_pl.cli import exit_messages
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands import dispatch, registry
-from alexnet_pl.commands.features import write_neighbors
+from alexnet_pl.commands.retrieve import write_neighbors
 from alexnet_pl.commands.subruns import check_named_recipe
 from alexnet_pl.config.checks import check_config
 from alexnet_pl.config.overrides import quote_literal
@@ -175,14 +176,17 @@ def test_keys_that_write_elsewhere_are_dropped_with_a_message(run: Path, capsys:
 @pytest.mark.parametrize("name", ["/tmp/evil.yaml", "evil.yaml", "../run/evil", "run"])
 def test_recipe_named_by_a_run_folder_is_not_composed(name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe may choose Hydra's launcher, which is code, so a run folder must not choose a recipe."""
-    job = OmegaConf.create({"job": {"config_name": "config"}, "overrides": {"task": ["seed=1"]}})
-    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
-    monkeypatch.setattr(HydraConfig, "get", lambda: job)
+    type_words(monkeypatch, "seed=1")
+    job: Any = HydraConfig.get()
+    job.runtime.config_sources = [{"provider": "main", "path": f"/cache/{'0' * 16}"}]
+    job.job = {"config_name": "config"}
     with pytest.raises(UserError, match="named by a run folder"):
         check_named_recipe(key, name)
     check_named_recipe(key, "fall2011")
     job.overrides.task = [f"{key}={name}"]
     check_named_recipe(key, name)  # typed by the user
+    job.overrides.task, job.runtime.config_sources[0].path = [], "/home/me"
+    check_named_recipe(key, name)  # in the user's own recipe, whose name is config.yaml
 
 
 @pytest.mark.parametrize("where", ["transfer.overrides", "ensemble.groups.a.overrides"])

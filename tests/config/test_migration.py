@@ -12,19 +12,14 @@ import yaml
 from omegaconf import OmegaConf
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.config.identity import training_signature
+from alexnet_pl.config.checks import check_nested_overrides
+from alexnet_pl.config.identity import ADDED, training_signature
 from alexnet_pl.config.known_keys import dotted, suggest_key
-from alexnet_pl.config.migration import (
-    ADDED,
-    RENAMED,
-    SCHEMA,
-    migrate,
-    migrate_record,
-    new_key,
-    refuse_renamed_overrides,
-)
+from alexnet_pl.config.migration import SCHEMA, migrate, migrate_record
+from alexnet_pl.config.recipe_files import check_recipe
 from alexnet_pl.config.recipes import SHIPPED, compose
-from alexnet_pl.config.run_config import check_nested_overrides, check_recipe, read_own_keys
+from alexnet_pl.config.renamed_keys import RENAMED, new_key, refuse_renamed_overrides
+from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.data.loading.datamodule import ImageStore
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.ensemble_members import find_predictions

@@ -8,7 +8,7 @@ import yaml
 from hydra.errors import ConfigCompositionException
 
 from alexnet_pl.cli.argv import to_hydra
-from alexnet_pl.config.run_config import check_recipe
+from alexnet_pl.config.recipe_files import check_recipe
 from alexnet_pl.errors import UserError
 
 LOGGING = {

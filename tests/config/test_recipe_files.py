@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pl.config.run_config import check_recipe
+from alexnet_pl.config.recipe_files import check_recipe
 from alexnet_pl.errors import UserError
 
 DAMAGED = {

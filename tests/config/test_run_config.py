@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from alexnet_pl.config.run_config import check_nested_overrides, isolated_config, read_own_keys
+from alexnet_pl.config.checks import check_nested_overrides
+from alexnet_pl.config.isolated_config import isolated_config
+from alexnet_pl.config.run_config import read_own_keys
 from alexnet_pl.data.store.remote import Mirror
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs import provenance

@@ -24,7 +24,7 @@ from alexnet_pl.evaluation.image_scales import TABLE5
 def test_view_name_identifies_windows_and_round_trips_to_overrides(dense: DenseViews, name: str) -> None:
     assert dense.name == name
     words = view_overrides(name)
-    translated = [word for word in to_hydra(["test", "-c", "ilsvrc2012", "ckpt_path=null", *words]) if "test." in word]
+    translated = [word for word in to_hydra(["reproduce", "-c", "ilsvrc2012", *words]) if "test." in word]
     cfg = compose("ilsvrc2012", translated)
     checks.check_config(cfg)
     assert make_test_section(cfg).view_set == name

@@ -24,7 +24,7 @@ LAUNCHED = {  # who is killed, of the process that the user started (0) and the 
 }
 MOMENTS = {  # under torchrun: where the second process meets its signal, and which
     "killed in a training step": ("alexnet_pl.training.classifier:Classifier.training_step", signal.SIGKILL),
-    "killed at the end of the fit": ("alexnet_pl.commands.fit:save_last", signal.SIGKILL),
+    "killed at the end of the fit": ("alexnet_pl.commands.fit_to_end:save_last", signal.SIGKILL),
     "killed in the test that follows": (
         "alexnet_pl.evaluation.prediction_writer:PredictionWriter.on_test_batch_end",
         signal.SIGKILL,

@@ -108,7 +108,9 @@ def test_every_command_composes_without_an_unknown_key(command: str) -> None:
         return
     if COMMANDS[words[0]].takes == "runs":
         _, given = run_options.split_words(words[0], words[1:])
-        run_options.read_options(given, getattr(run_options, COMMANDS[words[0]].options))
+        options = COMMANDS[words[0]].options
+        assert options
+        run_options.read_options(given, options)
         return
     words = to_hydra(words)
     path, name = (word.split("=", 1)[1] for word in words[:2])

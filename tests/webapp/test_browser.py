@@ -29,7 +29,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
     [
         ([], "page: which run folder?"),
         (["a", "b"], "page: give one run folder"),
-        (["a", "speed=3"], "speed: unknown key; did you mean "),
+        (["a", "speed=3"], "speed: unknown key; one of port, host, "),
         (["a", "--share"], "--share: page has no flags"),
         (["a", "port=0"], "port=0: a number from 1 to 65535"),
         (["a", "port=http"], "port=http: expected a whole number"),

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config import identity
 from alexnet_pl.config.identity import Settings
-from alexnet_pl.config.migration import dotted_leaves
+from alexnet_pl.config.nested_keys import dotted_leaves
 from alexnet_pl.config.overrides import is_path
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint import read_checkpoint
