@@ -12,10 +12,17 @@ COMMANDS_HEAD = """\
     python -m alexnet_pl COMMAND -c RECIPE [key=value ...]
     python -m alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
 
-`RECIPE` is a shipped recipe's name or file, a file of your own, or a run folder, whose config is used again. `RUN` is
-a run folder. `-m` makes a sweep of comma-separated values; `--cfg job` prints the composed config and runs nothing;
-`--help` after the recipe prints its keys. `completion bash`, `zsh` or `fish` prints a script that completes commands,
-recipes and keys; `--version` prints the version.
+- `RUN` is a run folder, such as `runs/demo/latest`.
+- `RECIPE` is a shipped [recipe](recipes.md)'s name or file, a file of your own, or a run folder, whose config is used
+  again. With a command on a trained network, such as `test`, it means the newest run of that recipe. `-c` may be left
+  out.
+- `key=value` sets a [config key](config.md), or an option of the commands that have a table of them below.
+- `-m` makes a [sweep](../how-to/sweeps.md) of comma-separated values.
+- `--cfg job` prints the composed config and runs nothing; `--help` after the recipe prints its keys.
+- `--version` prints the version. `completion bash`, `zsh` or `fish` prints a script that completes commands, recipes
+  and keys.
+
+A command ends with one of these [exit codes](exit-codes.md); the files that it writes are in [File formats](files.md).
 """
 
 

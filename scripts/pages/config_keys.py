@@ -9,11 +9,14 @@ from pages.markdown import NOTE, ROOT, table
 CONFIGS = ROOT / "configs"
 CONFIG_HEAD = """\
 Every key that recipes share, from `configs/_base.yaml`. `python -m alexnet_pl fit -c RECIPE --cfg job` prints those of
-a recipe with its values; a key that nothing reads is an error that names the nearest one. Keys that only other commands
-read are accepted, and a `data.root` that is typed must be a store even there; a typed key of a schedule that
-`schedule.name` does not choose is refused. A key that the recipe does not set is typed with a plus sign:
-`+schedule.steps.divide_by=2`. Every option of Lightning's `Trainer` can
-be given as `trainer.OPTION=value`. `???` has no default: it must be given.
+a recipe with its values. [Commands](commands.md) lists the sections that each command reads.
+
+- `???` has no default: it must be given.
+- A key that nothing reads is an error that names the nearest one. Keys that only other commands read are accepted, but
+  a typed `data.root` must be a store even there. A typed key of a schedule that `schedule.name` does not choose is
+  refused.
+- A key that the recipe does not set is typed with a plus sign: `+schedule.steps.divide_by=2`.
+- Every option of Lightning's `Trainer` can be given as `trainer.OPTION=value` ([Trainer options](trainer.md)).
 """
 VARIANTS_HEAD = """\
 The network, its augmentation and the update rule have two sets of defaults, chosen by `variant`

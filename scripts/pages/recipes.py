@@ -7,8 +7,12 @@ from pages.markdown import NOTE, ROOT, code, table
 
 RECIPES_HEAD = """\
 A recipe is a YAML file in `configs/` that stands for a row of a table of the paper, or for a proxy of one on data that
-anyone can have. An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` with
-any of the ImageNet recipes takes the paper's text literally ([The two variants](../deviations.md)).
+anyone can have. Start with `demo` (no data, a minute), `ilsvrc2012` (the paper's main run), `folder` or `finetune`
+(your own images).
+
+An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` takes the paper's
+text literally ([The two variants](../deviations.md)); recipes with rates by stage (`fall2009`, `fall2011`,
+`finetune2012` and their chains) accept it only with another schedule, such as `schedule.name=plateau`.
 """
 
 
