@@ -12,9 +12,19 @@ from alexnet_pl.training.epoch_schedules import StagedSchedule
 
 
 def check_fit(cfg: DictConfig) -> None:
+    check_variant(cfg)
     check_staged_rates(cfg)
     check_typed_schedule(cfg)
     check_objective(cfg)
+
+
+def check_variant(cfg: DictConfig) -> None:
+    """Raise UserError for a typed variant of a network that has none; its keys of AlexNet would be named one by one."""
+    name = cfg.model.get("name", "alexnet")
+    for word in typed_overrides():
+        key, _, value = word.partition("=")
+        if key == "variant" and value != "null" and name != "alexnet":
+            raise UserError(f"{word}: model.name={name} has no variants; they are AlexNet's (docs/deviations.md)")
 
 
 def check_staged_rates(cfg: DictConfig) -> None:

@@ -15,7 +15,7 @@ COMMANDS_HEAD = """\
 - `RUN` is a run folder, such as `runs/demo/latest`.
 - `RECIPE` is a shipped [recipe](recipes.md)'s name or file, a file of your own, or a run folder, whose config is used
   again. With a command on a trained network, such as `test`, it means the newest run of that recipe. `-c` may be left
-  out.
+  out, except with `bench`.
 - `key=value` sets a [config key](config.md), or an option of the commands that have a table of them below.
 - `-m` makes a [sweep](../how-to/sweeps.md) of comma-separated values.
 - `--cfg job` prints the composed config and runs nothing; `--help` after the recipe prints its keys.

@@ -11,8 +11,10 @@ anyone can have. Start with `demo` (no data, a minute), `ilsvrc2012` (the paper'
 (your own images).
 
 An ablation is an override of a recipe, not another file: `model.norm=false`. `variant=as_printed` takes the paper's
-text literally ([The two variants](../deviations.md)); recipes with rates by stage (`fall2009`, `fall2011`,
-`finetune2012` and their chains) accept it only with another schedule, such as `schedule.name=plateau`.
+text literally ([The two variants](../deviations.md)). It works with recipes that train AlexNet; those of CIFAR-10,
+OverFeat, boxes and codes have no variants. `fall2009`, `fall2009_chain`, `fall2011`, `fall2011_chain`, `finetune2012`
+and `finetune2012_2009` set their rates by stage and accept it only with another schedule, such as
+`schedule.name=plateau`.
 """
 
 

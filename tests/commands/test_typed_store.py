@@ -15,7 +15,7 @@ from running import Compose
 from typed_words import type_words
 
 from alexnet_pl.commands import dispatch, registry
-from alexnet_pl.commands.fit_checks import check_objective, check_staged_rates
+from alexnet_pl.commands.fit_checks import check_objective, check_staged_rates, check_variant
 from alexnet_pl.commands.registry import COMMANDS
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
@@ -102,6 +102,17 @@ def test_rates_of_the_text_that_stages_replace_are_refused(
     with pytest.raises(UserError, match=f"^{message}"):
         check_staged_rates(typed(recipe, word))
     check_staged_rates(typed(recipe, word, "schedule.name=plateau"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"), [("cifar10_13pct", "local"), ("cifar10", "conv"), ("overfeat_fast", "overfeat")]
+)
+def test_variant_of_another_network_is_refused(recipe: str, name: str, typed: Compose) -> None:
+    """The variant sets keys of AlexNet, which the user did not type: `model.towers: unknown key`."""
+    with pytest.raises(UserError, match=f"^variant=as_printed: model.name={name} has no variants; they are AlexNet's"):
+        check_variant(typed(recipe, "variant=as_printed"))
+    check_variant(typed(recipe))
+    check_variant(typed("imagenette", "variant=as_printed"))
 
 
 def test_rates_of_the_text_that_a_recipe_chooses_are_refused_too(config: Compose) -> None:
