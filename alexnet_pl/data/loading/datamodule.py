@@ -151,7 +151,7 @@ class ImageStore(ResumableData):
         check_batch_size(self.batch_size, world)
         if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
             print(f"data.batch_size={self.batch_size}: {count} training images; a batch repeats some", flush=True)
-        if stage == "fit" and "val" in self.store.splits and not self.store.is_labeled("val"):
+        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
         if stage == "fit":
             self.check_interval(count_batches(len(self.training_split(0)), self.batch_size))

@@ -4,7 +4,7 @@ import resource
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import TypeVar
 
 import numpy as np
@@ -19,13 +19,14 @@ BATCHES_AFTER_FAULT = 64  # batches that are prefetched after a read that waited
 def read_ahead(batches: Iterator[Batch], ahead: int = 1, wait: bool = False) -> Generator[Batch, None, None]:
     """Yield the same batches; a thread iterates over them, and has read `ahead` more than were requested.
 
-    `wait`: at the end of the loop, also wait for a batch that is being read. Without it nothing does, neither the end
-    of the loop nor that of the program: a slow file system may take minutes. A ThreadPoolExecutor would wait for its
-    threads.
+    When the loop ends early, no further batch is read. `wait`: then wait for the one that is being read. Without it
+    nothing waits for this thread, not even the end of the program, since a slow file system may take minutes; a batch
+    that is read in a ThreadPoolExecutor is still finished by it.
     """
+    ended = Event()
     requests: SimpleQueue[bool] = SimpleQueue()
     results: SimpleQueue[Batch | BaseException | None] = SimpleQueue()
-    thread = Thread(target=read_requested, args=(batches, requests, results), daemon=True, name="loader")
+    thread = Thread(target=read_requested, args=(batches, requests, results, ended), daemon=True, name="loader")
     thread.start()
     try:
         for _ in range(ahead):
@@ -38,17 +39,22 @@ def read_ahead(batches: Iterator[Batch], ahead: int = 1, wait: bool = False) -> 
                 raise batch
             yield batch
     finally:
+        ended.set()
         requests.put(False)
         if wait:
             thread.join()
 
 
 def read_requested(
-    batches: Iterator[Batch], requests: SimpleQueue[bool], results: SimpleQueue[Batch | BaseException | None]
+    batches: Iterator[Batch],
+    requests: SimpleQueue[bool],
+    results: SimpleQueue[Batch | BaseException | None],
+    ended: Event,
 ) -> None:
-    """Read a batch per request, until False. Afterwards the results are None, and after an error that error."""
+    """Read a batch per request, until False or until the loop has ended. Afterwards the results are None, and after an
+    error that error."""
     try:
-        while requests.get():
+        while requests.get() and not ended.is_set():
             results.put(next(batches, None))
     except BaseException as error:
         results.put(error)

@@ -90,7 +90,7 @@ class Store:
         """Whether the labels of all images of `split(name)` are known, without its images."""
         labels = load_array(self.root / f"{name}.labels.npy")
         known = labels[labels != EMPTY] >= 0
-        return bool(known.any() if self.is_whole else known.all())
+        return bool(known.any() or not len(known) if self.is_whole else known.all())
 
     def check_identity(self, name: str | None, size: int) -> None:
         """Raise UserError, naming the key, if the store has another name or size; a name of None is not compared."""

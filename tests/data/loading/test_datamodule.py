@@ -19,6 +19,7 @@ from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import scenes, synthetic
 from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 
 URL = "memory://bucket/three"
 
@@ -54,6 +55,15 @@ def test_only_the_splits_of_a_command_are_downloaded(
     data.trainer = SimpleNamespace(state=SimpleNamespace(fn=stage))  # type: ignore[assignment]
     data.prepare_data()
     assert {path.name.partition("-")[0] for path in data.store.root.glob("*.u8")} == needed
+
+
+def test_fit_refuses_a_store_with_a_missing_validation_shard_before_it_trains(tmp_path: Path) -> None:
+    """The first validation may be epochs away."""
+    settings = StoreSettings("tiny", 8, {}, workers=1)
+    prepare(synthetic.list_synthetic(4, 2), tmp_path, settings, partial(synthetic.read_drawn, size=8))
+    (tmp_path / "val-000000.u8").unlink()
+    with pytest.raises(UserError, match=r"val-000000\.u8"):
+        ImageStore(str(tmp_path), "tiny", 8, batch_size=2).setup("fit")
 
 
 @pytest.mark.parametrize("objects", [(0, 1), (0, 0), (1, 1)])

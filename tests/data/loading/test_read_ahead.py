@@ -30,6 +30,29 @@ def test_thread_is_so_many_batches_ahead_and_no_more(ahead: int) -> None:
     assert list(batches) == list(range(5, 20))
 
 
+def test_no_batch_is_read_after_the_loop_has_ended() -> None:
+    """As after Ctrl-C: of the two batches that were requested ahead, only the one in progress is read."""
+    started, go_on = threading.Semaphore(0), threading.Event()
+    read = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(5):
+            read.append(number)
+            started.release()
+            assert number == 0 or go_on.wait(60)
+            yield number
+
+    batches = read_ahead(numbers(), ahead=2)
+    assert next(batches) == 0
+    for _ in range(2):
+        assert started.acquire(timeout=60)
+    batches.close()
+    go_on.set()
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "loader")
+    thread.join(60)
+    assert read == [0, 1]
+
+
 def test_program_ends_while_a_batch_is_read() -> None:
     """As after a second Ctrl-C, with the files on a server that does not answer."""
     program = (

@@ -12,7 +12,7 @@ import torch
 
 from alexnet_pl.data.loading import read_ahead, streaming
 from alexnet_pl.data.loading.read_ahead import BATCHES_AFTER_FAULT, PREFETCHED, with_prefetch
-from alexnet_pl.data.loading.streaming import stream_batches
+from alexnet_pl.data.loading.streaming import BatchBuffer, stream_batches
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
@@ -46,6 +46,33 @@ def in_memory(path: Path, begin: int) -> bool:
             return False
         except OSError as error:
             pytest.skip(f"this file system does not tell what is in memory: {error}")
+
+
+class CheckedBuffer(BatchBuffer):
+    """Buffer that may be filled only when it is new or was released, as pinned memory that a GPU copies from."""
+
+    def __init__(self, batch_size: int, split: Split, device: torch.device) -> None:
+        self.device, self.state = device, "released"
+
+    def fill(self, split: Split, indices: np.ndarray) -> None:
+        assert self.state == "released"
+        self.state, self.number = "filled", torch.from_numpy(indices)
+
+    def transfer(self) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.state == "filled"
+        self.state = "used"
+        return self.number, self.number
+
+    def release(self) -> None:
+        assert self.state == "used"
+        self.state = "released"
+
+
+def test_buffer_is_filled_again_only_after_its_batch_was_released(root: Path) -> None:
+    """On a GPU, a buffer that is filled too early overwrites pinned memory while a copy from it is queued."""
+    split, batches = Store(root).split("train"), [np.array([number]) for number in range(30)]
+    found = stream_batches(split, batches, 1, torch.device("cpu"), readahead=False, buffer_class=CheckedBuffer)
+    assert [int(number) for number, _ in found] == [*range(30)]
 
 
 def test_prefetched_records_are_read_into_memory(tmp_path: Path) -> None:
