@@ -53,8 +53,9 @@ def main() -> None:
 
 
 def print_every_character() -> None:
-    """Print characters that the terminal's encoding lacks, and bytes of a path that are no text, as escapes."""
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+    """Print characters that the terminal's encoding lacks, and bytes of a path that are no text, as escapes. In locales
+    such as C.UTF-8 Python would print those bytes as they are, also control characters."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
@@ -124,10 +125,12 @@ def run(cfg: DictConfig) -> float | None:
     with own_process_state():
         try:
             return run_in_folder(cfg, folder, is_new)
-        except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
+        except Exception as error:
             if job.mode == RunMode.MULTIRUN:  # other jobs continue, after which Hydra raises the first error alone
                 print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
-            else:
+            elif isinstance(
+                error, UserError | OmegaConfBaseException | OSError
+            ):  # Hydra would print its own line first
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
             raise
         finally:

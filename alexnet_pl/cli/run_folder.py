@@ -13,7 +13,7 @@ from alexnet_pl.config.run_config import check_links
 from alexnet_pl.console import is_first_process
 from alexnet_pl.desktop_files import is_desktop_file, remove_empty
 from alexnet_pl.errors import UserError
-from alexnet_pl.runs.layout import latest_checkpoint, run_of_checkpoint
+from alexnet_pl.runs.layout import is_run, latest_checkpoint, run_of_checkpoint
 
 FOLDERS = ("hydra.run.dir=", "hydra.sweep.dir=", "hydra.sweep.subdir=")  # a run folder that the user gives
 PLACES = (*FOLDERS, "hydra/launcher=")  # jobs of other launchers run at once
@@ -39,8 +39,10 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
 
 def new_folder_beside(run: Path) -> str:
     """Quoted folder beside a run, named by the time. Hydra's own are outputs/ and multirun/, where no command looks for
-    runs."""
-    return quote_value(f"{run.parent}/${{now:%Y-%m-%d_%H-%M-%S-%f}}")
+    runs. A run that is part of another, such as RUN/pretrained, has it beside the whole; another user's in runs/."""
+    whole = next((path for path in reversed(run.parents) if is_run(path)), run)
+    place = whole.parent if os.access(whole.parent, os.W_OK) else Path("runs", whole.parent.name)
+    return quote_value(f"{place}/${{now:%Y-%m-%d_%H-%M-%S-%f}}")
 
 
 def choose_folder(command: Command, run: Path | None, overrides: list[str]) -> list[str]:
@@ -60,7 +62,10 @@ def choose_checkpoint(
     """Checkpoint from which a command starts, and its run folder. `run`: folder whose config the command reads;
     `recipe_runs`: folder of the recipe's runs otherwise."""
     wanted, rest = split_checkpoint(overrides)
-    wanted = wanted or ("last" if run or command.needs_checkpoint else "null")
+    if wanted is None:
+        wanted = "last" if run or command.needs_checkpoint else "null"
+    if not wanted:
+        raise UserError("ckpt_path= is empty; give last, best, null or a file")
     if wanted not in ("null", "auto"):
         return use_checkpoint(command, find_wanted(run or recipe_runs, wanted), rest, sweep)
     if command.needs_checkpoint:
@@ -72,10 +77,11 @@ def choose_checkpoint(
     return [*overrides, f"hydra.run.dir={new_folder_beside(run)}"]  # a new network
 
 
-def split_checkpoint(overrides: list[str]) -> tuple[str, list[str]]:
-    """(value of the last `ckpt_path=`, or "" if there is none; the other overrides)."""
-    given = [word.removeprefix("ckpt_path=").strip("'\"") for word in overrides if word.startswith("ckpt_path=")]
-    return (given[-1] if given else "", [word for word in overrides if not word.startswith("ckpt_path=")])
+def split_checkpoint(overrides: list[str]) -> tuple[str | None, list[str]]:
+    """(value of the last `ckpt_path=`, or None if there is none; the other overrides)."""
+    given = [word for word in overrides if word.lstrip("+").startswith("ckpt_path=")]
+    value = given[-1].partition("=")[2].strip("'\"") if given else None
+    return value, [word for word in overrides if word not in given]
 
 
 def names_folder(overrides: list[str]) -> bool:

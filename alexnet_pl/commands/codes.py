@@ -81,7 +81,6 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     rows = [*comparison.float_rows(), *comparison.learned_rows(book, tested, neighbors)]
     if options.layer == "fc7":
         rows += comparison.untrained_rows(options.bits, seed)
-    recall = recall_of(trained_method(options.layer, neighbors), rows)
     result = CodesResult(
         dataset=tested.info.dataset,
         network=describe_network(Path(options.features), comparison.train.info),
@@ -94,9 +93,11 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
         rows=rows,
         commit=current_commit(),
     )
+    path = save_result(result, folder)
+    recall = recall_of(trained_method(options.layer, neighbors), rows)
     looked_up = f"{options.bits} bits, {result.queries:,} {result.dataset.split} images looked up"
     found = f"{recall:.2f} % of the {RANKS[0]} nearest images by fc7 are found"
-    print_message(f"{looked_up}: {found}", save_result(result, folder))
+    print_message(f"{looked_up}: {found}", path)
     return recall
 
 

@@ -70,7 +70,8 @@ def check_group(name: str, group: EnsembleGroup, inherited: Iterable[str], folde
 
 
 def find_tested_store(cfg: DictConfig, dataset: DatasetInfo) -> Store | None:
-    """The store at `data.root` if its images are those that the members were tested on."""
+    """The store at `data.root` if its images are those that the members were tested on. Older records have no
+    fingerprint, so nothing is compared."""
     root = OmegaConf.select(cfg, "data.root")
     store = Store(root) if root else None
-    return store if store and store.fingerprint == dataset.fingerprint else None
+    return store if store and dataset.fingerprint in ("", store.fingerprint) else None

@@ -8,6 +8,7 @@ import pytest
 from bare_runs import make_checkpoint_file, make_run_folder
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from alexnet_pl.cli import run_folder
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.commands.run_options import FigureOptions, read_options
 from alexnet_pl.config.isolated_config import isolated_config
@@ -162,6 +163,9 @@ def test_run_folder_uses_its_own_checkpoint_not_that_of_a_run_within_it(tmp_path
             ["test", "store/run", "ckpt_path=null"],
             "^ckpt_path=null: test needs a checkpoint; give last, best or a file",
         ),
+        (["test", "store/run", "++ckpt_path=null"], "^ckpt_path=null: test needs a checkpoint"),
+        (["test", "store/run", "ckpt_path="], "^ckpt_path= is empty; give last, best, null or a file$"),  # $UNSET
+        (["fit", "-c", "demo", "ckpt_path="], "^ckpt_path= is empty; "),
         (["predict", "demo", "ckpt_path=auto"], "^ckpt_path=auto: predict needs a checkpoint; give last, best or "),
     ],
 )
@@ -253,6 +257,17 @@ def test_fit_that_starts_anew_with_the_config_of_a_run_lies_beside_it(tmp_path: 
         (["probe", "runs/demo/x", "-m", "probe.layer=fc6,fc7"], [f"hydra.run.dir='{tmp_path}/runs/demo/x'", sweep_dir]),
     ):
         assert [word for word in to_hydra(words) if ".dir=" in word] == folders
+
+
+def test_new_network_lies_beside_the_whole_run_or_in_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run within another is not looked for; another user's folder cannot be written to."""
+    make_run_folder(tmp_path / "runs/demo/x")
+    make_run_folder(tmp_path / "runs/demo/x/pretrained")
+    words = to_hydra(["fit", "runs/demo/x/pretrained", "ckpt_path=null"])
+    assert f"hydra.run.dir='{tmp_path}/runs/demo/${{now:%Y-%m-%d_%H-%M-%S-%f}}'" in words
+    monkeypatch.setattr(run_folder.os, "access", lambda path, mode: False)
+    words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null"])
+    assert "hydra.run.dir='runs/demo/${now:%Y-%m-%d_%H-%M-%S-%f}'" in words
 
 
 @pytest.mark.parametrize("command", ["verify", "prepare"])

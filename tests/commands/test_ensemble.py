@@ -24,3 +24,11 @@ def test_submission_is_written_with_the_store_of_the_tested_images(
     cfg = config("ensemble_5cnns", "ensemble.members=[a,b]", *root)
     with pytest.raises(UserError, match=r"^data.root: give the store of the tested images, ilsvrc2012 0{12}$"):
         ensemble.average(cfg, tmp_path)
+
+
+def test_records_without_a_fingerprint_are_of_any_store(config: Compose, tiny_store: Path) -> None:
+    """As in records of earlier versions, whose predictions could otherwise never be submitted."""
+    cfg = config("ensemble_5cnns", "ensemble.members=[a,b]", f"data.root={tiny_store}")
+    found = ensemble.find_tested_store(cfg, DatasetInfo(name="ilsvrc2012", fingerprint="", split="test"))
+    assert found is not None
+    assert found.root == tiny_store
