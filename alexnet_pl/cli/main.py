@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def start(argv: list[str]) -> None:
     if command and command.takes == "runs":
         folders = dispatch.run_on_folders(command, argv[1:])
         return suggest_next(command, folders[0])
+    # without `_self_`, a recipe's own values come after those of its defaults, which is what its author expects
+    warnings.filterwarnings("ignore", ".*Defaults list is missing `_self_`")
     sys.argv[1:] = to_hydra(argv)
     check_slurm(sys.argv)
     try:
