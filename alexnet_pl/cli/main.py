@@ -130,6 +130,7 @@ def run(cfg: DictConfig) -> float | None:
         except (UserError, OmegaConfBaseException, OSError) as error:  # Hydra would print a line of its own first
             if job.mode == RunMode.MULTIRUN:  # other jobs continue, after which Hydra raises the first error alone
                 print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
+                add_job(cfg.command, list(job.overrides.task), "", None, folder, failed=True)
             else:
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
             raise

@@ -36,6 +36,17 @@ def test_jobs_are_listed_by_objective_with_swept_keys_alone(capsys: pytest.Captu
     assert text.splitlines()[-1] == "next: python -m alexnet_pl test multirun/0.001"
 
 
+def test_failed_jobs_are_listed_last_with_the_keys_that_only_they_differ_in(capsys: pytest.CaptureFixture[str]) -> None:
+    done = [
+        job("0.01", error)._replace(values={"optim.lr": "0.01", "seed": seed}) for error, seed in ((5, "1"), (4, "2"))
+    ]
+    failed = job("abc", None)._replace(values={"optim.lr": "abc", "seed": "1"}, failed=True)
+    print_summary([failed, *done])
+    text = capsys.readouterr().out
+    assert [row[:3] for row in cells(text)] == [["0.01", "2", "4.00"], ["0.01", "1", "5.00"], ["abc", "1", "failed"]]
+    assert text.splitlines()[0] == "2 jobs in multirun, best first; 1 failed"
+
+
 def test_job_without_a_finite_objective_is_last(capsys: pytest.CaptureFixture[str]) -> None:
     print_summary([job("1", math.nan), job("0.01", 57.1), job("0.1", math.nan), job("0.001", 42.857)])
     assert [rate for rate, *_ in cells(capsys.readouterr().out)] == ["0.001", "0.01", "1", "0.1"]
