@@ -50,7 +50,7 @@ $(DEV_STAMP): $(STAMP)
 
 demo: $(STAMP)  ## train and test on drawn images, without ImageNet: about a minute on two CPU cores
 	@echo "Drawing images, training and testing: about a minute on two CPU cores"
-	$(PY) -m alexnet_pl reproduce -c configs/demo.yaml
+	$(PY) -m alexnet_pl reproduce -c demo
 	@run=runs/demo/latest; \
 	  echo; \
 	  echo "Made: $$run, with metrics.csv, result.json and checkpoints. Next:"; \

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl.cli import signals
 from alexnet_pl.config.known_keys import suggest_key
+from alexnet_pl.config.recipes import suggest_recipe
 from alexnet_pl.console import mask_control
 from alexnet_pl.errors import UserError
 
@@ -67,6 +68,11 @@ def hydra_message(error: Exception) -> str:
         if plugin := PLUGINS.get(found[2]):
             return f"{found[1]}={found[2]}: {plugin} is not installed; pip install {plugin}"
         return f"{found[1]}={found[2]}: one of {', '.join(found[3].split())}"
+    if found := re.search(r"^In '([^']+)': Could not (?:load|find) '([^']+)'", text):
+        return (
+            f"{found[1]}.yaml: defaults: {found[2]}: no recipe beside it or shipped with that name"
+            f"{suggest_recipe(Path(found[2]).stem)}"
+        )
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: several values; add -m to run a job for each, or write [value,value] for a list"
     if isinstance(error, OverrideParseException):

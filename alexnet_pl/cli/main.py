@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from alexnet_pl.runs.started_config import adopt_started_config, drop_started_co
 from alexnet_pl.runtime.allocator import ask_for_large_pages
 
 HELP = ("-h", "--help")
+HANDLED = (UserError, OmegaConfBaseException, OSError)  # explained in one line
 
 
 def main() -> None:
@@ -101,6 +103,8 @@ def start(argv: list[str]) -> None:
     if command and command.takes == "runs":
         folders = dispatch.run_on_folders(command, argv[1:])
         return suggest_next(command, folders[0])
+    # without `_self_`, a recipe's own values come after those of its defaults, which is what its author expects
+    warnings.filterwarnings("ignore", ".*Defaults list is missing `_self_`")
     sys.argv[1:] = to_hydra(argv)
     check_slurm(sys.argv)
     try:
@@ -128,9 +132,8 @@ def run(cfg: DictConfig) -> float | None:
         except Exception as error:
             if job.mode == RunMode.MULTIRUN:  # other jobs continue, after which Hydra raises the first error alone
                 print_warning(f"job {job.job.num} in {shorten_path(folder)} failed: {reason(error)}")
-            elif isinstance(
-                error, UserError | OmegaConfBaseException | OSError
-            ):  # Hydra would print its own line first
+                add_job(cfg.command, list(job.overrides.task), "", None, folder, failed=True)
+            elif isinstance(error, HANDLED):  # Hydra would print a line of its own first
                 explain(name_recipe(error, cfg) if isinstance(error, UserError) else error)
             raise
         finally:

@@ -46,7 +46,9 @@ def target_of(command: Command, cfg: DictConfig) -> str:
     if not command.uses_trainer:
         return command.function
     if not kind and command.boxes_only:
-        raise UserError(f"{command.name}: needs a run of a box recipe, such as fit -c configs/overfeat_detect.yaml")
+        raise UserError(
+            f"{command.name}: needs a run of a box recipe, such as overfeat_detect or, on drawn scenes, boxes_demo"
+        )
     if not kind:
         return command.function
     if kind not in command.targets_by_kind:

@@ -15,7 +15,8 @@ from alexnet_pl.config.recipes import SHIPPED, recipe_names
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
 DESCRIBED = re.compile(r"(.*?)(# )|(  \S+ {2,})")
 """Beginning of a line of help, up to its comment or its second column."""
-MAPPING = re.compile(r"(  \w+): \{(.+)\}(.*)")
+MAPPING = re.compile(r"(  \w+): \{(.+)\}(?:  # (.*))?")
+WIDTH = 118  # of lines before their indentation
 OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
 
 
@@ -109,16 +110,27 @@ def config_lines(command: Command) -> str:
 
 
 def merge_mappings(lines: list[str]) -> list[str]:
-    """List a key once whose mapping `{…}` is spread over several files, with all its entries."""
-    merged: dict[str, str] = {}
+    """List a key once whose mapping `{…}` is spread over several files, with all its entries and one comment."""
+    merged: dict[str, list[str]] = {}
+    key = ""
     for line in lines:
-        key, new = line, MAPPING.fullmatch(line)
-        if new:
-            key = new[1]
-            old = MAPPING.fullmatch(merged.get(key, ""))
-            line = f"{key}: {{{old[2]}, {new[2]}}}{old[3]}{new[3]}" if old else line
-        merged[key] = line
-    return list(merged.values())
+        if line.lstrip().startswith("#") and key:
+            merged[key].append(line)
+            continue
+        new = MAPPING.fullmatch(line)
+        key = new[1] if new else line
+        merged[key] = join_mappings(merged[key], new) if new and key in merged else [line]
+    return [line for entry in merged.values() for line in entry]
+
+
+def join_mappings(entry: list[str], new: re.Match[str]) -> list[str]:
+    """Lines of a key with the entries of two mappings; `entry`: lines of the first, whose comment is kept."""
+    first = MAPPING.fullmatch(entry[0])
+    assert first
+    comment = " ".join(filter(None, (line.partition("# ")[2] for line in entry))) or new[3]
+    text = f"{new[1]}: {{{first[2]}, {new[2]}}}{f'  # {comment}' if comment else ''}"
+    indent = " " * (len(new[1]) + 2) + "# "
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def sections(text: str) -> dict[str, str]:

@@ -28,7 +28,10 @@ def check_recipe(path: Path) -> None:
 def check_included(path: Path, above: tuple[Path, ...]) -> None:
     """Check one recipe; `above`: recipes whose defaults lead to it."""
     if path in above:
-        raise UserError(f"{above[-1]}: its defaults lead back to {path.name}: endless recursion")
+        raise UserError(
+            f"{above[-1]}: its defaults lead back to {path}, which Hydra reads before a shipped recipe of that name: "
+            f"rename {path.name}, or remove it from the defaults"
+        )
     config = read_yaml(path, MAX_ALIASES)
     check_recipe_keys(config, str(path))
     for key, _ in walk_nodes(config):

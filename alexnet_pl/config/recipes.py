@@ -88,13 +88,21 @@ def reason_not_found(path: Path) -> str:
     if path.is_file() and path.suffix == ".ckpt":
         return f"a checkpoint; give its run folder, and ckpt_path={path} if it is not the last"
     if path.is_file():
-        return "neither a run folder nor a recipe, whose name ends in .yaml"
+        advice = f"; rename it to {path.stem}.yaml" if path.suffix.lower() in (".yml", ".yaml") else ""
+        return f"neither a run folder nor a recipe, whose name ends in .yaml{advice}"
     if path.is_symlink():
         return f"a link to {path.resolve()}, which does not exist; if the run was moved, give its new folder"
     if "runs" in path.parts:
         return "no such run folder"
-    near = difflib.get_close_matches(path.stem, recipe_names(), 1)
-    return f"no such file or shipped recipe{f'; did you mean {near[0]}?' if near else ' (--help lists them)'}"
+    beside = Path(f"{path}.yaml")
+    advice = f"; did you mean {beside}?" if beside.is_file() else suggest_recipe(path.stem)
+    return f"no such file or shipped recipe{advice}"
+
+
+def suggest_recipe(name: str) -> str:
+    """Text "; did you mean …?" with the nearest shipped recipe."""
+    near = difflib.get_close_matches(name, recipe_names(), 1)
+    return f"; did you mean {near[0]}?" if near else " (--help lists them)"
 
 
 def describe_runs_inside(folder: Path) -> str:

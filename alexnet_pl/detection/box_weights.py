@@ -98,7 +98,7 @@ def load_box_network(path: str) -> tuple[BoxNetwork, list[list[str]], BoxOptions
     checkpoint = open_network_checkpoint(path, "ckpt_path")
     switches, classes = checkpoint.metadata["switches"], checkpoint.metadata["classes"]
     if "boxes" not in switches:
-        raise UserError(f"ckpt_path: {path} is a classifier; train boxes with `fit -c configs/overfeat_localise.yaml`")
+        raise UserError(f"ckpt_path: {path} is a classifier; train boxes with `fit -c overfeat_localise`")
     options = BoxOptions(**switches["boxes"])
     network = make_box_network(switches, len(classes), options)
     network.load_state_dict(checkpoint.tensors)

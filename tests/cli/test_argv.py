@@ -39,6 +39,16 @@ def test_folder_of_runs_and_mistyped_recipe_name_what_is_near(tmp_path: Path) ->
         find_recipe("foldr")
 
 
+@pytest.mark.parametrize(
+    ("file", "typed", "advice"),
+    [("mine.yaml", "mine", "did you mean mine.yaml?"), ("mine.yml", "mine.yml", "rename it to mine.yaml")],
+)
+def test_recipe_of_the_users_that_lacks_its_ending_is_named(tmp_path: Path, file: str, typed: str, advice: str) -> None:
+    (tmp_path / file).write_text("defaults: [demo, _self_]\n")
+    with pytest.raises(UserError, match=rf"^{typed}: .*; {re.escape(advice)}$"):
+        find_recipe(typed)
+
+
 def test_moved_and_mistyped_run_folders_are_called_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^runs/folder/latest: no such run folder$"):
         find_recipe("runs/folder/latest")

@@ -25,12 +25,17 @@ from alexnet_pl.cli import main
         (["fit", "-c", "demo", "variant=spoken"], "variant=spoken: one of as_printed, as_run"),
         (["fit", "-c", "demo", "seed=1,2"], "seed=1,2: several values; add -m"),
         (["fit", "-c", "demo", "seed=[1"], "seed=[1: "),
-        (["fit", "-c", "mine.yaml"], "missing.yaml"),
+        (["fit", "-c", "mine.yaml"], "mine.yaml: defaults: missing.yaml: no recipe beside it or shipped"),
+        (
+            ["fit", "-c", "typo.yaml"],
+            "typo.yaml: defaults: demmo: no recipe beside it or shipped with that name; did you mean demo?",
+        ),
         (["fit", "-c", "demo", "seed=${seed}"], "seed: Recursive interpolation detected"),
     ],
 )
 def test_hydra_error_is_reported_in_one_line_with_exit_code_2(words: list[str], says: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("defaults: [missing.yaml]\n")
+    (tmp_path / "typo.yaml").write_text("defaults: [demmo, _self_]\n")
     done = alexnet_pl(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -44,6 +44,8 @@ def test_help_lists_each_key_once_with_the_value_of_the_shipped_config(name: str
     if name == "fit":
         assert listed.schedule == compose("ilsvrc2012").schedule
         assert listed.model == compose("ilsvrc2012").model
+    mappings = [line for line in text.splitlines() if ": {" in line]
+    assert not [line for line in mappings if len(line) > 120 or line.count("# ") > 1]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -25,6 +25,13 @@ def test_slurm_sweep_is_refused_where_there_is_no_slurm(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_recipe_without_self_in_its_defaults_keeps_its_values_and_prints_no_warning(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [demo]\ndata: {batch_size: 40}\n")
+    done = alexnet_pl("fit", "-c", "mine.yaml", "--cfg", "job", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "batch_size: 40" in done.stdout
+
+
 def test_rank_that_another_command_left_over_is_refused(tmp_path: Path) -> None:
     """It made the command another process than the first, which neither writes a config nor locks its folder."""
     where = {"MASTER_ADDR": "localhost", "NODE_RANK": "1", "GROUP_RANK": "2"}

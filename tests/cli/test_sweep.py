@@ -2,6 +2,7 @@
 
 import math
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,6 +35,41 @@ def test_jobs_are_listed_by_objective_with_swept_keys_alone(capsys: pytest.Captu
     assert text.splitlines()[0] == "2 jobs in multirun, best first"
     assert "model.width" not in text
     assert text.splitlines()[-1] == "next: python -m alexnet_pl test multirun/0.001"
+
+
+def test_failed_jobs_are_listed_last_with_the_keys_that_only_they_differ_in(capsys: pytest.CaptureFixture[str]) -> None:
+    done = [
+        job("0.01", error)._replace(values={"optim.lr": "0.01", "seed": seed}) for error, seed in ((5, "1"), (4, "2"))
+    ]
+    failed = job("abc", None)._replace(values={"optim.lr": "abc", "seed": "1"}, failed=True)
+    print_summary([failed, *done])
+    text = capsys.readouterr().out
+    assert [row[:3] for row in cells(text)] == [["0.01", "2", "4.00"], ["0.01", "1", "5.00"], ["abc", "1", "failed"]]
+    assert text.splitlines()[0] == "2 jobs in multirun, best first; 1 failed"
+
+
+FAILS_AT_NEGATIVE_RATES = """
+import sys
+from alexnet_pl.cli import main
+from alexnet_pl.errors import UserError
+
+def run(cfg, folder):
+    if cfg.optim.lr < 0:
+        raise UserError("optim.lr=-1: at least 0")
+    return 50.0
+
+main.dispatch.run = run
+sys.argv = ["alexnet_pl", *"fit -m -c demo seed=1,2 optim.lr=0.01,-1".split()]
+main.main()
+"""
+
+
+def test_sweep_with_failed_jobs_lists_all(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FAILS_AT_NEGATIVE_RATES]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    rows = [["1", "0.01", "50.00"], ["2", "0.01", "50.00"], ["1", "-1", "failed"], ["2", "-1", "failed"]]
+    assert [row[:3] for row in cells(done.stdout)] == rows
 
 
 def test_job_without_a_finite_objective_is_last(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,11 @@ def test_checkpoint_of_another_network_is_refused_naming_the_setting(
     [
         ("data.root", "nowhere", "data.root: nowhere does not exist; make one"),
         ("data.name", "imagenette", "data.name: the store at .* has tiny, the recipe imagenette"),
-        ("data.size", 80, "data.size: the store at .* has 72, the recipe 80"),
+        (
+            "data.size",
+            80,
+            "data.size: the store at .* has 72, the recipe 80; set data.size=72 with an augment.crop of at most 72,",
+        ),
         ("model.num_classes", 7, "model.num_classes=7: the store at .* has 10 classes"),
     ],
 )

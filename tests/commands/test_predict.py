@@ -33,6 +33,19 @@ def test_predict_works_without_the_store(cfg: DictConfig, tmp_path: Path, capsys
     assert "broken.jpg" in said
 
 
+@pytest.mark.parametrize("command", ["predict", "retrieve"])
+def test_missing_image_is_named_before_the_checkpoint_is_read(cfg: DictConfig, tmp_path: Path, command: str) -> None:
+    with pytest.raises(UserError, match=r"^predict\.images: .*holiday\.jpg does not exist$"):
+        run(cfg, command, tmp_path, tmp_path / "no.ckpt", **{"predict.images": str(tmp_path / "holiday.jpg")})
+
+
+def test_detect_on_a_classifier_names_recipes_of_boxes(cfg: DictConfig, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^detect: needs a run of a box recipe, such as overfeat_detect .* boxes_demo$"
+    ):
+        run(cfg, "detect", tmp_path, tmp_path / "no.ckpt", **{"predict.images": str(tmp_path)})
+
+
 def test_predict_with_only_unreadable_files_fails(cfg: DictConfig, tmp_path: Path) -> None:
     cfg.trainer.max_epochs = 1
     run(cfg, "fit", tmp_path)

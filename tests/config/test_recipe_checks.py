@@ -117,6 +117,15 @@ def test_recipe_whose_group_a_sweep_chooses_is_checked_and_one_that_does_not_com
         to_hydra(["fit", "-c", str(tmp_path / "mine.yaml"), "x=a", "optim.nothing=3"])
 
 
+@pytest.mark.parametrize("text", ["data: {batch_size: 40}\n", "defaults: [_self_]\nhydra: {job: {env_set: {A: b}}}\n"])
+def test_recipe_that_extends_no_shipped_one_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(
+        UserError, match=r"mine\.yaml: it extends no shipped recipe; add .* defaults: \[demo, _self_\]$"
+    ):
+        to_hydra(["fit", "-c", str(tmp_path / "mine.yaml")])
+
+
 def test_files_that_only_a_combination_of_choices_includes_are_checked(tmp_path: Path) -> None:
     """Also if one of the groups is a shipped one."""
     hostile = "# @package _global_\n" + yaml.safe_dump({"hydra": {"job": {"env_set": {"A": "b"}}}})

@@ -10,7 +10,7 @@ from alexnet_pl.errors import UserError
 DAMAGED = {
     "key given twice": ("seed: 1\nseed: 2\n", "duplicate key seed"),
     "nested key given twice": ("optim: {lr: 1, lr: 2}\n", "duplicate key lr"),
-    "its own default": ("defaults: [recipe]\n", r"recipe.yaml: its defaults lead back to recipe.yaml"),
+    "its own default": ("defaults: [recipe]\n", r"recipe.yaml: its defaults lead back to .*recipe.yaml"),
     "contains itself": ("data: &a {name: x, b: *a}\n", "Circular reference"),
     "python tag": ("x: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
     "tabs": ("data:\n\tname: x\n", "cannot be read as YAML"),
@@ -33,8 +33,18 @@ def test_corrupt_recipe_is_refused_in_one_line(tmp_path: Path, what: str) -> Non
 def test_cyclic_recipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("defaults: [two]\n")
     (tmp_path / "two.yaml").write_text("defaults: [one]\n")
-    with pytest.raises(UserError, match=r"two.yaml: its defaults lead back to one.yaml: endless recursion"):
+    with pytest.raises(UserError, match=r"two.yaml: its defaults lead back to .*one.yaml, "):
         check_recipe(tmp_path / "one.yaml")
+
+
+def test_recipe_with_the_name_of_the_shipped_one_that_it_extends_is_to_be_renamed(tmp_path: Path) -> None:
+    """Also if another recipe beside it is used."""
+    for name in ("demo", "mine"):
+        (tmp_path / f"{name}.yaml").write_text("defaults: [demo, _self_]\n")
+        with pytest.raises(
+            UserError, match=r"demo\.yaml, which Hydra reads before a shipped .*: rename demo\.yaml, or"
+        ):
+            check_recipe(tmp_path / f"{name}.yaml")
 
 
 def test_two_recipes_may_include_a_third(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from alexnet_pl.data.sources.with_boxes import add_boxes
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, reason
 
+OTHER_VALUE = "give another data.root, or the store's value"
+
 
 def list_source(options: PrepareOptions) -> tuple[str, DatasetListing]:
     """Detect the form of the source and list it: (name of the form, listing). Raises UserError if it cannot be read."""
@@ -167,8 +169,7 @@ def check_same_store(options: PrepareOptions, store: Store, **more: Any) -> None
         if without_missing(store.description[key]) != without_missing(value):
             section = "data" if key in ("name", "size") else "prepare"
             raise UserError(
-                f"{section}.{key}: the store at {store.root} has {store.description[key]}, the recipe {value}; give "
-                "another data.root, or the store's value"
+                f"{section}.{key}: the store at {store.root} has {store.description[key]}, not {value}; {OTHER_VALUE}"
             )
 
 
@@ -182,6 +183,8 @@ def check_same_settings(options: PrepareOptions, store: Store) -> None:
     for key, name in (("filter", "filter"), ("val_share", "held_out"), ("objects", "objects")):
         wanted = getattr(options, key)
         if name in recorded and wanted is not None and recorded[name] != wanted:
-            raise UserError(f"prepare.{key}: the store at {store.root} has {recorded[name]}, the recipe {wanted}")
+            raise UserError(
+                f"prepare.{key}: the store at {store.root} has {recorded[name]}, not {wanted}; {OTHER_VALUE}"
+            )
     if options.synsets and read_synsets(Path(options.synsets)) != {wnid for wnid, _ in store.classes}:
         raise UserError(f"prepare.synsets: the store at {store.root} has other classes than {options.synsets} lists")

@@ -7,6 +7,7 @@ from pathlib import Path
 from alexnet_pl.config.run_config import RUN_CONFIG
 from alexnet_pl.data.store.encoding import parse_encoding
 from alexnet_pl.data.store.integrity import DESCRIPTION
+from alexnet_pl.desktop_files import is_empty
 from alexnet_pl.errors import UserError
 from alexnet_pl.json_records import Count, JsonObject, parse_record, read_checked
 
@@ -72,11 +73,7 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     if (root / RUN_CONFIG).is_file():
         raise UserError(f"data.root: {root} is a run folder; give the store with the images (data.root in its config)")
     if not path.is_file():
-        state = "does not exist" if not root.exists() else "holds no prepared store (no store.json)"
-        raise UserError(
-            f"data.root: {root} {state}; make one: python -m alexnet_pl prepare -c RECIPE prepare.source=COPY "
-            f"data.root={root}"
-        )
+        raise UserError(f"data.root: {root} {describe_no_store(root)}")
     number = read_checked(path, StoreFormat, "prepare it again")["format"]
     if number != FORMAT:
         raise UserError(f"{path}: format {number}, this version reads {FORMAT}; prepare it again")
@@ -87,6 +84,16 @@ def read_manifest(root: Path) -> tuple[StoreManifest, JsonObject]:
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: corrupt or not written by this package ({error}); prepare it again") from error
     return manifest, content
+
+
+def describe_no_store(root: Path) -> str:
+    """What is at `root`, and the command that makes a store: of these images, if there are any files."""
+    if root.is_file() or (root.is_dir() and not is_empty(root)):
+        state, source, store = "holds no prepared store (no store.json); if it is a copy of the images, ", root, "NEW"
+    else:
+        state = "holds no prepared store; " if root.exists() else "does not exist; "
+        source, store = "COPY", root
+    return f"{state}make one: python -m alexnet_pl prepare -c RECIPE prepare.source={source} data.root={store}"
 
 
 def check_values(manifest: StoreManifest) -> None:

@@ -96,9 +96,10 @@ class Store:
         """Raise UserError, naming the key, if the store has another name or size; a name of None is not compared."""
         for key, wanted, found in (("name", name, self.name), ("size", size, self.size)):
             if wanted is not None and wanted != found:
+                crop = f" with an augment.crop of at most {found}" if key == "size" else ""
                 raise UserError(
-                    f"data.{key}: the store at {self.root} has {found}, the recipe {wanted}; set data.{key}={found} or "
-                    "give another data.root"
+                    f"data.{key}: the store at {self.root} has {found}, the recipe {wanted}; set data.{key}={found}"
+                    f"{crop}, or give another data.root"
                 )
 
     def check_split(self, name: str) -> None:

@@ -28,7 +28,8 @@ def test_other_settings_are_refused(store: Store, copy: Path, tmp_path: Path, ke
         value = str(tmp_path / value)
         Path(value).write_text("n00000001\n")
     given = PrepareOptions(str(store.root), **{**SETTINGS, "source": str(copy / "train"), key: value})
-    with pytest.raises(UserError, match=rf"^prepare\.{key}: the store at {store.root} has "):
+    advice = "" if key in ("source", "synsets") else ", not .*; give another data.root, or the store's value$"
+    with pytest.raises(UserError, match=rf"^prepare\.{key}: the store at {store.root} has .*{advice}"):
         check_same_settings(given, store)
 
 

@@ -144,7 +144,7 @@ def test_user_files_in_a_store_are_left_alone(config: Compose, root: Path, tmp_p
     for key, value in {"data.size": 16, "prepare.encoding": "jpeg", "data.name": "y"}.items():
         wanted = {"data.name": "x", "data.size": 8, key: value}
         words = [f"{name}={each}" for name, each in wanted.items()]
-        with pytest.raises(UserError, match=rf"^{key}: the store at .* has .*, the recipe "):
+        with pytest.raises(UserError, match=rf"^{key}: the store at .* has .*, not .*; give another data.root"):
             call("prepare", config("imagenette", f"data.root={root}", *words), tmp_path)
 
 

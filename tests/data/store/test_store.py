@@ -142,7 +142,10 @@ def test_missing_folder_is_named_with_the_prepare_command(tmp_path: Path) -> Non
 def test_folder_without_store_json_is_refused(tmp_path: Path, files: tuple[str, ...]) -> None:
     for name in files:
         (tmp_path / name).write_bytes(b"1")
-    with pytest.raises(UserError, match=rf"{tmp_path} holds no prepared store .*alexnet_pl prepare"):
+    made_of = rf"prepare.source={tmp_path} data.root=NEW" if files else rf"prepare.source=COPY data.root={tmp_path}"
+    with pytest.raises(
+        UserError, match=rf"{tmp_path} holds no prepared store.*alexnet_pl prepare -c RECIPE {made_of}$"
+    ):
         Store(tmp_path)
 
 
