@@ -40,9 +40,10 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     network = build_network(weights, checkpoint, options.views)
     name = FORMATS[options.format][0]
     store = find_store(run, options.root)
-    out = Path(options.out) if options.out else run / "export"
+    own = run / "export"
+    out = Path(options.out) if options.out else own
     digest = weights_sha256(weights.tensors)
-    views = read_graph_views(out, name, digest)
+    views = read_graph_views(out, name if out.resolve() == own.resolve() else None, digest)
     if is_graph(name):
         views[name] = options.views
     out.mkdir(parents=True, exist_ok=True)
