@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.commands.run_options import ExportOptions
-from alexnet_pl.console import print_message
+from alexnet_pl.console import print_message, progress
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -78,6 +78,8 @@ def write_checked(network: TrainedNetwork, weights: Weights, file_format: str, o
     """Write the file of a format and compare what it computes with the network, in words. Raises UserError, and leaves
     no file, if they differ."""
     name, write, run_written = FORMATS[file_format]
+    if is_graph(name):
+        progress(f"writing {name} and comparing it with the network, a minute or more")
     with replacing(out / name) as temporary:
         write(network, weights, temporary)
         images, kind = images_to_check(store, network.size)

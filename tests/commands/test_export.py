@@ -211,7 +211,8 @@ def test_push_without_a_login_lists_the_files(
     write_graphs_quickly(monkeypatch)
     export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
     export(tiny_run, f"out={tmp_path}", "format=onnx", "publish=hf://someone/alexnet")
-    said = capsys.readouterr().out
+    said, progress = capsys.readouterr()
+    assert progress == "writing model.onnx and comparing it with the network, a minute or more …\n"
     assert "would push README.md, config.json, model.safetensors to hf://someone/alexnet" in said
     assert "would push README.md, config.json, model.safetensors, model.onnx to hf://someone/alexnet" in said
 
