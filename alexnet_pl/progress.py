@@ -1,16 +1,21 @@
-"""Progress bars: the time left, and counters of items whose number is not known."""
+"""Progress: bars and counters on a terminal, a line now and then in a log."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
 from rich.progress import Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import track as draw_bar
 from rich.text import Text
+
+from alexnet_pl.console import progress
 
 Item = TypeVar("Item")
 PER_UPDATE = 256  # items
+INTERVAL = 60.0  # seconds between two lines in a log
 
 
 class TimeColumn(TimeRemainingColumn):
@@ -24,9 +29,39 @@ class TimeColumn(TimeRemainingColumn):
         return time if task.finished else time + Text(" left", style=time.style)
 
 
+class ProgressLines:
+    """Lines in a log, `verify train: 12 of 1,252, 0.2/s …`, one every `INTERVAL` seconds; none on a terminal, which has
+    a bar. `total`: number of items, None if it is not known; `done`: number of those done by an earlier call."""
+
+    def __init__(self, what: str, total: int | None, done: int = 0) -> None:
+        self.what, self.of, self.before = what, "" if total is None else f" of {total:,}", done
+        self.start = self.last = time.monotonic()
+
+    def update(self, done: int) -> None:
+        """Print a line if it is time: `done` items have been completed."""
+        now = time.monotonic()
+        if sys.stdout.isatty() or now - self.last < INTERVAL:
+            return
+        self.last, rate = now, (done - self.before) / (now - self.start)
+        progress(f"{self.what}: {done:,}{self.of}, {rate:,.{0 if rate >= 10 else 1}f}/s")
+
+
+def track(items: Iterable[Item], what: str, total: int, *, transient: bool = True) -> Iterator[Item]:
+    """Pass items on, of which there are `total`, and show how many are done. `transient`: a terminal's bar disappears
+    at the end."""
+    if sys.stdout.isatty():
+        yield from draw_bar(items, what, total, transient=transient)
+        return
+    lines = ProgressLines(what, total)
+    for number, item in enumerate(items):
+        lines.update(number)
+        yield item
+
+
 @contextmanager
 def show_count(what: str) -> Iterator[Callable[[], None]]:
-    """Yield a function, and show on a terminal how often it has been called so far: `1,024 images`."""
+    """Yield a function, and show how often it has been called so far: `1,024 images`."""
+    lines = ProgressLines(what, None)
     text = TextColumn("{task.completed:,.0f} {task.description}")
     with Progress(text, TimeElapsedColumn(), transient=True, disable=not sys.stdout.isatty()) as bar:
         task, numbers = bar.add_task(what, total=None), count(1)
@@ -34,6 +69,7 @@ def show_count(what: str) -> Iterator[Callable[[], None]]:
         def add_one() -> None:
             if not (number := next(numbers)) % PER_UPDATE:
                 bar.update(task, completed=number)
+                lines.update(number)
 
         yield add_one
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.commands.run_options import ExportOptions
-from alexnet_pl.console import print_message
+from alexnet_pl.console import print_message, progress
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -40,9 +40,10 @@ def export(runs: list[Path], options: ExportOptions) -> None:
     network = build_network(weights, checkpoint, options.views)
     name = FORMATS[options.format][0]
     store = find_store(run, options.root)
-    out = Path(options.out) if options.out else run / "export"
+    own = run / "export"
+    out = Path(options.out) if options.out else own
     digest = weights_sha256(weights.tensors)
-    views = read_graph_views(out, name, digest)
+    views = read_graph_views(out, name if out.resolve() == own.resolve() else None, digest)
     if is_graph(name):
         views[name] = options.views
     out.mkdir(parents=True, exist_ok=True)
@@ -77,6 +78,8 @@ def write_checked(network: TrainedNetwork, weights: Weights, file_format: str, o
     """Write the file of a format and compare what it computes with the network, in words. Raises UserError, and leaves
     no file, if they differ."""
     name, write, run_written = FORMATS[file_format]
+    if is_graph(name):
+        progress(f"writing {name} and comparing it with the network, a minute or more")
     with replacing(out / name) as temporary:
         write(network, weights, temporary)
         images, kind = images_to_check(store, network.size)

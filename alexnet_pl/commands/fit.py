@@ -120,7 +120,10 @@ def announce_compilation(module: Classifier, device: torch.device) -> None:
     """Explain the first step of a new network, which takes up to a minute without other output."""
     has_norms = any(isinstance(layer, NormLayer) for layer in module.net.modules())
     if is_first_process() and has_norms and module.performance.uses_compile(device):
-        progress("compiling response normalization; later fits find it in a cache")
+        progress(
+            "compiling response normalization, up to a minute, which later fits find in a cache; a short try can leave "
+            "it out: performance.compile=false"
+        )
 
 
 def describe_validation(cfg: DictConfig, errors: Mapping[str, float], classes: int, step: int) -> str:

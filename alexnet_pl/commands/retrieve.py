@@ -45,7 +45,7 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     print_message(
         f"{len(names):,} {'query' if len(names) == 1 else 'queries'} among {len(index.features):,} {options.split} "
         f"images, {options.k} neighbors each, "
-        f"{neighbors.queries_per_second:,.1f} queries/s{share_text}",
+        f"found in {neighbors.seconds:,.1f} s{share_text}",
         path,
     )
 
@@ -130,6 +130,10 @@ def class_of(index: ImageIndex, label: int) -> tuple[str, str]:
 
 
 def neighbors_table(queries: Sequence[Query], neighbors: Neighbors, index: ImageIndex) -> Table:
+    if len(queries) == 1:
+        found = neighbor_rows(queries, neighbors, index)
+        shown = [[str(image), str(name), str(distance)] for _, _, image, _, name, distance, *_ in found]
+        return Table(f"Nearest images to {Path(queries[0][0]).name}", ["image", "class", "distance"], shown)
     rows = []
     for query, numbers, distances in list(zip(queries, neighbors.numbers, neighbors.distances, strict=True))[:SHOWN]:
         near = [

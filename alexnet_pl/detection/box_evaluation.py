@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from rich.progress import track
 
 from alexnet_pl.config.box_options import DetectOptions
 from alexnet_pl.data.store.whole import WholeSplit
@@ -18,6 +17,7 @@ from alexnet_pl.detection.outcomes import classify_detections, count_outcomes
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.imagenet_names import validation_number
 from alexnet_pl.json_records import JsonObject
+from alexnet_pl.progress import track
 
 BASELINE_IMAGES = 5000  # training images from which the constant box is chosen
 SomeBoxes = TypeVar("SomeBoxes", DetectedBoxes, TrueBoxes)
@@ -59,7 +59,7 @@ def evaluate_localiser(finder: BoxFinder, split: WholeSplit, train: WholeSplit, 
 
 def iterate_localised(finder: BoxFinder, split: WholeSplit) -> Iterator[tuple[int, PredictedBoxes, PredictedBoxes]]:
     """Yield (image index, guesses, predicted boxes of the true class) for each image with a box of its class."""
-    for number in track(range(len(split)), "Testing", transient=True):
+    for number in track(range(len(split)), "Testing", len(split)):
         label = int(split.labels[number])
         if label < 0 or not (read_true_boxes(split, number)[0] == label).any():
             continue
@@ -103,7 +103,7 @@ def evaluate_detector(finder: BoxFinder, split: WholeSplit, options: DetectOptio
 def find_in_all(finder: BoxFinder, split: WholeSplit, guesses: bool = False) -> DetectedBoxes:
     """Boxes in all images of a split. `guesses`: only those for the localisation error, one of each of five classes."""
     numbers = range(len(split))
-    boxes = [finder.find(split.image(number)) for number in track(numbers, "Testing", transient=True)]
+    boxes = [finder.find(split.image(number)) for number in track(numbers, "Testing", len(numbers))]
     return concat_detections(list(numbers), [finder.select_guesses(each) for each in boxes] if guesses else boxes)
 
 

@@ -17,16 +17,16 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from alexnet_pl.config.box_options import BoxOptions
-from alexnet_pl.console import progress, shorten_path
+from alexnet_pl.console import print_warning, progress, shorten_path
 from alexnet_pl.data.boxes.geometry import flip_boxes
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection.box_network import BoxNetwork
@@ -38,6 +38,7 @@ from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.files import check_space
 from alexnet_pl.json_records import JsonObject, write_json
 from alexnet_pl.locks import lock_when_free
+from alexnet_pl.progress import track
 
 ABOUT = "about.json"
 SAMPLE = 4096  # windows
@@ -95,15 +96,26 @@ def write_windows(path: Path, split: WholeSplit, network: BoxNetwork, options: B
     if not len(boxed):
         raise UserError(f"data.root: no image of {split.name} has a box; prepare the store from a copy with boxes")
     partial, width = path.with_name(f"{path.name}.partial"), feature_width(network)
-    with WindowWriter(partial, width) as writer:
+    with WindowWriter(partial, width) as writer, announce_interruption(writer, len(boxed), split.name):
         left = boxed[writer.images :]
         advice = "fewer boxes.windows or boxes.scales, or boxes.flip=false"
         check_space(partial, len(left) * max_bytes(width, options), "boxes.windows", advice)
         before = f", after {writer.images:,} that are saved" if writer.images else ""
         progress(f"features of the windows of {len(left):,} {split.name} images{before}, kept in {shorten_path(path)}")
-        for number in track(left, f"windows of {split.name}", transient=True):
+        for number in track(left, f"images with windows of {split.name}", len(left)):
             writer.add_image(image_windows(split, int(number), network, options))
     finish(partial, path, *writer.windows(), {**about, "width": width})
+
+
+@contextmanager
+def announce_interruption(writer: WindowWriter, images: int, split: str) -> Iterator[None]:
+    """Say what is saved if a signal ends the computation for `images` images."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):  # the command line turns signals into SystemExit
+        saved = f"windows of {writer.images:,} of {images:,} {split} images are saved"
+        print_warning(f"interrupted; {saved}; the same command continues")
+        raise
 
 
 def finish(partial: Path, path: Path, targets: np.ndarray, labels: np.ndarray, about: JsonObject) -> None:

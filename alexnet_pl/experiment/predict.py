@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from rich.progress import track
 
 from alexnet_pl.console import mask_control
 from alexnet_pl.csv_file import write_csv
@@ -15,6 +14,7 @@ from alexnet_pl.data.sources.image_files import SUFFIXES
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import list_paths
 from alexnet_pl.json_records import write_json
+from alexnet_pl.progress import track
 from alexnet_pl.table import Table, note_rest, print_tables
 from alexnet_pl.training.classifier import Classifier
 
@@ -48,7 +48,8 @@ def read_batches(
     size = size or BATCH
     not_read: dict[Path, str] = {}
     num_read = 0
-    for start in track(range(0, len(paths), size), "read images", disable=len(paths) <= BATCH):
+    starts = range(0, len(paths), size)
+    for start in track(starts, "batches of images", len(starts)) if len(paths) > BATCH else starts:
         read, images = [], []
         for path in paths[start : start + size]:
             try:

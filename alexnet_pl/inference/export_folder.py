@@ -27,9 +27,9 @@ def exported_formats(out: Path) -> dict[str, str]:
     return {name: file for name, (file, *_) in FORMATS.items() if (out / file).is_file()}
 
 
-def read_graph_views(out: Path, replaced: str, weights: str) -> dict[str, str]:
-    """Views of the graphs that lie in the folder, by file name. `replaced`: file to be written; `weights`: its SHA-256
-    in config.json.
+def read_graph_views(out: Path, replaced: str | None, weights: str) -> dict[str, str]:
+    """Views of the graphs that lie in the folder, by file name. `replaced`: file that may be replaced by one of other
+    weights; `weights`: SHA-256 of the tensors to be written.
 
     Raises UserError if the folder holds a README.md or config.json that `export` did not write and would replace, or a
     file of other weights, which the new README.md and config.json would not describe.

@@ -158,8 +158,9 @@ class TrainedNetwork(nn.Module):
 def load(source: str | Path, views: str = "ten") -> TrainedNetwork:
     """Load a trained network from a run folder, a checkpoint, an exported folder or file, or hf://user/repo.
 
-    `views`: the views that probabilities are averaged over (§5.1): ten, center or nine. Raises UserError if there is no
-    trained network at `source`.
+    `views`: the views that probabilities are averaged over (§5.1): ten, center or nine, of squares also for a network
+    that is tested on whole images (`test.views=dense`), which the command `predict` classifies whole. Raises UserError
+    if there is no trained network at `source`.
     """
     return build_network(read_weights(source), source, views)
 

@@ -23,6 +23,7 @@ from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import check_space
 from alexnet_pl.json_records import Count, read_record, to_json, write_json
+from alexnet_pl.progress import ProgressLines
 from alexnet_pl.retrieval.extractor import Extractor
 from alexnet_pl.retrieval.features import ABOUT, LABELS, NAMES, VALUES, FeaturesInfo, FeatureSource
 
@@ -98,12 +99,15 @@ def extract_share(partial: Path, extractor: Extractor, split: Split, batch_size:
     stream = batch_pipeline(split, extractor.device, DEFAULT_OPTIONS)(split, batches, batch_size, extractor.device)
     with Progress(disable=share.rank > 0) as bar:
         task = bar.add_task(partial.stem, total=len(rows), completed=done)
+        lines = ProgressLines(partial.stem, len(rows), done)
         for block in extract_blocks(extractor, stream, step):
             write_features(partial, rows.start + done, block)
             done += len(block)
             digest.update(block.tobytes())
             write_json(share.progress_path(partial), {"rows": done, "blake3": digest.hexdigest()})
             bar.update(task, completed=done)
+            if share.rank == 0:
+                lines.update(done)
 
 
 def finish(partial: Path, folder: Path, split: Split) -> None:

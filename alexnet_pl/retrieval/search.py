@@ -9,18 +9,17 @@ batch files: `per_file=1000`.
 
 import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.progress import track
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.json_records import write_json
+from alexnet_pl.progress import track
 from alexnet_pl.retrieval.features import Features
 
 ROWS = 16384  # vectors per block; 268 MB as float32 of width 4,096
@@ -61,8 +60,8 @@ def search_exactly(
     """Find the exact `k` nearest images to each of `queries`, (N, width).
 
     `per_file`: at most one image of each group of `per_file` images in random order, as the authors' program searches
-    its batch files. `own`: (N,) rows of the queries themselves, which are left out. `show`: draw a progress
-    bar in a terminal. Raises UserError for values out of range.
+    its batch files. `own`: (N,) rows of the queries themselves, which are left out. `show`: show the
+    progress. Raises UserError for values out of range.
     """
     itself = own is not None
     check_search(features, queries, k, per_file, itself)
@@ -71,7 +70,7 @@ def search_exactly(
     best, per_group = TopK(len(queries), candidates), 1 + itself if per_file else candidates
     groups = random_groups(len(features), per_file) if per_file else consecutive_groups(len(features), rows)
     count = -(-len(features) // (per_file or rows))
-    for numbers in track(groups, "search", count, transient=True, disable=not (show and sys.stdout.isatty())):
+    for numbers in track(groups, "search", count) if show else groups:
         squares, positions = import_faiss().knn(in_float32, features.rows(numbers), min(per_group, len(numbers)))
         found = squares, numbers[positions]
         best.add(*(drop_self(own, *found, 1) if per_file else found))

@@ -51,15 +51,40 @@ def test_safetensors_have_a_model_card_and_load_back(
     assert "not finished" not in card
 
 
+def change_weights(run: Path) -> None:
+    content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    content["state_dict"]["net.fc8.bias"] += 1
+    torch.save(content, run / "checkpoints/last.ckpt")
+
+
+def test_other_weights_replace_a_file_in_the_runs_own_folder_alone(tiny_run: Path, tmp_path: Path) -> None:
+    out, run = tmp_path / "out", shutil.copytree(tiny_run, tmp_path / "run")
+    export(run)
+    export(run, f"out={out}")
+    change_weights(run)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(UserError, match=rf"^{out}/model.safetensors: of other weights.*; delete it, or choose another"):
+        export(run, f"out={out}")
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    export(run)
+    assert torch.equal(load(run / "export").net.fc8.bias, load(run).net.fc8.bias)
+
+
+def test_weights_of_another_program_are_not_replaced(tiny_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"theirs")
+    with pytest.raises(UserError, match=r"model.safetensors: of other weights"):
+        export(tiny_run, f"out={tmp_path}")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model.safetensors", b"theirs")]
+
+
 def test_folder_with_a_file_of_other_weights_is_refused(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_graphs_quickly(monkeypatch)
-    out, run = tmp_path / "out", shutil.copytree(tiny_run, tmp_path / "run")
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    out = run / "export"
     export(run, f"out={out}", "format=onnx")
-    other = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-    other["state_dict"]["net.fc8.bias"] += 1
-    torch.save(other, run / "checkpoints/last.ckpt")
+    change_weights(run)
     before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(UserError, match=rf"^{out}/model.onnx: of other weights.*; delete it, or choose another folder"):
         export(run, f"out={out}")
@@ -186,7 +211,8 @@ def test_push_without_a_login_lists_the_files(
     write_graphs_quickly(monkeypatch)
     export(tiny_run, f"out={tmp_path}", "publish=hf://someone/alexnet")
     export(tiny_run, f"out={tmp_path}", "format=onnx", "publish=hf://someone/alexnet")
-    said = capsys.readouterr().out
+    said, progress = capsys.readouterr()
+    assert progress == "writing model.onnx and comparing it with the network, a minute or more …\n"
     assert "would push README.md, config.json, model.safetensors to hf://someone/alexnet" in said
     assert "would push README.md, config.json, model.safetensors, model.onnx to hf://someone/alexnet" in said
 

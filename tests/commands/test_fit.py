@@ -1,8 +1,11 @@
 """`fit` end to end, on a store of 96 drawn images: its files, and settings that it refuses."""
 
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +15,12 @@ from PIL import Image
 from run_folders import load, table
 from running import last, run
 
+from alexnet_pl.commands.fit import announce_compilation
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
+from alexnet_pl.models.layers import LocalResponseNorm
 from alexnet_pl.runs.fit_status import read_fit_status
+from alexnet_pl.training.performance import Performance
 
 
 def test_errors_in_metrics_csv_are_numbers_of_images(cfg: DictConfig, tmp_path: Path) -> None:
@@ -38,6 +44,17 @@ def test_optimized_and_eager_training_agree(cfg: DictConfig, tmp_path: Path) -> 
     fast, plain = (load(last(tmp_path / name))["state_dict"] for name in ("fast", "plain"))
     for name, value in plain.items():
         torch.testing.assert_close(fast[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_compilation_says_how_it_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module: Any = SimpleNamespace(net=LocalResponseNorm(), performance=Performance(compile=True))
+    announce_compilation(module, torch.device("cpu"))
+    assert re.search(r"^compiling response normalization, .*performance.compile=false …$", capsys.readouterr().err)
+    module.performance = Performance(compile=False)
+    announce_compilation(module, torch.device("cpu"))
+    assert not capsys.readouterr().err
 
 
 def test_fit_writes_every_file_of_the_run_folder(

@@ -154,7 +154,7 @@ class TwoClasses(nn.Module):
 def test_progress_bar_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the name of a split."""
     shown: list[str] = []
-    monkeypatch.setattr(box_evaluation, "track", lambda numbers, label, **_: shown.append(label) or numbers)
+    monkeypatch.setattr(box_evaluation, "track", lambda numbers, label, _: shown.append(label) or numbers)
     found = PredictedBoxes(np.array([0]), np.array([1.0]), np.array([FOUND]))
     finder: Any = SimpleNamespace(find=lambda image: found, network=SimpleNamespace(num_objects=1))
     split: Any = OneBoxSplit(1)

@@ -72,6 +72,18 @@ def test_interrupted_computation_continues_after_its_last_part(
     assert compute(interrupted, scene_store, network, monkeypatch)[1] == []
 
 
+def test_interruption_says_what_is_saved(
+    folders: tuple[Path, Path],
+    scene_store: Store,
+    network: BoxNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    compute(folders[1], scene_store, network, monkeypatch, stop=8)
+    says = "interrupted; windows of 6 of 10 train images are saved; the same command continues"
+    assert capsys.readouterr().err.splitlines()[-1] == says
+
+
 def lose_features(folder: Path) -> None:
     (folder / "features.f16").write_bytes(b"")
 

@@ -18,6 +18,7 @@ from feature_files import make_features, sparse
 from PIL import Image
 from torch.nn import functional as F
 
+from alexnet_pl import progress
 from alexnet_pl.data.loading.augment import Augment
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
@@ -83,6 +84,20 @@ def test_pixel_features_are_the_resized_view(module: Classifier, tiny_store: Pat
     view = (images(tiny_store)[5].numpy() - mean)[:, 2:69, 2:69]
     small = [Image.fromarray(plane).resize((32, 32), Image.Resampling.BILINEAR) for plane in view]
     np.testing.assert_allclose(found.values[5].reshape(3, 32, 32), np.stack(small), atol=0.2)
+
+
+def test_log_gets_a_line_for_each_block(
+    module: Classifier,
+    tiny_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(extraction, "IMAGES_PER_BLOCK", 32)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    make(tmp_path / "train-fc7", module, tiny_store)
+    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [f"train-fc7: {done} of 96" for done in (32, 64, 96)]
 
 
 def test_interrupted_pass_resumes_bit_identically(

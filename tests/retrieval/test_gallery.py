@@ -1,6 +1,7 @@
 """`features` and `retrieve` on a network of one epoch; missing inputs are named."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -123,7 +124,12 @@ def test_user_images_are_searched_and_unreadable_ones_reported(
     rows = table(network / "retrieval/neighbors.csv")
     assert len(rows) == 6
     assert rows[0]["image"] == Features(network / "features/train-fc7").names[7]
-    assert "not read: " in capsys.readouterr().out
+    said = single_spaces(capsys.readouterr().out)
+    assert "not read: " in said
+    assert "Nearest images to a.png" in said
+    for row in rows:
+        assert f"│ {row['image']} │ {row['name']} │ {row['distance']} │" in said
+    assert re.search(r"1 query among \d+ train images, 6 neighbors each, found in \d+\.\d s\n", said)
     with pytest.raises(UserError, match=r"^predict.images: none of 1 could be read"):
         run(cfg, "retrieve", network, last(network), **{"predict.images": str(tmp_path / "b.jpg")})
 

@@ -3,13 +3,11 @@
 import errno
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from alexnet_pl.data.prepare.box_records import save_box_arrays
 from alexnet_pl.data.prepare.options import StoreSettings
@@ -25,6 +23,7 @@ from alexnet_pl.data.store.raw import check_size
 from alexnet_pl.data.store.split import EMPTY
 from alexnet_pl.errors import UserError
 from alexnet_pl.json_records import write_json
+from alexnet_pl.progress import track
 
 NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 FEW, SMALL_SHARE = 10, 0.001  # a split may have this many unreadable images: the larger of the number and the share
@@ -77,7 +76,7 @@ def finalize_split(
     labels, sizes, hashes, boxes = [], [], [], []
 
     def read_results() -> Iterator[ShardResult]:
-        for path in track(paths, f"merge {split:<5}", transient=True, disable=not sys.stdout.isatty()):
+        for path in track(paths, f"merge {split:<5}", len(paths)):
             result = read_shard_metadata(metadata_path(path))
             check_size(path, result.bytes, "delete it and prepare again")  # a copied file may be truncated
             labels.append(result.labels)

@@ -86,13 +86,17 @@ def start_store(partial: Path, preparation: JsonObject, file: IO[str]) -> None:
             plan = preparation
     for key, value in preparation.items():
         if without_missing(value) != without_missing(plan.get(key)):
-            raise other_start_error(partial, key, plan)
+            raise other_start_error(partial, key, plan, preparation)
 
 
-def other_start_error(partial: Path, key: str, plan: JsonObject) -> UserError:
-    """Error of a folder that was started with another value of `key` in plan.json, whose content is `plan`."""
-    held_out = key == "images" and "held_out" in (plan.get("how") or {})
-    rule = f" ({OLDER_SPLIT})" if held_out else ""
+def other_start_error(partial: Path, key: str, plan: JsonObject, preparation: JsonObject) -> UserError:
+    """Error of a folder that was started with another value of `key` than `preparation` has; `plan`: content of
+    plan.json."""
+    held_out, wanted = ((each.get("how") or {}).get("held_out") for each in (plan, preparation))
+    if held_out != wanted and None not in (held_out, wanted):
+        advice = "resume with the same, or delete it"
+        return UserError(f"prepare.val_share={wanted:g}: {partial} was started with {held_out:g}; {advice}")
+    rule = f" ({OLDER_SPLIT})" if key == "images" and held_out is not None else ""
     what = "images or boxes" if key == "images" and WHOLE in (plan.get("encoding") or ()) else key
     return UserError(f"data.root: {partial} was started with other {what}; resume with the same, or delete it{rule}")
 

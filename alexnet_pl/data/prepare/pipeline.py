@@ -15,9 +15,9 @@ from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.disk_list import lists_beside
-from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, FOLDERS, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, FOLDERS, SET_OF_FORM, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.image_folder import split_roots
-from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS
+from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS, PUBLISHED
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
 from alexnet_pl.data.sources.synset_archives import read_synsets
 from alexnet_pl.data.sources.with_boxes import add_boxes
@@ -69,6 +69,11 @@ def check_form(options: PrepareOptions, path: Path, form: str) -> None:
         raise UserError(
             f"prepare.source: {options.source} holds {form}, not CIFAR-10; give cifar-10-python.tar.gz, or the "
             "folder unpacked from it, or choose another data.name"
+        )
+    if options.name in PUBLISHED and options.name != (own := SET_OF_FORM.get(form, options.name)):
+        raise UserError(
+            f"prepare.source: {options.source} holds {form}, not {options.name}; prepare it with -c {own}, or choose "
+            "another data.name"
         )
 
 

@@ -27,7 +27,7 @@ from alexnet_pl.desktop_files import is_empty, remove_empty
 from alexnet_pl.errors import UserError
 from alexnet_pl.files import check_space
 from alexnet_pl.locks import exclusive_lock
-from alexnet_pl.progress import TimeColumn
+from alexnet_pl.progress import ProgressLines, TimeColumn
 
 ALL_SHARDS = Part()
 
@@ -126,12 +126,14 @@ def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: ImageR
     with make_progress_bar() as bar:
         task = bar.add_task("prepare", total=images, completed=done, rate="-")
         pool = WorkerPool(min(settings.num_workers(remaining), len(todo)), plan.folder, partial, settings, read)
-        pool.make(todo, lambda made: update_progress(bar, task, done, made))
+        lines = ProgressLines("prepare", images, done)
+        pool.make(todo, lambda made: update_progress(bar, task, lines, made))
 
 
-def update_progress(bar: Progress, task: Any, before: int, new: int) -> None:
-    rate = new / (bar.tasks[task].elapsed or 1)
-    bar.update(task, completed=before + new, rate=f"{rate:,.0f}")
+def update_progress(bar: Progress, task: Any, lines: ProgressLines, new: int) -> None:
+    rate, done = new / (bar.tasks[task].elapsed or 1), lines.before + new
+    bar.update(task, completed=done, rate=f"{rate:,.0f}")
+    lines.update(done)
 
 
 def is_done(partial: Path, shard: Shard, settings: StoreSettings) -> bool:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.progress import track
-
 from alexnet_pl.data.store.encoding import shard_name
 from alexnet_pl.data.store.integrity import DESCRIPTION, checksum, hash_files, list_small_files
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.progress import track
 
 
 def find_corrupt(store: Store) -> Iterator[str]:
@@ -45,6 +44,6 @@ def find_corrupt_shards(store: Store, split: str) -> Iterator[int]:
     """Yield the numbers of shards whose checksum differs."""
     expected = store.manifest.splits[split].blake3
     hashes = hash_files(shard_path(store, split, number) for number in range(len(expected)))
-    for number, actual in enumerate(track(hashes, f"verify {split:<5}", len(expected))):
+    for number, actual in enumerate(track(hashes, f"verify {split:<5}", len(expected), transient=False)):
         if actual != expected[number] and not store.fetch_again(split, number):
             yield number

@@ -35,9 +35,10 @@ from alexnet_pl.data.sources.tiny_imagenet import find_tiny_imagenet, read_tiny_
 from alexnet_pl.data.sources.voc import find_voc, read_voc
 from alexnet_pl.errors import UserError
 
-ARCHIVES, CIFAR10, FOLDERS = "archives of synsets", "CIFAR-10", "class folders"
+ARCHIVES, CIFAR10, FOLDERS, TINY = "archives of synsets", "CIFAR-10", "class folders", "tiny-ImageNet"
 DETECTION, VOC, TABLED = "ILSVRC's detection images", "PASCAL VOC's layout", "validation images with Kaggle's table"
 UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of their largest box
+SET_OF_FORM = {CIFAR10: "cifar10", TINY: "tinyimagenet"}  # name of the one data set of a form, and of its recipe
 NO_OPTIONS = CopyOptions()
 
 
@@ -92,7 +93,7 @@ def read_published(source: Path, options: CopyOptions) -> tuple[str, DatasetList
     if batches := find_batches(source):
         return CIFAR10, read_cifar(batches)
     if tiny := find_tiny_imagenet(source):
-        return "tiny-ImageNet", read_tiny_imagenet(tiny)
+        return TINY, read_tiny_imagenet(tiny)
     for form, find, rows, find_missing, class_names in FORMS_OF_ROWS:
         if files := find(source):
             return form, read_files(files, rows, find_missing, class_names, options)

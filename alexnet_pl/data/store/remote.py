@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
-from rich.progress import track
 
 from alexnet_pl.cache import CACHE, open_cache
 from alexnet_pl.data.archives.remote import check_protocol
@@ -16,6 +15,7 @@ from alexnet_pl.errors import UserError, reason
 from alexnet_pl.files import check_space
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.locks import exclusive_lock
+from alexnet_pl.progress import track
 from alexnet_pl.temporary_files import replacing
 
 PARALLEL_DOWNLOADS = 8
@@ -93,7 +93,7 @@ class Mirror:
     def download(self, names: Collection[str], hashes: Mapping[str, str], label: str = "") -> None:
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as threads:
             done = threads.map(lambda name: self.fetch_one(name, hashes.get(name)), names)
-            for _ in track(done, f"fetch {label}", len(names)) if label and names else done:
+            for _ in track(done, f"fetch {label}", len(names), transient=False) if label and names else done:
                 pass
         remember(self.root, {name: hashes[name] for name in names if name in hashes})
 

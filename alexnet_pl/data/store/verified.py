@@ -7,18 +7,16 @@ In the cache folder:
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from rich.progress import track
-
 from alexnet_pl.cache import open_cache
 from alexnet_pl.data.store.integrity import hash_files
 from alexnet_pl.errors import UserError
 from alexnet_pl.json_records import LARGEST_RECORD, write_json
+from alexnet_pl.progress import track
 
 INTERVAL = 60.0  # seconds after which the files verified so far are noted
 Version = list[int | str]
@@ -45,8 +43,7 @@ def verify_files(root: Path, hashes: Mapping[str, str]) -> list[str]:
 
 
 def show_progress(sums: Iterable[str | None], count: int) -> Iterable[str | None]:
-    """Draw a bar in a terminal alone: elsewhere rich prints an empty line."""
-    return track(sums, "verify", count, transient=True, disable=not (count and sys.stdout.isatty()))
+    return track(sums, "verify", count) if count else sums
 
 
 def list_unverified(root: Path, hashes: Mapping[str, str]) -> list[str]:

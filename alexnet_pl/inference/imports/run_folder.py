@@ -1,5 +1,6 @@
 """Write imported weights as a run folder, which `test`, `features`, `figures`, `predict` and `export` open."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -31,8 +32,9 @@ def write_run(
     network: ForeignNetwork, classes: Classes, mean: np.ndarray, record: ImportedWeights, out: Path, root: str | None
 ) -> None:
     """Write the run folder `out`, completely or not at all. Raises UserError if it exists."""
+    exists = UserError(f"out={out}: exists already; give another folder, or remove it")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"out={out}: exists already; give another folder, or remove it")
+        raise exists
     cfg = make_config(network, root)
     module = fill_module(cfg, network, mean)
     content = {
@@ -54,9 +56,19 @@ def write_run(
         (partial / CONFIG).write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
         torch.save(content, partial / LAST)
         append_session(partial, describe_session("import", StoreIdentity()))
-        partial.replace(out)
+        replace_empty(partial, out, exists)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_empty(partial: Path, out: Path, exists: UserError) -> None:
+    """Rename a folder to `out`, which may be an empty folder. Raises `exists` if another process has written it."""
+    try:
+        partial.replace(out)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise exists from error
+        raise
 
 
 def make_config(network: ForeignNetwork, root: str | None) -> DictConfig:

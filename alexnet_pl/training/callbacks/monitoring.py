@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from torch import Tensor
 
-from alexnet_pl.progress import TimeColumn
+from alexnet_pl.progress import ProgressLines, TimeColumn
 from alexnet_pl.runs.metric_names import EPOCH_ERROR, GRADIENT, IDLE, RATE, THROUGHPUT, UPDATE, WEIGHT
 from alexnet_pl.training.adam_module import AdamModule
 from alexnet_pl.training.classifier import Classifier
@@ -177,6 +177,17 @@ class ProgressBar(RichProgressBar):
         name, bar, batches, *_ = super().configure_columns(trainer)
         bar.bar_width = min(40, max(5, get_console().width - WIDTH_BESIDE_BAR))
         return [name, bar, batches, TimeColumn()]
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_test_start(trainer, pl_module)
+        self.test_lines = ProgressLines("test batches", int(sum(trainer.num_test_batches)))
+
+    def on_test_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *more: Any
+    ) -> None:
+        super().on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, *more)
+        if trainer.is_global_zero:
+            self.test_lines.update(batch_idx + 1)
 
     def _get_train_description(self, current_epoch: int) -> str:
         last = self.trainer.max_epochs

@@ -19,6 +19,7 @@ from copies import folder_tgz, kaggle_tar, tar, write
 from hosted_copies import shards
 from photographs import READ, make
 
+from alexnet_pl import progress
 from alexnet_pl.data.archives.gzip import HEADERS
 from alexnet_pl.data.archives.open_files import close_files
 from alexnet_pl.data.archives.tar import list_members, whole_archive
@@ -182,10 +183,19 @@ def test_waiting_ends_with_the_first_error() -> None:
     assert pool.stop.is_set()
 
 
+def test_log_gets_lines_as_images_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    make(synthetic.list_synthetic(20, 4), tmp_path / "store", partial(synthetic.read_drawn, size=8), workers=1)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("prepare: ")]
+    assert lines[-1].startswith("prepare: 24 of 24, ")
+
+
 def test_merging_shows_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracked: dict[str, int] = {}
 
-    def recorded(paths: list[Path], description: str, **_: object) -> list[Path]:
+    def recorded(paths: list[Path], description: str, _: int) -> list[Path]:
         tracked[description] = len(paths)
         return paths
 

@@ -133,6 +133,19 @@ def test_archive_of_other_files_is_refused_in_one_line(fake_batches: Path, tmp_p
         read_source(short)
 
 
+def test_cifar10_does_not_become_a_store_named_as_another_data_set(
+    config: Compose, fake_batches: Path, tmp_path: Path
+) -> None:
+    words = [f"prepare.source={fake_batches}", f"data.root={tmp_path / 'store'}"]
+    says = (
+        r"^prepare.source: \S+ holds CIFAR-10, not imagenette; prepare it with -c cifar10, or choose another data.name"
+    )
+    with pytest.raises(UserError, match=says):
+        prepare.prepare(config("imagenette", *words), tmp_path)
+    prepare.prepare(config("imagenette", *words, "data.name=small", "data.size=32"), tmp_path)
+    assert Store(tmp_path / "store").name == "small"
+
+
 def test_other_images_do_not_become_a_store_named_cifar10(config: Compose, tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split / "cats").mkdir(parents=True)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from copies import WNIDS, photo, tar, train_images, write
@@ -174,8 +173,8 @@ def test_invalid_share_is_refused(share: float) -> None:
         PrepareOptions("x", "x", val_share=share)
 
 
-def make(caltech: Path, root: Path, part: str | None = None, **more: Any) -> None:
-    make_store(PrepareOptions(str(root), "x", 16, source=str(caltech), val_share=0.3, part=part, **more))
+def make(caltech: Path, root: Path, part: str | None = None, val_share: float = 0.3) -> None:
+    make_store(PrepareOptions(str(root), "x", 16, source=str(caltech), val_share=val_share, part=part))
 
 
 def hash_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +195,13 @@ def test_repair_of_a_store_of_an_earlier_version_says_so(
     (root / "train.names.jsonl").write_text("")
     with pytest.raises(UserError, match=f"these are not the images of train {says}"):
         repair_store(options, Store(root, check=False))
+
+
+def test_unfinished_store_of_another_share_is_named(caltech: Path, tmp_path: Path) -> None:
+    make(caltech, tmp_path / "store", part="1/2", val_share=0.5)
+    says = r"^prepare.val_share=0.25: .*store.partial was started with 0.5; resume with the same, or delete it$"
+    with pytest.raises(UserError, match=says):
+        make(caltech, tmp_path / "store", val_share=0.25)
 
 
 def test_unfinished_store_of_an_earlier_version_is_named(

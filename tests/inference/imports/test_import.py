@@ -20,9 +20,11 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.digests import sha256
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.result import TestDescription
+from alexnet_pl.inference.imports import run_folder
 from alexnet_pl.inference.imports.torchvision_weights import LAYERS
 from alexnet_pl.json_records import parse_record
 from alexnet_pl.paper.matching import matching_claim
+from alexnet_pl.runs.provenance import describe_session
 
 MEAN = "mean=123,117,104"
 
@@ -77,6 +79,25 @@ def test_run_folder_is_tested_and_records_the_origin(
     assert "# AlexNet, weights of Caffe's bvlc_alexnet" in card
     assert sha256(weights) in card
     assert "trained with `alexnet_pl`" not in card
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_first_of_two_concurrent_imports_is_kept(
+    weights: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool
+) -> None:
+    out = tmp_path / "imported"
+    first = out / "first" if is_folder else out
+
+    def describe(*words: Any) -> Any:
+        first.parent.mkdir(exist_ok=True)
+        first.write_text("by another process")
+        return describe_session(*words)
+
+    monkeypatch.setattr(run_folder, "describe_session", describe)
+    with pytest.raises(UserError, match=r"out=\S+imported: exists already; give another folder, or remove it"):
+        call(weights, f"data.root={store}", MEAN, f"out={out}")
+    assert first.read_text() == "by another process"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_fit_does_not_resume_from_imported_weights(weights: Path, store: Path, tmp_path: Path) -> None:

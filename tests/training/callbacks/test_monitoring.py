@@ -6,6 +6,7 @@ from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from omegaconf import DictConfig
@@ -14,7 +15,9 @@ from rich.progress import Progress, TextColumn
 from rich.table import Column
 from running import Compose
 from torch import nn
+from torch.utils.data import DataLoader
 
+from alexnet_pl import progress
 from alexnet_pl.runs import metric_names
 from alexnet_pl.training.callbacks import monitoring
 from alexnet_pl.training.callbacks.monitoring import GpuIdle, Throughput, measure_norms
@@ -55,6 +58,24 @@ def test_progress_bar_counts_epochs_from_one(limit: int | None, shown: str) -> N
     bar = monitoring.ProgressBar()
     bar._trainer = SimpleNamespace(max_epochs=limit)  # type: ignore[assignment]
     assert bar._get_train_description(0) == shown
+
+
+def test_log_of_a_long_test_gets_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    module = BatchTest()
+    bars: Any = [monitoring.ProgressBar()]
+    trainer = L.Trainer(accelerator="cpu", callbacks=bars, logger=False, enable_model_summary=False)
+    trainer.test(module, DataLoader(range(3)), verbose=False)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("test batches")]
+    assert [line.split(",")[0] for line in lines] == [f"test batches: {done} of 3" for done in (1, 2, 3)]
+
+
+class BatchTest(L.LightningModule):
+    """Module whose test does nothing."""
+
+    progress_metrics: dict[str, float] = {}  # noqa: RUF012
+
+    def test_step(self, batch: torch.Tensor, batch_idx: int) -> None: ...
 
 
 def test_norms_match_gradient_weights_and_update() -> None:
