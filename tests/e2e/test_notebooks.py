@@ -158,4 +158,9 @@ def test_notebook_runs_and_shows_images(
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= PICTURES[path.stem]
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not [output for output in outputs if output.output_type == "error" or has_warnings(output)]
+
+
+def has_warnings(output: nbformat.NotebookNode) -> bool:
+    """Whether an output has lines on stderr that are not those of progress, which a slow machine prints."""
+    return output.get("name") == "stderr" and not all(line.endswith(" …") for line in output.text.splitlines())
