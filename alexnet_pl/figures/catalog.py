@@ -96,11 +96,15 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
     dataset, views = reader.test.dataset, reader.test.views
     predictions = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
     images = name_images(run) if dataset.name == run.cfg.data.name else dataset.name
-    source = f"of the {reader.rows:,} {dataset.split} images of {images} (test, {describe_views(views)})"
+    part = f"{reader.rows:,} of the " if reader.rows != dataset.images else ""
+    source = f"of {part or 'the '}{dataset.images:,} {dataset.split} images of {images} (test, {describe_views(views)})"
     try:
         if dataset.fingerprint != run.store.fingerprint:
             raise UserError("the test was on other images than those at data.root")
-        return predictions, source, run.store.split(dataset.split), ""
+        split = run.store.split(dataset.split)
+        numbers = reader.image_numbers(split)
+        predictions = [each._replace(number=int(numbers[each.number])) for each in predictions]
+        return predictions, source, split, ""
     except UserError as error:
         return predictions, source, None, f"without photographs: {error}"
 

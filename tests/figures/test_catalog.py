@@ -85,6 +85,23 @@ def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
         assert [text.startswith("✓") for text in texts[2::2]] == right
 
 
+def test_shortened_test_is_drawn_with_the_images_that_it_read(copy: Path) -> None:
+    """Rows of its predictions are every third image of the split."""
+    saved = copy / "results/val-center/probabilities.parquet"
+    about = {b"alexnet_pl": pq.read_metadata(saved).metadata[b"alexnet_pl"]}
+    pq.write_table(pq.read_table(saved).take(list(range(1, 40, 3))).replace_schema_metadata(about), saved)
+    run = TrainedRun(copy)
+    picture = catalog.prediction_figure(run, True)
+    split = Store(run.cfg.data.root).split("val")
+    predictions, *_ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
+    assert len(predictions) == 8
+    for prediction, image in zip(predictions, images_in(drawn(picture)), strict=True):
+        number = split.names.index(prediction.name)
+        assert number % 3 == 1
+        assert np.array_equal(image, split.images(np.array([number]))[0].permute(1, 2, 0).numpy())
+    assert picture.caption.startswith("8 of 13 of the 40 val images of ")
+
+
 def test_predictions_are_computed_if_there_is_no_test(run: TrainedRun, copy: Path) -> None:
     shutil.rmtree(copy / "results")
     kept, _, _, _ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
