@@ -12,8 +12,8 @@ from alexnet_pl.runs.checkpoint_metadata import read_import
 
 TESTED = {"size", "crop", "mean"}  # keys of `augment` that decide a network's input in a test
 LIMITED, OVER_CLASSES = "limited_validation", "classes"
-"""How `trainer.limit_val_batches` chooses images: spread over the classes, in older checkpoints "spread" over the split, or
-if it is missing, the first ones."""
+"""How `trainer.limit_val_batches` chooses images: over the classes; in older checkpoints "spread", at even steps
+through the split, or if it is missing, the first ones."""
 DEFAULTS = {"augment": {"mean": "center"}}  # recipes and older checkpoints may lack it
 
 

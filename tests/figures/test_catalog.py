@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -302,3 +303,25 @@ def test_images_are_spread_over_classes_also_if_these_take_turns() -> None:
         assert len(set(labels[chosen])) == 8
         assert list(chosen) == sorted(set(chosen))
     assert np.array_equal(examples.spread_over_classes(np.full(40, -1), 8), examples.spread_evenly(40, 8))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 1, 2, 4], "from 4 of the 1,000 classes"),
+        (range(1000), "spread evenly over the classes"),
+        ([-1, -1], "spread evenly over the split"),
+    ],
+)
+def test_captions_say_how_many_classes_the_images_are_of(labels: Sequence[int], words: str) -> None:
+    assert examples.describe_spread(np.array(labels), 1000) == words
+
+
+def test_caption_counts_as_one_would_say(run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction = examples.SavedPrediction(0, "a", 3, np.arange(5), np.full(5, 0.1))
+    for best, words in ((3, "comes first once"), (2, "comes first 0 times")):
+        found = [prediction._replace(best=np.roll(np.arange(5), -best))]
+        monkeypatch.setattr(catalog, "saved_predictions", lambda *_, found=found: (found, "of 40 images", None, ""))
+        caption = catalog.prediction_figure(run, False).caption
+        assert "1 of 40 images, from 1 of the 10 classes, with the five" in caption
+        assert words in caption
