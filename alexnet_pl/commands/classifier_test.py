@@ -8,19 +8,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from alexnet_pl.config.neutral import is_neutral
 from alexnet_pl.config.views import describe_views
-from alexnet_pl.console import print_message
+from alexnet_pl.console import print_message, shorten_path
 from alexnet_pl.data.loading.datamodule import ImageStore
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.dataset_info import describe_dataset
+from alexnet_pl.evaluation.prediction_file import PredictionFile
 from alexnet_pl.evaluation.prediction_writer import (
     PredictionWriter,
     check_space_of_predictions,
     should_save_predictions,
 )
-from alexnet_pl.evaluation.result import TestDescription, TestResult, append_top5, describe_weights
+from alexnet_pl.evaluation.result import TestDescription, TestResult, append_top5, describe_weights, read_result
 from alexnet_pl.paper import matching
 from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_metadata import read_import
-from alexnet_pl.runs.layout import PROBABILITIES
+from alexnet_pl.runs.layout import PROBABILITIES, RESULT
 from alexnet_pl.training.classifier import Classifier
 
 
@@ -39,15 +41,33 @@ def describe_test(cfg: DictConfig, module: Classifier, data: ImageStore) -> Test
 def run_test(
     cfg: DictConfig, trainer: L.Trainer, module: Classifier, data: ImageStore, results: Path
 ) -> TestDescription:
-    """Test `module` and return the description of the test. Predictions are saved in `results`."""
+    """Test `module` and return the description of the test. Predictions are saved in `results`. Raises UserError if a
+    shortened test would replace one of all images."""
     tested = describe_test(cfg, module, data)
     images, classes = tested.dataset.images, tested.dataset.classes
+    limit = cfg.trainer.get("limit_test_batches")
+    if not is_neutral("limit_test_batches", limit) and limit * data.batch_size < images and holds_full_test(results):
+        raise UserError(
+            f"trainer.limit_test_batches={limit}: {shorten_path(results)} has a test of all images, which one of fewer "
+            "would replace; move that folder away, or leave out the limit"
+        )
     saved = should_save_predictions(cfg.test.save_predictions, images, classes)
     if saved:
         check_space_of_predictions(results, images, classes)
     trainer.callbacks.append(PredictionWriter(results / PROBABILITIES, data.store, tested, saved))  # type: ignore[attr-defined]
     trainer.test(module, datamodule=data, verbose=False)
     return tested
+
+
+def holds_full_test(results: Path) -> bool:
+    """Whether a folder has the result of a test of all images, or the predictions for all where labels are unknown."""
+    if (results / RESULT).is_file():
+        result = read_result(results / RESULT)
+        return result.images == result.dataset.images
+    if not (results / PROBABILITIES).is_file():
+        return False
+    reader = PredictionFile(results / PROBABILITIES)
+    return reader.rows == reader.test.dataset.images
 
 
 def last_metrics(module: Classifier) -> dict[str, float]:

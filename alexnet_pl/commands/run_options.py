@@ -32,7 +32,9 @@ def check_checkpoint(name: str) -> None:
 
 @dataclass(frozen=True)
 class FigureOptions:
-    out: str | None = command_option(None, "output folder; default: RUN/figures, for Figure 1 docs")
+    out: str | None = command_option(
+        None, "output folder; default: RUN/figures, with the page beside it; for Figure 1 docs"
+    )
     root: str | None = command_option(None, "prepared store, if it was moved", "data.root")
     photographs: bool = command_option(True, "false: leave out figures that show images of the store")
     inside: bool = command_option(

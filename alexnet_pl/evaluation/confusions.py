@@ -21,9 +21,12 @@ IMAGE, FONT, LINE = 1.3, 9, 26  # inches of an image; points, and most character
 
 def write_confusions(folder: Path, store: Store, split: str) -> None:
     """Write per_class.csv, confusions.csv and confusions.png beside the folder's probabilities.parquet."""
-    labels, best = PredictionFile(folder / PROBABILITIES).top_classes()
+    reader = PredictionFile(folder / PROBABILITIES)
+    labels, best = reader.top_classes()
     write_table(folder / "per_class.csv", errors_by_class(labels, best, store.classes))
-    pairs, counts = find_confusions(labels, best, len(store.classes)), np.bincount(labels)
+    numbers, counts = reader.image_numbers(store.split(split)), np.bincount(labels)
+    found = find_confusions(labels, best, len(store.classes))
+    pairs = [(true, predicted, numbers[rows]) for true, predicted, rows in found]
     write_table(folder / "confusions.csv", [describe_pair(store.classes, counts, *row) for row in pairs])
     (folder / "confusions.png").unlink(missing_ok=True)
     if pairs:
@@ -119,7 +122,7 @@ def errors_by_class(labels: np.ndarray, best: np.ndarray, classes: list[list[str
 def find_confusions(
     labels: np.ndarray, best: np.ndarray, classes: int, most: int = LISTED
 ) -> list[tuple[int, int, np.ndarray]]:
-    """(true class, predicted class, image numbers) of the `most` most confused pairs, most images first."""
+    """(true class, predicted class, rows of the images) of the `most` most confused pairs, most images first."""
     wrong = np.flatnonzero(best[:, 0] != labels)
     pairs = labels[wrong].astype(np.int64) * classes + best[wrong, 0]
     order = np.argsort(pairs, kind="stable")

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from alexnet_pl.config.migration import SCHEMA, migrate_record
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.json_records import parse_record, to_json
@@ -152,6 +153,17 @@ class PredictionFile:
         """(labels (N,), best classes (N, at most 5)) of all images. Raises UserError if the file is corrupt."""
         blocks = list(self.blocks(probabilities=False))
         return np.concatenate([block.labels for block in blocks]), np.concatenate([block.best for block in blocks])
+
+    def image_numbers(self, split: Split) -> np.ndarray:
+        """(images,) number of each image in `split`, the tested one, of which a shortened test has only a part. Raises
+        UserError if its images have other names."""
+        if self.rows == len(split):
+            return np.arange(self.rows)
+        numbers = {name: number for number, name in enumerate(split.names)}
+        names = [name for block in self.blocks(probabilities=False) for name in block.images]
+        if unknown := next((name for name in names if name not in numbers), None):
+            raise UserError(f"{self.path}: {unknown} is not in the {split.name} split of {split.root}; test again")
+        return np.array([numbers[name] for name in names])
 
     def blocks(self, rows: int = ROWS_PER_BLOCK, probabilities: bool = True) -> Iterator[Block]:
         """Read blocks of `rows` images in order; `probabilities=False` leaves out that column.

@@ -14,8 +14,8 @@ from alexnet_pl.data.store.store import short_name
 from alexnet_pl.figures.labels import RIGHT, WRONG, cut_to_width, format_probability
 from alexnet_pl.figures.style import Theme, add_axes_inches
 
-CELL, GAP, LABEL = 1.7, 0.08, 0.95  # inches: image, space between images, row labels
-NAME, FALL = 0.42, 0.16  # inches: text below an image, and below its occlusion map
+CELL, GAP = 1.7, 0.08  # inches: image, space between images
+HEAD, NAME, FALL = 0.34, 0.42, 0.2  # inches: text above a map, below an image, and below its occlusion map
 LETTER = 8  # points
 STRENGTH = 0.85  # opacity of a map's largest value
 
@@ -36,29 +36,29 @@ class ExplainedImage(NamedTuple):
 
 def draw_attribution(images: Sequence[ExplainedImage], layer: str, theme: Theme) -> Figure:
     """Draw one column per image: the image, its occlusion map with the largest change of the output, its Grad-CAM of
-    `layer`."""
-    rows = ("", "occlusion", f"Grad-CAM,\n{layer}")
-    size = LABEL + len(images) * (CELL + GAP), NAME + FALL + len(rows) * (CELL + GAP) + GAP
+    `layer`. Those of a single image are side by side."""
+    titles = ("", "occlusion,\non its own scale", f"Grad-CAM of {layer},\non its own scale")
+    size, places = arrange(len(images))
     figure = Figure(figsize=size)
-    for column, image in enumerate(images):
-        x = LABEL + column * (CELL + GAP)
-        top = size[1] - GAP
-        pictures = (
-            to_pixels(image.view),
-            overlay(image, image.occlusion, theme),
-            overlay(image, image.grad_cam, theme),
-        )
-        for row, picture in enumerate(pictures):
-            y = top - (row + 1) * CELL - row * GAP - (0, NAME, NAME + FALL)[row]
-            axes = add_axes_inches(figure, x, y, CELL, CELL)
+    for image, column in zip(images, places, strict=True):
+        maps = (overlay(image, values, theme) for values in (image.occlusion, image.grad_cam))
+        lines = [(short_name(image.name), describe_probability(image)), (describe_largest(image.occlusion),), ()]
+        for place, picture, below, title in zip(column, (to_pixels(image.view), *maps), lines, titles, strict=True):
+            axes = add_axes_inches(figure, *place, CELL, CELL)
             axes.imshow(picture)
-            if row == 0:
-                write_below(axes, short_name(image.name), describe_probability(image))
-            elif row == 1:
-                write_below(axes, describe_largest(image.occlusion))
-            if row and column == 0:
-                axes.text(-0.06, 0.5, rows[row], transform=axes.transAxes, ha="right", va="center", fontsize=LETTER)
+            write_below(axes, *below)
+            if image is images[0]:
+                axes.annotate(title, (0, 1), (0, 3), "axes fraction", "offset points", va="bottom", fontsize=LETTER)
     return figure
+
+
+def arrange(count: int) -> tuple[tuple[float, float], list[list[tuple[float, float]]]]:
+    """Size of the figure, and lower left corners of each image's three pictures, in inches."""
+    step = CELL + GAP
+    if count == 1:
+        return (3 * step + GAP, NAME + CELL + HEAD + GAP), [[(GAP + row * step, NAME) for row in range(3)]]
+    rows = [GAP + 2 * (CELL + HEAD) + FALL + NAME, GAP + CELL + HEAD + FALL, GAP]
+    return (count * step + GAP, rows[0] + CELL + GAP), [[(GAP + i * step, y) for y in rows] for i in range(count)]
 
 
 def write_below(axes: Axes, *lines: str) -> None:

@@ -82,9 +82,11 @@ def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
         split, note = None, "without photographs (`photographs=false`)"
     images = split.images(np.array([prediction.number for prediction in predictions])) if split else None
     right = sum(prediction.best[0] == prediction.label for prediction in predictions)
+    spread = examples.describe_spread(np.array([prediction.label for prediction in predictions]), len(run.classes))
+    times = "once" if right == 1 else f"{right} times"
     caption = (
-        f"{len(predictions)} {source}, spread evenly over the classes, with the five most probable labels; the "
-        f"correct label is orange, with a check mark. It comes first {right} times{note and f'; {note}'}."
+        f"{len(predictions)} {source}, {spread}, with the five most probable labels; the correct label is orange, "
+        f"with a check mark. It comes first {times}{note and f'; {note}'}."
     )
     summary = f"{right} of {len(predictions)} right{note and f'; {note}'}"
     return FigureEntry(lambda theme: figure4.draw_bars(predictions, images, run.classes, theme), caption, summary)
@@ -96,11 +98,15 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
     dataset, views = reader.test.dataset, reader.test.views
     predictions = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
     images = name_images(run) if dataset.name == run.cfg.data.name else dataset.name
-    source = f"of the {reader.rows:,} {dataset.split} images of {images} (test, {describe_views(views)})"
+    part = f"{reader.rows:,} of the " if reader.rows != dataset.images else ""
+    source = f"of {part or 'the '}{dataset.images:,} {dataset.split} images of {images} (test, {describe_views(views)})"
     try:
         if dataset.fingerprint != run.store.fingerprint:
             raise UserError("the test was on other images than those at data.root")
-        return predictions, source, run.store.split(dataset.split), ""
+        split = run.store.split(dataset.split)
+        numbers = reader.image_numbers(split)
+        predictions = [each._replace(number=int(numbers[each.number])) for each in predictions]
+        return predictions, source, split, ""
     except UserError as error:
         return predictions, source, None, f"without photographs: {error}"
 
@@ -127,10 +133,11 @@ def neighbor_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     images = index.read_images(neighbors.ravel()).unflatten(0, neighbors.shape)
     labels, neighbor_labels = split.labels[numbers], index.features.labels[neighbors]
     share = float((neighbor_labels == labels[:, None]).mean())
+    spread = examples.describe_spread(labels, len(run.classes))
     caption = (
-        f"{len(numbers)} of the {len(split):,} {split.name} images of {name_images(run)}, spread evenly over the "
-        f"classes, and the {examples.NUM_NEIGHBORS} nearest of {len(index.features):,} training images by Euclidean "
-        f"distance of fc7; {100 * share:.0f} % of these have the query's class, the names of the others are in italics."
+        f"{len(numbers)} of the {len(split):,} {split.name} images of {name_images(run)}, {spread}, and the "
+        f"{examples.NUM_NEIGHBORS} nearest of {len(index.features):,} training images by Euclidean distance of fc7; "
+        f"{100 * share:.0f} % of these have the query's class, the names of the others are in italics."
     )
 
     def drawing(_: Theme) -> Figure:
@@ -167,9 +174,10 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     stride = net.window.fine_stride if options.stride == "fine" else net.window.stride
     windows = sum(one.scores[0].numel() for one in found[0].maps)
     score = "softmax output" if options.score == "softmax" else "logit"
+    spread = examples.describe_spread(split.labels[numbers], len(run.classes))
     caption = (
-        f"{len(found)} of the {len(split):,} {split.name} images of {name_images(run)}, spread evenly over the "
-        f"classes, at {len(options.scales)} scales, and the {score} of each image's prediction in every window of "
+        f"{len(found)} of the {len(split):,} {split.name} images of {name_images(run)}, {spread}, at "
+        f"{len(options.scales)} scales, and the {score} of each image's prediction in every window of "
         f"{net.window.window} pixels; {windows} windows of the first image."
     )
 

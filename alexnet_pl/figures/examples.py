@@ -43,6 +43,14 @@ def spread_over_classes(labels: np.ndarray, chosen: int) -> np.ndarray:
     return np.sort(by_class[spread_evenly(len(labels), chosen)])
 
 
+def describe_spread(labels: np.ndarray, classes: int) -> str:
+    """From which of the split's classes images with labels (N,) are, for a caption."""
+    known = len(np.unique(labels[labels >= 0]))
+    if not known:
+        return "spread evenly over the split"
+    return "spread evenly over the classes" if known == classes else f"from {known} of the {classes:,} classes"
+
+
 def find_saved_predictions(run: TrainedRun) -> PredictionFile | None:
     """Newest saved predictions of the run's checkpoint that include probabilities; None if there are none.
 

@@ -92,8 +92,7 @@ def draw_figure2(layers: list[Layer], image: tuple[int, ...], theme: Theme) -> F
         draw_connections(axes, layer, columns[number], columns[number + 1], theme, 10 * number + 1)
     shapes = [image, *(layer.output_shape for layer in layers)]
     for shape, column in zip(shapes, columns, strict=True):
-        for one in column:
-            write_sizes(axes, shape, len(column), one, theme)
+        write_sizes(axes, shape, column, theme)
     write_names(axes, layers, columns, below, theme)
     return figure
 
@@ -133,24 +132,46 @@ def draw_line(axes: Axes, start: np.ndarray, end: np.ndarray, color: str, order:
     axes.plot(*np.array([start, end]).T, color=color, linewidth=0.6, zorder=order)
 
 
-def write_sizes(axes: Axes, shape: tuple[int, ...], towers: int, solid: Solid, theme: Theme) -> None:
-    """Write height, width and this tower's number of maps along the edges, where no line between layers passes."""
-    front = solid.point(0.5, 0, 0) - (0, 0.06)
-    sizes: list[tuple[int, list[Place]]] = [(shape[0] // towers, [(front, "center", "top")])]
-    if len(shape) == 3:
-        below_left, above_left = solid.point(0, 0, 0) - (0.06, -0.02), solid.point(0, 1, 0) - (0.06, -0.02)
-        right, above = solid.point(1, 0, 0.5) - (-0.06, 0.06), solid.point(0, 1, 0.7) - (0.04, 0)
-        under_left, under_right = solid.point(0, 0, 0) - (0.02, 0.06), solid.point(1, 0, 0) - (-0.02, 0.06)
-        left = (below_left, "right", "bottom"), (above_left, "right", "center"), (under_left, "right", "top")
-        sizes.append((shape[1], [*left]))
-        sizes.append((shape[2], [(right, "left", "top"), (above, "right", "bottom"), (under_right, "left", "top")]))
+def write_sizes(axes: Axes, shape: tuple[int, ...], solids: list[Solid], theme: Theme) -> None:
+    """Write height, width and number of maps along the edges of a layer's boxes, one of each tower, where no line
+    between layers passes: at the same edge of all boxes, if one is free at all of them."""
     background = {"facecolor": theme.page, "edgecolor": "none", "pad": HALO}
-    for size, places in sizes:
-        label = axes.text(0, 0, str(size), fontsize=8, zorder=1000, bbox=background)
-        for position, across, down in (*places, places[0]):
-            label.set(position=position, horizontalalignment=across, verticalalignment=down)
-            if not is_crossed(label, axes):
-                break
+    sizes = (shape[0] // len(solids), *shape[1:])
+    for number, size in enumerate(sizes):
+        labels = [axes.text(0, 0, str(size), fontsize=8, zorder=1000, bbox=background) for _ in solids]
+        places = [size_places(solid)[number] for solid in solids]
+        free = [find_free(axes, *pair) for pair in zip(labels, places, strict=True)]
+        shared = [place for place in free[0] if all(place in other for other in free)]
+        for label, own, possible in zip(labels, places, free, strict=True):
+            move(label, own[(shared or possible or [0])[0]])
+
+
+def size_places(solid: Solid) -> tuple[list[Place], list[Place], list[Place]]:
+    """Places beside a box for its number of maps, height and width, the best first."""
+    front = solid.point(0.5, 0, 0) - (0, 0.06)
+    below_left, above_left = solid.point(0, 0, 0) - (0.06, -0.02), solid.point(0, 1, 0) - (0.06, -0.02)
+    right, above = solid.point(1, 0, 0.5) - (-0.06, 0.06), solid.point(0, 1, 0.7) - (0.04, 0)
+    under_left, under_right = solid.point(0, 0, 0) - (0.02, 0.06), solid.point(1, 0, 0) - (-0.02, 0.06)
+    return (
+        [(front, "center", "top")],
+        [(below_left, "right", "bottom"), (above_left, "right", "center"), (under_left, "right", "top")],
+        [(right, "left", "top"), (above, "right", "bottom"), (under_right, "left", "top")],
+    )
+
+
+def find_free(axes: Axes, label: Text, places: list[Place]) -> list[int]:
+    """Numbers of the places at which no line passes through a label."""
+    free = []
+    for number, place in enumerate(places):
+        move(label, place)
+        if not is_crossed(label, axes):
+            free.append(number)
+    return free
+
+
+def move(label: Text, place: Place) -> None:
+    position, across, down = place
+    label.set(position=position, horizontalalignment=across, verticalalignment=down)
 
 
 def is_crossed(label: Text, axes: Axes) -> bool:

@@ -54,9 +54,9 @@ def attribution_figure(run: TrainedRun, photographs: bool, pictures: str | None 
     source = pictures or f"{len(images)} {run.data.test_split_name} images of {name_images(run)}, of different classes"
     caption = (
         f"{source}, center view, with the most probable class and its softmax output{'' if pictures else MARKS}. "
-        "Middle: how far that output falls where a square is covered with the mean color (orange) or rises (blue), "
+        "Occlusion: how far that output falls where a square is covered with the mean color (orange) or rises (blue), "
         "on a scale of each map's own, with its largest value below it. "
-        f"Bottom: Grad-CAM of {layer}, on a scale of each map's own."
+        f"Grad-CAM of {layer}, on a scale of each map's own."
     )
     falls = max(float(one.occlusion.max()) for one in explained)
     return FigureEntry(
@@ -118,7 +118,8 @@ def unit_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
         f"{run.data.test_split_name} images of {name_images(run)}. Framed: an image that maximizes the unit's output, "
         f"found by gradient ascent from noise. Beside it, the patches with its {PATCHES} strongest responses, at most "
         f"one an image. Both are cut to the unit's receptive field ({sizes} pixels), black beyond the image, or show "
-        "the whole view where that is smaller. Last row: images that maximize the outputs of classes."
+        "the whole view where that is smaller. Last row: images that maximize the outputs of "
+        f"{len(chosen)} of the {len(run.classes):,} classes."
     )
     shown = sum(len(layer.numbers) for layer in layers)
     return FigureEntry(partial(units.draw_units, layers, classes), caption, f"{shown} units")

@@ -126,6 +126,8 @@ def draw_training_curves(curves: TrainingCurves, theme: Theme) -> Figure:
                 filled = "full" if style == "-" else "none"
                 look = {"color": theme.series[color], "linewidth": 1.4, "marker": marker, "markersize": 4}
                 axes.plot(curves.epochs(steps), values, style, label=label, fillstyle=filled, **look)
+        axes.update_datalim([(0, 0)])  # the margin above is a share of the whole axis, also of curves that hardly fall
+        axes.autoscale_view()
         axes.set(ylabel=title, xlabel="Epochs" if len(curves.ends) > 1 else "Steps", ylim=(0, None), xlim=(0, None))
         axes.grid(axis="y", linewidth=0.5)
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}  # a drop's line may be anywhere in the panel

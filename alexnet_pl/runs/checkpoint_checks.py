@@ -11,7 +11,9 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_metadata import read_import
 
 TESTED = {"size", "crop", "mean"}  # keys of `augment` that decide a network's input in a test
-LIMITED = "limited_validation"  # how `trainer.limit_val_batches` chooses images; missing in older checkpoints
+LIMITED, OVER_CLASSES = "limited_validation", "classes"
+"""How `trainer.limit_val_batches` chooses images: over the classes; in older checkpoints "spread", at even steps
+through the split, or if it is missing, the first ones."""
 DEFAULTS = {"augment": {"mean": "center"}}  # recipes and older checkpoints may lack it
 
 
@@ -49,11 +51,14 @@ def check_resume_settings(checkpoint: Mapping[str, Any], settings: Mapping[str, 
 def warn_of_other_validation(checkpoint: Mapping[str, Any], limit: Any) -> None:
     """Say that a resumed classifier is validated on other images than before. `limit`: `trainer.limit_val_batches`."""
     metadata = checkpoint["alexnet_pl"]
-    is_old = LIMITED not in metadata.get("course", {}) and not {"boxes", "codes"} & {*metadata["switches"]}
+    chosen = metadata.get("course", {}).get(LIMITED)
+    is_old = chosen != OVER_CLASSES and not {"boxes", "codes"} & {*metadata["switches"]}
     if is_old and type(limit) is int and limit > 0 and is_first_process():
+        before = "images at even steps through" if chosen else "the first images of"
+        unless = ", unless the store is sorted by class" if chosen else ""
         print_warning(
-            f"alexnet_pl: trainer.limit_val_batches={limit}: the resumed run was validated on the first images of the "
-            "split, and is now on images spread over it, so its errors before and after are not comparable"
+            f"alexnet_pl: trainer.limit_val_batches={limit}: the resumed run was validated on {before} the split, and "
+            f"is now on images spread over the classes, so its errors before and after are not comparable{unless}"
         )
 
 

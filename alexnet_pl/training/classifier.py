@@ -24,7 +24,7 @@ from alexnet_pl.evaluation.metrics import ErrorRates
 from alexnet_pl.evaluation.view_average import average_views
 from alexnet_pl.json_records import JsonObject, to_json
 from alexnet_pl.models.networks import Net, check_sliding
-from alexnet_pl.runs.checkpoint_checks import LIMITED, check_same_classes, check_same_images
+from alexnet_pl.runs.checkpoint_checks import LIMITED, OVER_CLASSES, check_same_classes, check_same_images
 from alexnet_pl.runs.checkpoint_metadata import read_lineage
 from alexnet_pl.runs.records import DatasetInfo, LineageStage
 from alexnet_pl.runtime.precision import uncached_autocast
@@ -293,5 +293,5 @@ class Classifier(L.LightningModule):
             "batch_size": data.batch_size,
             "include_val_after_epoch": data.include_val_after_epoch,
             "shuffle": data.shuffle,
-            LIMITED: "spread",
+            LIMITED: OVER_CLASSES,
         }

@@ -23,10 +23,10 @@ WORKS: dict[str, str] = {  # the other options
     "max_steps": "maximum number of steps",
     "min_steps": "minimum number of steps",
     "limit_train_batches": "number of batches per epoch; 1.0: all",
-    "limit_val_batches": "number of batches per validation, of images spread evenly over the split; 1.0: all; 0: no "
+    "limit_val_batches": "number of batches per validation, of images spread evenly over the classes; 1.0: all; 0: no "
     "validation, which schedule.name=plateau refuses",
-    "limit_test_batches": "number of batches per test, of images spread evenly over the split; 1.0: all. The result of "
-    "fewer fills no row of the paper",
+    "limit_test_batches": "number of batches per test, of images spread evenly over the classes; 1.0: all. The result "
+    "of fewer fills no row of the paper",
     "val_check_interval": "batches, or share of an epoch, between two validations; with "
     "trainer.check_val_every_n_epoch=null, batches counted over all epochs",
     "check_val_every_n_epoch": "epochs between two validations",

@@ -64,17 +64,43 @@ def test_test_counts_every_image_once_with_ten_views(cfg: DictConfig, tmp_path: 
 
 
 def test_limited_test_names_the_images_that_it_read(cfg: DictConfig, tmp_path: Path, tiny_run: Path) -> None:
-    """16 of 40, spread over the classes, by which a store of folders is sorted."""
+    """16 of 40, spread over the ten classes, which come in turn."""
     OmegaConf.update(cfg, "trainer.limit_test_batches", 1, force_add=True)
     cfg.test.views = "center"
     run(cfg, "test", tmp_path, last(tiny_run))
     saved = PredictionFile(tmp_path / "results/val-center" / PROBABILITIES)
     split = Store(Path(cfg.data.root)).split("val")
-    names = [split.names[number * VAL // 16] for number in range(16)]
-    labels = [int(split.labels[number * VAL // 16]) for number in range(16)]
+    by_class = sorted(range(VAL), key=lambda number: (split.labels[number], number))
+    numbers = sorted(by_class[number * VAL // 16] for number in range(16))
     blocks = list(saved.blocks())
-    assert [name for block in blocks for name in block.images] == names
-    assert [int(label) for block in blocks for label in block.labels] == labels
+    assert [name for block in blocks for name in block.images] == [split.names[number] for number in numbers]
+    labels = [int(label) for block in blocks for label in block.labels]
+    assert labels == [int(split.labels[number]) for number in numbers]
+    assert len(set(labels)) == 10
+    assert list(saved.image_numbers(split)) == numbers
+
+
+def test_shortened_test_does_not_replace_a_full_one(cfg: DictConfig, tmp_path: Path, tiny_run: Path) -> None:
+    """Nor does it replace predictions of images without labels, whose tests have no result.json."""
+    shutil.copytree(tiny_run / "results", tmp_path / "results")
+    results = tmp_path / "results/val-center"
+    cfg.test.views = "center"
+    OmegaConf.update(cfg, "trainer.limit_test_batches", 1, force_add=True)
+    for _ in range(2):
+        kept = {path.name: path.read_bytes() for path in results.iterdir()}
+        with pytest.raises(UserError, match=r"^trainer\.limit_test_batches=1: .*val-center has a test of all images"):
+            run(cfg, "test", tmp_path, last(tiny_run))
+        assert {path.name: path.read_bytes() for path in results.iterdir()} == kept
+        assert not (tmp_path / "result.json").exists()
+        (results / "result.json").unlink(missing_ok=True)
+    cfg.trainer.limit_test_batches = 3  # of 16 images: all 40
+    run(cfg, "test", tmp_path, last(tiny_run))
+    assert load_result(tmp_path)["images"] == VAL
+    shutil.rmtree(results)
+    for limit in (1, 2):  # another shortened test may follow a shortened one
+        cfg.trainer.limit_test_batches = limit
+        run(cfg, "test", tmp_path, last(tiny_run))
+        assert load_result(tmp_path)["images"] == 16 * limit
 
 
 def test_validate_repeats_the_last_validation_of_the_fit(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torchmetrics.classification import MulticlassAccuracy
@@ -14,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from alexnet_pl.data.prepare.options import StoreSettings
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources import synthetic
+from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.confusions import (
     LISTED,
@@ -77,6 +79,29 @@ def test_table_of_a_million_pairs_has_the_most_confused_and_takes_seconds() -> N
     rows = [describe_pair(names, counts, *pair) for pair in found]
     assert rows[0]["of_class"] == 100 * 2 / 50
     assert time.process_time() - start < 10, "a count over all images for each pair would take minutes"
+
+
+def test_shortened_test_shows_the_images_that_it_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of its predictions are every third image of the split."""
+    drawn = synthetic.list_synthetic(20, 30)
+    prepare(drawn, tmp_path / "store", StoreSettings("tiny", 40, {}), partial(synthetic.read_drawn, size=40))
+    store = Store(tmp_path / "store")
+    split, read = store.split("val"), np.arange(1, 30, 3)
+    labels = split.labels[read].astype(np.int32)
+    wrong = (labels + 1) % 10
+    with PredictionFileWriter(tmp_path / "probabilities.parquet", 10, with_probabilities=False) as writer:
+        writer.add(Block(split.names_of(read), labels, np.stack([(wrong + i) % 10 for i in range(5)], 1), None))
+        writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
+    shown: list[int] = []
+    images = Split.images
+    monkeypatch.setattr(Split, "images", lambda self, numbers: (shown.extend(numbers), images(self, numbers))[1])
+    write_confusions(tmp_path, store, "val")
+    with (tmp_path / "confusions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    classes = [int(row["class"][1:]) for row in rows]
+    assert [split.labels[int(row["first_image"])] for row in rows] == classes
+    assert {int(row["first_image"]) for row in rows} <= {*read}
+    assert list(split.labels[shown]) == classes[:8]
 
 
 def test_table_has_all_pairs_of_ilsvrc() -> None:

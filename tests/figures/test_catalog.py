@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,23 @@ def test_bars_of_figure_4_match_the_test(run: TrainedRun) -> None:
         right = [same_color(bar.get_facecolor(), LIGHT.right) for bar in bars]
         assert right == [best == row["label"] for best in row["best"]]
         assert [text.startswith("✓") for text in texts[2::2]] == right
+
+
+def test_shortened_test_is_drawn_with_the_images_that_it_read(copy: Path) -> None:
+    """Rows of its predictions are every third image of the split."""
+    saved = copy / "results/val-center/probabilities.parquet"
+    about = {b"alexnet_pl": pq.read_metadata(saved).metadata[b"alexnet_pl"]}
+    pq.write_table(pq.read_table(saved).take(list(range(1, 40, 3))).replace_schema_metadata(about), saved)
+    run = TrainedRun(copy)
+    picture = catalog.prediction_figure(run, True)
+    split = Store(run.cfg.data.root).split("val")
+    predictions, *_ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
+    assert len(predictions) == 8
+    for prediction, image in zip(predictions, images_in(drawn(picture)), strict=True):
+        number = split.names.index(prediction.name)
+        assert number % 3 == 1
+        assert np.array_equal(image, split.images(np.array([number]))[0].permute(1, 2, 0).numpy())
+    assert picture.caption.startswith("8 of 13 of the 40 val images of ")
 
 
 def test_predictions_are_computed_if_there_is_no_test(run: TrainedRun, copy: Path) -> None:
@@ -285,3 +303,25 @@ def test_images_are_spread_over_classes_also_if_these_take_turns() -> None:
         assert len(set(labels[chosen])) == 8
         assert list(chosen) == sorted(set(chosen))
     assert np.array_equal(examples.spread_over_classes(np.full(40, -1), 8), examples.spread_evenly(40, 8))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 1, 2, 4], "from 4 of the 1,000 classes"),
+        (range(1000), "spread evenly over the classes"),
+        ([-1, -1], "spread evenly over the split"),
+    ],
+)
+def test_captions_say_how_many_classes_the_images_are_of(labels: Sequence[int], words: str) -> None:
+    assert examples.describe_spread(np.array(labels), 1000) == words
+
+
+def test_caption_counts_as_one_would_say(run: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction = examples.SavedPrediction(0, "a", 3, np.arange(5), np.full(5, 0.1))
+    for best, words in ((3, "comes first once"), (2, "comes first 0 times")):
+        found = [prediction._replace(best=np.roll(np.arange(5), -best))]
+        monkeypatch.setattr(catalog, "saved_predictions", lambda *_, found=found: (found, "of 40 images", None, ""))
+        caption = catalog.prediction_figure(run, False).caption
+        assert "1 of 40 images, from 1 of the 10 classes, with the five" in caption
+        assert words in caption

@@ -47,7 +47,12 @@ def test_maps_of_the_users_image(run: TrainedRun, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "cat.png")
     entry = inside.attribution_figure(run, True, str(tmp_path / "cat.png"))
-    assert len(draw_for_notebook(entry.drawing).axes) == 3
+    figure = draw_for_notebook(entry.drawing)
+    check_words(figure)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert len(boxes) == 3
+    assert len({round(box.y0, 6) for box in boxes}) == 1, "side by side"
+    assert sum(box.width for box in boxes) > 0.9
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(UserError, match=r"pictures: .*text.png: "):
         inside.attribution_figure(run, True, str(tmp_path / "text.png"))

@@ -85,3 +85,13 @@ def test_single_validation_is_drawn_as_a_point(light: Path) -> None:
     figure = drawn(catalog.training_figure(TrainedRun(light), True))
     markers = {line.get_label(): line.get_marker() for line in figure.axes[0].lines}
     assert markers == {"training": "", "validation": "o"}
+
+
+def test_curves_that_hardly_fall_are_drawn_whole(light: Path) -> None:
+    """The axis starts at 0, so a margin in proportion to the curve's own range cut the topmost point in half."""
+    (light / "metrics.csv").write_text("step,train/loss,val/loss,val/top1_error\n1,2.31,,\n2,2.3,,\n2,,2.3,90\n")
+    figure = drawn(catalog.training_figure(TrainedRun(light), True))
+    for axes, highest in zip(figure.axes, (2.31, 90), strict=True):
+        low, high = axes.get_ylim()
+        assert low == 0
+        assert highest * 1.04 < high < highest * 1.1

@@ -101,6 +101,13 @@ def test_no_line_runs_through_a_text(crop: int) -> None:
         assert not ((points > box.min) & (points < box.max)).all(1).any(), text.get_text()
 
 
+def test_sizes_are_at_the_same_edges_of_both_towers() -> None:
+    """The demo's conv2, 7 × 7, where lines cross only one of the towers' sizes at each edge."""
+    texts = [text for text in draw(AlexNet(crop=67, num_classes=10), 67).axes[0].texts if text.get_text() == "7"]
+    places = {(round(text.get_position()[0], 6), text.get_horizontalalignment()) for text in texts}
+    assert (len(texts), len(places)) == (4, 2)
+
+
 def test_two_convolutions_have_more_than_one_percent_of_the_parameters() -> None:
     """§2: "each of which contains no more than 1% of the model's parameters"; by Figure 2's kernel sizes and maps."""
     maps = {"conv1": (96, 3, 11), "conv2": (256, 48, 5), "conv3": (384, 256, 3), "conv4": (384, 192, 3)}

@@ -102,11 +102,17 @@ def test_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("course", "limit", "warns"),
-    [({"seed": 0}, 2, True), ({"seed": 0}, 0, False), ({"seed": 0}, 1.0, False), ({LIMITED: "spread"}, 2, False)],
+    [
+        ({"seed": 0}, 2, True),
+        ({"seed": 0}, 0, False),
+        ({"seed": 0}, 1.0, False),
+        ({LIMITED: "spread"}, 2, True),
+        ({LIMITED: "classes"}, 2, False),
+    ],
 )
 def test_older_run_of_limited_validations_is_named(
     course: dict[str, Any], limit: float, warns: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It was validated on the first images of the split, which a plateau compares with the next errors."""
+    """It was validated on other images of the split, which a plateau compares with the next errors."""
     warn_of_other_validation({"alexnet_pl": {"switches": SWITCHES, "course": course}}, limit)
     assert ("trainer.limit_val_batches=2: the resumed run" in capsys.readouterr().err) == warns

@@ -157,8 +157,7 @@ class EvalLoader:
     The last batch is padded with other images; only as many images count as there are labels. `total` is the number of
     images over all devices, which lets a test check that none was skipped or counted twice.
 
-    `limit`: number of batches on each device, of images spread evenly over the split: stores are sorted by class, so
-    that the first images are of a few classes.
+    `limit`: number of batches on each device, of images spread evenly over the classes (`spread_over_classes`).
     """
 
     def __init__(
@@ -174,7 +173,8 @@ class EvalLoader:
         self.split, self.batch_size, self.device = split, batch_size, device
         self.pipeline = batch_pipeline(split, device, options)
         self.total = len(split) if limit is None else min(len(split), limit * batch_size * world)
-        self.indices = np.arange(rank, self.total, world) * len(split) // max(1, self.total)
+        chosen = spread_over_classes(split.labels, self.total) if self.total < len(split) else np.arange(self.total)
+        self.indices = chosen[rank::world]
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
@@ -184,6 +184,16 @@ class EvalLoader:
         batches = (self.indices[start : start + self.batch_size] for start in starts)
         for images, labels in self.pipeline(self.split, batches, self.batch_size, self.device):
             yield Batch(images, labels)
+
+
+def spread_over_classes(labels: np.ndarray, count: int) -> np.ndarray:
+    """Numbers of `count` images with labels (N,), at even steps through the images sorted by class; in ascending order.
+
+    Stores are sorted by class, so that the first images are of a few classes; in others the classes come in turn, so
+    that even steps through the split may meet a few of them again and again.
+    """
+    by_class = np.argsort(labels, kind="stable")
+    return np.sort(by_class[np.arange(count) * len(labels) // max(1, count)])
 
 
 def count_batches(count: int, batch_size: int) -> int:
