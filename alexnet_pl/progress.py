@@ -18,6 +18,14 @@ PER_UPDATE = 256  # items
 INTERVAL = 60.0  # seconds between two lines in a log
 
 
+def is_terminal() -> bool:
+    """Whether stdout is a terminal. It may be closed, None or an object of another program, such as a notebook."""
+    try:
+        return sys.stdout.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
 class TimeColumn(TimeRemainingColumn):
     """Time left, `0:04:06 left`; at the end the time taken, `0:05:12`."""
 
@@ -40,7 +48,7 @@ class ProgressLines:
     def update(self, done: int) -> None:
         """Print a line if it is time: `done` items have been completed."""
         now = time.monotonic()
-        if sys.stdout.isatty() or now - self.last < INTERVAL:
+        if is_terminal() or now - self.last < INTERVAL:
             return
         self.last, rate = now, (done - self.before) / (now - self.start)
         progress(f"{self.what}: {done:,}{self.of}, {rate:,.{0 if rate >= 10 else 1}f}/s")
@@ -49,7 +57,7 @@ class ProgressLines:
 def track(items: Iterable[Item], what: str, total: int, *, transient: bool = True) -> Iterator[Item]:
     """Pass items on, of which there are `total`, and show how many are done. `transient`: a terminal's bar disappears
     at the end."""
-    if sys.stdout.isatty():
+    if is_terminal():
         yield from draw_bar(items, what, total, transient=transient)
         return
     lines = ProgressLines(what, total)
@@ -63,7 +71,7 @@ def show_count(what: str) -> Iterator[Callable[[], None]]:
     """Yield a function, and show how often it has been called so far: `1,024 images`."""
     lines = ProgressLines(what, None)
     text = TextColumn("{task.completed:,.0f} {task.description}")
-    with Progress(text, TimeElapsedColumn(), transient=True, disable=not sys.stdout.isatty()) as bar:
+    with Progress(text, TimeElapsedColumn(), transient=True, disable=not is_terminal()) as bar:
         task, numbers = bar.add_task(what, total=None), count(1)
 
         def add_one() -> None:

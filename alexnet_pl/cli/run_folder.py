@@ -39,9 +39,12 @@ def attach_run(command: Command, recipe: Path, overrides: list[str], sweep: bool
 
 def new_folder_beside(run: Path) -> str:
     """Quoted folder beside a run, named by the time. Hydra's own are outputs/ and multirun/, where no command looks for
-    runs. A run that is part of another, such as RUN/pretrained, has it beside the whole; another user's in runs/."""
-    whole = next((path for path in reversed(run.parents) if is_run(path)), run)
-    place = whole.parent if os.access(whole.parent, os.W_OK) else Path("runs", whole.parent.name)
+    runs. For a part of another run, such as RUN/pretrained, it is in a folder of the part's name beside those of the
+    recipes; for another user's run, in runs/."""
+    here = Path.cwd()
+    whole = next((path for path in reversed(run.parents) if is_run(path) and path not in (here, *here.parents)), None)
+    place = whole.parent.parent / run.name if whole else run.parent
+    place = place if os.access(run.parent, os.W_OK) else Path("runs", place.name)
     return quote_value(f"{place}/${{now:%Y-%m-%d_%H-%M-%S-%f}}")
 
 

@@ -44,7 +44,7 @@ def print_summary(jobs: list[SweepJob]) -> None:
         sorted((job for job in fits if job.value is not None), key=rank),
         [job for job in fits if job.failed],
     )
-    if len(measured) < 2:
+    if not measured or len(measured) + len(failed) < 2:
         return
     from alexnet_pl.table import Table, print_tables  # not at the top, since `--help` needs no tables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.classifier_test import last_metrics, print_test_result, run_test
+from alexnet_pl.commands.classifier_test import holds_full_test, last_metrics, print_test_result, run_test
 from alexnet_pl.commands.other_images import check_real, test_other_images, write_real_result
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
@@ -14,7 +14,14 @@ from alexnet_pl.digests import sha256
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.prediction_file import PredictionFile
-from alexnet_pl.evaluation.result import TestDescription, TestResult, describe_weights, read_result, write_result
+from alexnet_pl.evaluation.result import (
+    TestDescription,
+    TestResult,
+    describe_weights,
+    make_result,
+    read_result,
+    write_result,
+)
 from alexnet_pl.evaluation.submission import is_submittable, write_submission
 from alexnet_pl.experiment import trained_run
 from alexnet_pl.experiment.build import build, make_data
@@ -56,8 +63,12 @@ def write_test_result(
     store: Store | None,
 ) -> None:
     """Write the files of a test with labels: the errors first, so that nothing that fails afterwards loses them.
-    `results/result.json` comes after the tables and marks the test as complete."""
-    result = write_result(folder / RESULT, errors, tested)
+    `results/result.json` comes after the tables and marks the test as complete. The run's own result.json keeps a test
+    of all images if this one is shortened."""
+    if errors["count"] < tested.dataset.images and holds_full_test(folder):
+        result = make_result(errors, tested)
+    else:
+        result = write_result(folder / RESULT, errors, tested)
     if store:
         write_confusions(results, store, tested.dataset.split)
     write_json(results / RESULT, to_json(result))

@@ -95,7 +95,7 @@ COMMANDS = {
             needs_checkpoint=True,
             uses_trainer=True,
             keys=("ckpt_path", "data", *NET, *MACHINE),
-            examples=("validate runs/imagenette/latest", "validate -c imagenette ckpt_path=best"),
+            examples=("validate runs/imagenette/latest", "validate runs/imagenette/latest ckpt_path=best"),
         ),
         Command(
             "test",

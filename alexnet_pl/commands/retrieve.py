@@ -133,7 +133,8 @@ def neighbors_table(queries: Sequence[Query], neighbors: Neighbors, index: Image
     if len(queries) == 1:
         found = neighbor_rows(queries, neighbors, index)
         shown = [[str(image), str(name), str(distance)] for _, _, image, _, name, distance, *_ in found]
-        return Table(f"Nearest images to {Path(queries[0][0]).name}", ["image", "class", "distance"], shown)
+        title = f"Nearest images to {Path(queries[0][0]).name}"
+        return Table(title, ["image", "class", "distance"], shown[:SHOWN], note_rest(len(shown), SHOWN))
     rows = []
     for query, numbers, distances in list(zip(queries, neighbors.numbers, neighbors.distances, strict=True))[:SHOWN]:
         near = [

@@ -32,9 +32,9 @@ def check_hydra_settings(recipe: Path, overrides: Iterable[str]) -> None:
         raise UserError(f"{unchecked[0]}: not used with a recipe of your own; give a sweep as KEY=VALUE,VALUE")
     typed = [word for word in overrides if CHOICE.match(word)]
     words = [word for word in overrides if word in typed or not HYDRA.match(word)]
-    started = compose_file(recipe, words, sweep=True)
-    if "command" not in started:  # a key of _base.yaml
+    if "command" not in compose_file(recipe, typed, sweep=True):  # a key of _base.yaml
         raise UserError(f"{recipe}: it extends no shipped recipe; add a line such as defaults: [demo, _self_]")
+    started = compose_file(recipe, words, sweep=True)
     usual = compose_file(SHIPPED / "_base.yaml", choose_plugins(recipe, started, typed))
     check_composed(recipe, started, usual, words)
     params = read_params(recipe, started)

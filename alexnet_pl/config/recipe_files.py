@@ -29,8 +29,8 @@ def check_included(path: Path, above: tuple[Path, ...]) -> None:
     """Check one recipe; `above`: recipes whose defaults lead to it."""
     if path in above:
         raise UserError(
-            f"{above[-1]}: its defaults lead back to {path}, which Hydra reads before a shipped recipe of that name: "
-            f"rename {path.name}, or remove it from the defaults"
+            f"{above[-1]}: its defaults lead back to {path}, which is read before a shipped recipe of the same name: "
+            f"rename {path.name} if you mean the shipped one, or remove it from the defaults"
         )
     config = read_yaml(path, MAX_ALIASES)
     check_recipe_keys(config, str(path))

@@ -41,5 +41,7 @@ def read_graph_views(out: Path, replaced: str | None, weights: str) -> dict[str,
     kept = [file for file in exported_formats(out).values() if file != replaced]
     views = {file: before.views.get(file, "") for file in kept if is_graph(file)} if before else {}
     if kept and (before is None or before.weights != weights or not set(views.values()) <= CROP_POSITIONS.keys()):
-        raise UserError(f"{out / kept[0]}: of other weights, or of an earlier version; delete it, or {ADVICE}")
+        raise UserError(
+            f"{out / kept[0]}: of other weights, an earlier version or an interrupted export; delete it, or {ADVICE}"
+        )
     return views

@@ -269,11 +269,16 @@ def test_fit_that_starts_anew_with_the_config_of_a_run_lies_beside_it(tmp_path: 
         assert [word for word in to_hydra(words) if ".dir=" in word] == folders
 
 
-def test_new_network_lies_beside_the_whole_run_or_in_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_network_of_a_part_of_a_run_lies_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run within another is not looked for; another user's folder cannot be written to."""
     make_run_folder(tmp_path / "runs/demo/x")
     make_run_folder(tmp_path / "runs/demo/x/pretrained")
     words = to_hydra(["fit", "runs/demo/x/pretrained", "ckpt_path=null"])
+    assert f"hydra.run.dir='{tmp_path}/runs/pretrained/${{now:%Y-%m-%d_%H-%M-%S-%f}}'" in words
+    make_run_folder(tmp_path)  # of `hydra.run.dir=.`
+    words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null"])
     assert f"hydra.run.dir='{tmp_path}/runs/demo/${{now:%Y-%m-%d_%H-%M-%S-%f}}'" in words
     monkeypatch.setattr(run_folder.os, "access", lambda path, mode: False)
     words = to_hydra(["fit", "runs/demo/x", "ckpt_path=null"])

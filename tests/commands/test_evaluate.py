@@ -96,7 +96,12 @@ def test_shortened_test_does_not_replace_a_full_one(cfg: DictConfig, tmp_path: P
     cfg.trainer.limit_test_batches = 3  # of 16 images: all 40
     run(cfg, "test", tmp_path, last(tiny_run))
     assert load_result(tmp_path)["images"] == VAL
-    shutil.rmtree(results)
+    cfg.test.views, cfg.trainer.limit_test_batches = "ten", 1
+    run(cfg, "test", tmp_path, last(tiny_run))
+    assert json.loads((tmp_path / "results/val-ten/result.json").read_text())["images"] == 16
+    assert load_result(tmp_path)["images"] == VAL, "the run's own"
+    shutil.rmtree(tmp_path / "results")
+    (tmp_path / "result.json").unlink()
     for limit in (1, 2):  # another shortened test may follow a shortened one
         cfg.trainer.limit_test_batches = limit
         run(cfg, "test", tmp_path, last(tiny_run))

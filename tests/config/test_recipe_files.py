@@ -41,9 +41,7 @@ def test_recipe_with_the_name_of_the_shipped_one_that_it_extends_is_to_be_rename
     """Also if another recipe beside it is used."""
     for name in ("demo", "mine"):
         (tmp_path / f"{name}.yaml").write_text("defaults: [demo, _self_]\n")
-        with pytest.raises(
-            UserError, match=r"demo\.yaml, which Hydra reads before a shipped .*: rename demo\.yaml, or"
-        ):
+        with pytest.raises(UserError, match=r"demo\.yaml, which is read before a shipped .*: rename demo\.yaml if"):
             check_recipe(tmp_path / f"{name}.yaml")
 
 

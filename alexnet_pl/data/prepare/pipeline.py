@@ -70,10 +70,11 @@ def check_form(options: PrepareOptions, path: Path, form: str) -> None:
             f"prepare.source: {options.source} holds {form}, not CIFAR-10; give cifar-10-python.tar.gz, or the "
             "folder unpacked from it, or choose another data.name"
         )
-    if options.name in PUBLISHED and options.name != (own := SET_OF_FORM.get(form, options.name)):
+    own, recipe = SET_OF_FORM.get(form, (options.name, ""))
+    if options.name in PUBLISHED and options.name != own:
         raise UserError(
-            f"prepare.source: {options.source} holds {form}, not {options.name}; prepare it with -c {own}, or choose "
-            "another data.name"
+            f"prepare.source: {options.source} holds {form}, not {options.name}; prepare it with -c {recipe}, or "
+            "choose another data.name"
         )
 
 
