@@ -71,7 +71,10 @@ def check_group(name: str, group: EnsembleGroup, inherited: Iterable[str], folde
 
 def find_tested_store(cfg: DictConfig, dataset: DatasetInfo) -> Store | None:
     """The store at `data.root` if its images are those that the members were tested on. Older records have no
-    fingerprint, so nothing is compared."""
+    fingerprint; then the store has the name and a split of these images."""
     root = OmegaConf.select(cfg, "data.root")
     store = Store(root) if root else None
-    return store if store and dataset.fingerprint in ("", store.fingerprint) else None
+    if store is None:
+        return None
+    named = (store.name, dataset.split in store.splits) == (dataset.name, True)
+    return store if dataset.fingerprint == store.fingerprint or (not dataset.fingerprint and named) else None
