@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 from running import Compose
 
 from alexnet_pl.bench.stages import build_module
@@ -48,7 +49,10 @@ def test_every_command_of_the_trainer_sets_tf32(
     precision: str, config: Compose, tmp_path: Path, tf32_flags: Callable[[], set[bool]]
 ) -> None:
     """Also those without a trainer of Lightning's, such as `predict` and `detect`."""
-    cfg = config("imagenette", "command=predict", f"trainer.precision={precision}")
+    image = tmp_path / "image.png"
+    Image.new("RGB", (8, 8)).save(image)
+    words = ["command=predict", f"trainer.precision={precision}", f"predict.images={image}"]
+    cfg = config("imagenette", *words)
     use_tf32(precision != "tf32")
     run_with_trainer(lambda *_: None, cfg, tmp_path)
     assert tf32_flags() == {precision == "tf32"}

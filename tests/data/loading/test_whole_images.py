@@ -72,5 +72,6 @@ def test_store_of_squares_yields_squares(tiny_store: Path) -> None:
     split = Store(tiny_store).split("val")
     count = min(10, len(split))
     images = [image for batch in WholeImageLoader(split, 5, CPU, limit=2) for image in batch.images]
-    spread = [number * len(split) // count for number in range(count)]
+    by_class = sorted(range(len(split)), key=lambda number: split.labels[number])
+    spread = sorted(by_class[number * len(split) // count] for number in range(count))
     assert torch.equal(torch.stack(images), split.images(np.array(spread)))
