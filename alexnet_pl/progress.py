@@ -48,7 +48,7 @@ class ProgressLines:
     def update(self, done: int) -> None:
         """Print a line if it is time: `done` items have been completed."""
         now = time.monotonic()
-        if is_terminal() or now - self.last < INTERVAL:
+        if now - self.last < INTERVAL or is_terminal():
             return
         self.last, rate = now, (done - self.before) / (now - self.start)
         progress(f"{self.what}: {done:,}{self.of}, {rate:,.{0 if rate >= 10 else 1}f}/s")

@@ -40,10 +40,8 @@ def print_summary(jobs: list[SweepJob]) -> None:
     The values of other commands are not the objective.
     """
     fits = [job for job in jobs if job.command == "fit"]
-    measured, failed = (
-        sorted((job for job in fits if job.value is not None), key=rank),
-        [job for job in fits if job.failed],
-    )
+    measured = sorted((job for job in fits if job.value is not None), key=rank)
+    failed = [job for job in fits if job.failed]
     if not measured or len(measured) + len(failed) < 2:
         return
     from alexnet_pl.table import Table, print_tables  # not at the top, since `--help` needs no tables

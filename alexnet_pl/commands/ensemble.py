@@ -76,5 +76,8 @@ def find_tested_store(cfg: DictConfig, dataset: DatasetInfo) -> Store | None:
     store = Store(root) if root else None
     if store is None:
         return None
-    named = (store.name, dataset.split in store.splits) == (dataset.name, True)
-    return store if dataset.fingerprint == store.fingerprint or (not dataset.fingerprint and named) else None
+    if dataset.fingerprint:
+        is_tested = store.fingerprint == dataset.fingerprint
+    else:
+        is_tested = store.name == dataset.name and dataset.split in store.splits
+    return store if is_tested else None

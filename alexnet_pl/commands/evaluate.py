@@ -65,10 +65,9 @@ def write_test_result(
     """Write the files of a test with labels: the errors first, so that nothing that fails afterwards loses them.
     `results/result.json` comes after the tables and marks the test as complete. The run's own result.json keeps a test
     of all images if this one is shortened."""
-    if errors["count"] < tested.dataset.images and holds_full_test(folder):
-        result = make_result(errors, tested)
-    else:
-        result = write_result(folder / RESULT, errors, tested)
+    result = make_result(errors, tested)
+    if errors["count"] == tested.dataset.images or not holds_full_test(folder):
+        write_json(folder / RESULT, to_json(result))
     if store:
         write_confusions(results, store, tested.dataset.split)
     write_json(results / RESULT, to_json(result))

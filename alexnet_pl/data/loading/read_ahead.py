@@ -4,7 +4,7 @@ import resource
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from typing import TypeVar
 
 import numpy as np
@@ -23,16 +23,13 @@ def read_ahead(batches: Iterator[Batch], ahead: int = 1, wait: bool = False) -> 
     nothing waits for this thread, not even the end of the program, since a slow file system may take minutes; a batch
     that is read in a ThreadPoolExecutor is still finished by it.
     """
-    ended = Event()
-    requests: SimpleQueue[bool] = SimpleQueue()
+    requests, ended = Semaphore(ahead), Event()
     results: SimpleQueue[Batch | BaseException | None] = SimpleQueue()
     thread = Thread(target=read_requested, args=(batches, requests, results, ended), daemon=True, name="loader")
     thread.start()
     try:
-        for _ in range(ahead):
-            requests.put(True)
         while True:
-            requests.put(True)
+            requests.release()
             if (batch := results.get()) is None:
                 return
             if isinstance(batch, BaseException):
@@ -40,21 +37,21 @@ def read_ahead(batches: Iterator[Batch], ahead: int = 1, wait: bool = False) -> 
             yield batch
     finally:
         ended.set()
-        requests.put(False)
+        requests.release()
         if wait:
             thread.join()
 
 
 def read_requested(
     batches: Iterator[Batch],
-    requests: SimpleQueue[bool],
+    requests: Semaphore,
     results: SimpleQueue[Batch | BaseException | None],
     ended: Event,
 ) -> None:
-    """Read a batch per request, until False or until the loop has ended. Afterwards the results are None, and after an
-    error that error."""
+    """Read a batch per request until the loop has ended. Results are None after the last batch; an error is the last
+    result."""
     try:
-        while requests.get() and not ended.is_set():
+        while requests.acquire() and not ended.is_set():
             results.put(next(batches, None))
     except BaseException as error:
         results.put(error)

@@ -38,7 +38,8 @@ def test_next_batch_is_read_while_one_is_trained_on() -> None:
         assert loader.reads.acquire(timeout=60)
     assert next(batches, None) is None
     loader = Numbers()
-    next(iter(loader))
+    batches = iter(loader)  # held, since nothing more is read for a loop that has ended
+    next(batches)
     assert loader.reads.acquire(timeout=60)
     assert loader.reads.acquire(timeout=60), "the second batch, for which nobody has asked yet"
 
