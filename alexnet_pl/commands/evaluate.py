@@ -5,7 +5,13 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.classifier_test import holds_full_test, last_metrics, print_test_result, run_test
+from alexnet_pl.commands.classifier_test import (
+    holds_full_test,
+    last_metrics,
+    print_test_result,
+    refuse_shortened,
+    run_test,
+)
 from alexnet_pl.commands.other_images import check_real, test_other_images, write_real_result
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
@@ -98,7 +104,7 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
         return print_message(f"{store.name} {split}: no labels; predictions saved", results / PROBABILITIES)
     path = results / "submission.txt"
     lines, missing = write_submission(path, store, results / PROBABILITIES)
-    gap = f", {missing} of them arbitrary, since those images could not be read" if missing else ""
+    gap = f", {missing} of them arbitrary: of images that could not be read or scored" if missing else ""
     print_message(f"{store.name} {split}: no labels; {lines:,} lines for the test server{gap}", path)
 
 
@@ -128,6 +134,9 @@ def earlier_error(results: Path) -> float | None:
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
     trainer, module, data = build(cfg, folder)
+    if (folder / VALIDATION).is_file():
+        images = len(data.store.split("val"))
+        refuse_shortened(cfg, "limit_val_batches", data.batch_size, images, folder / VALIDATION)
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
         path, dataset = Path(cfg.ckpt_path), describe_dataset(data.store, "val")
