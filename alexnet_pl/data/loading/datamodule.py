@@ -121,8 +121,8 @@ class ImageStore(ResumableData):
     @property
     def fit_reads_val(self) -> bool:
         """Whether a fit validates, or trains on the validation images too."""
-        assert self.trainer is not None
-        return self.trainer.limit_val_batches != 0 or self.include_val_after_epoch is not None
+        validates = self.trainer is None or self.trainer.limit_val_batches != 0
+        return validates or self.include_val_after_epoch is not None
 
     @property
     def is_undrawn_demo(self) -> bool:
