@@ -17,6 +17,7 @@ from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.digests import sha256
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.prediction_file import PredictionFile
@@ -133,6 +134,8 @@ def earlier_error(results: Path) -> float | None:
 
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
+    if cfg.trainer.get("limit_val_batches") == 0:  # of a run that was trained without validation
+        raise UserError("trainer.limit_val_batches=0: leaves no images to validate; for all, set it to 1.0")
     trainer, module, data = build(cfg, folder)
     if (folder / VALIDATION).is_file():
         images = len(data.store.split("val"))

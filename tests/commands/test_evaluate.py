@@ -126,6 +126,14 @@ def test_validate_repeats_the_last_validation_of_the_fit(
     assert json.loads((tmp_path / "validation.json").read_text())["images"] == 16
 
 
+def test_run_without_validation_is_validated_only_with_images(cfg: DictConfig, tmp_path: Path, tiny_run: Path) -> None:
+    OmegaConf.update(cfg, "trainer.limit_val_batches", 0, force_add=True)
+    with pytest.raises(
+        UserError, match=r"^trainer\.limit_val_batches=0: leaves no images to validate; for all, set it "
+    ):
+        run(cfg, "validate", tmp_path, last(tiny_run))
+
+
 @pytest.mark.parametrize("command", ["test", "validate", "features"])
 def test_overwritten_image_is_named_before_the_measurement(cfg: DictConfig, tmp_path: Path, command: str) -> None:
     """Its store has the fingerprint of the original one."""
