@@ -1,10 +1,10 @@
 """Tables for the terminal and Markdown. On a terminal no word is broken and rows have few lines."""
 
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table as RichTable
@@ -83,12 +83,19 @@ def to_rich_table(table: Table, width: int) -> RichTable:
 def wrap_cell(text: str, width: int | None) -> str:
     """Break the lines of a cell between words; not if its `width` is None. `GLUE` becomes a space."""
     if width:
-        wrapped = (
-            textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
-            for line in text.split("\n")
-        )
-        text = "\n".join(line for lines in wrapped for line in lines)
+        text = "\n".join(line for whole in text.split("\n") for line in wrap_line(whole, width))
     return text.replace(GLUE, " ")
+
+
+def wrap_line(text: str, width: int) -> list[str]:
+    """Break a line between words. Chinese and other wide characters take two columns of a terminal."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and cell_len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines or [""]
 
 
 def to_markdown(tables: Iterable[Table], level: int = 2) -> str:

@@ -34,7 +34,8 @@ from alexnet_pl.detection.box_weights import load_box_network
 from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
-from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult
+from alexnet_pl.digests import sha256
+from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult, read_box_result
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5, describe_weights
 from alexnet_pl.figures.boxes import save_merging, save_mistakes
@@ -64,7 +65,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     split, train = store.whole(tested_split(cfg, store)), store.whole("train")
     store.check_shards(split.name)
     finder = BoxFinder(network, trained_with, options, choose_device(cfg))
-    results = folder / "results" / f"{split.name}-{trained_with.task}-{results_name(options, finder.scales)}"
+    results = results_dir(folder, split.name, trained_with, options)
     if not split.box_counts().any() and not why_not_submittable(store, split, trained_with.task):
         return write_server_file(results, finder, store, split, trained_with.task)
     if trained_with.task == "detect":
@@ -82,7 +83,7 @@ def test(cfg: DictConfig, folder: Path) -> float | None:
     log_box_test(cfg, folder, pictures, overlays, names, result)
     append_session(folder, describe_session("test", StoreIdentity(name=store.name, fingerprint=store.fingerprint)))
     print_box_test(result, finder, results / RESULT)
-    return result.map if isinstance(result, DetectionResult) else result.loc_error
+    return main_number(result)
 
 
 def write_server_file(results: Path, finder: BoxFinder, store: Store, split: WholeSplit, task: str) -> None:
@@ -101,6 +102,29 @@ def tested_split(cfg: DictConfig, store: Store) -> str:
     if cfg.test.split:
         return cfg.test.split
     return "test" if "test" in store.splits and store.whole("test").box_counts().any() else "val"
+
+
+def finished_test(cfg: DictConfig, folder: Path) -> tuple[Path, float] | None:
+    """(results folder, objective) of the test requested by `cfg` if this checkpoint was tested completely on this
+    store, else None."""
+    store, (_, _, trained_with) = open_box_store(cfg), load_box_network(cfg.ckpt_path)
+    results = results_dir(folder, tested_split(cfg, store), trained_with, make_detect_options(cfg))
+    if not (results / RESULT).is_file():
+        return None
+    result = read_box_result(results / RESULT)
+    tested = result.checkpoint.sha256 if result.checkpoint else "", result.dataset.fingerprint
+    same = tested == (sha256(Path(cfg.ckpt_path)), store.fingerprint)
+    return (results, main_number(result)) if same else None
+
+
+def main_number(result: BoxResult) -> float:
+    """Mean average precision of a detector, localisation error of a localiser."""
+    return result.map if isinstance(result, DetectionResult) else result.loc_error
+
+
+def results_dir(folder: Path, split: str, trained_with: BoxOptions, options: DetectOptions) -> Path:
+    scales = options.scales or trained_with.scales
+    return folder / "results" / f"{split}-{trained_with.task}-{results_name(options, scales)}"
 
 
 def results_name(options: DetectOptions, scales: Sequence[int]) -> str:

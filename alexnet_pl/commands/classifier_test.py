@@ -45,12 +45,7 @@ def run_test(
     shortened test would replace one of all images."""
     tested = describe_test(cfg, module, data)
     images, classes = tested.dataset.images, tested.dataset.classes
-    limit = cfg.trainer.get("limit_test_batches")
-    if not is_neutral("limit_test_batches", limit) and limit * data.batch_size < images and holds_full_test(results):
-        raise UserError(
-            f"trainer.limit_test_batches={limit}: {shorten_path(results)} has a test of all images, which one of fewer "
-            "would replace; move that folder away, or leave out the limit"
-        )
+    refuse_shortened(cfg, "limit_test_batches", data.batch_size, images, results)
     saved = should_save_predictions(cfg.test.save_predictions, images, classes)
     if saved:
         check_space_of_predictions(results, images, classes)
@@ -59,10 +54,23 @@ def run_test(
     return tested
 
 
+def refuse_shortened(cfg: DictConfig, key: str, batch_size: int, images: int, results: Path) -> None:
+    """Raise UserError if a test of fewer than all `images` would replace one of all, in a folder or its result file.
+    `key`: the option of the trainer that limits it."""
+    limit = cfg.trainer.get(key)
+    if not is_neutral(key, limit) and limit * batch_size < images and holds_full_test(results):
+        raise UserError(
+            f"trainer.{key}={limit}: {shorten_path(results)} has a test of all images, which one of fewer would "
+            "replace; move it away, or leave out the limit"
+        )
+
+
 def holds_full_test(results: Path) -> bool:
-    """Whether a folder has the result of a test of all images, or the predictions for all where labels are unknown."""
-    if (results / RESULT).is_file():
-        result = read_result(results / RESULT)
+    """Whether a folder, or its result file, has the result of a test of all images, or the folder has the predictions
+    for all where labels are unknown."""
+    path = results / RESULT if results.is_dir() else results
+    if path.is_file():
+        result = read_result(path)
         return result.images == result.dataset.images
     if not (results / PROBABILITIES).is_file():
         return False

@@ -5,12 +5,19 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from alexnet_pl.commands.classifier_test import holds_full_test, last_metrics, print_test_result, run_test
+from alexnet_pl.commands.classifier_test import (
+    holds_full_test,
+    last_metrics,
+    print_test_result,
+    refuse_shortened,
+    run_test,
+)
 from alexnet_pl.commands.other_images import check_real, test_other_images, write_real_result
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.digests import sha256
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.confusions import read_table, write_confusions
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.prediction_file import PredictionFile
@@ -98,7 +105,7 @@ def write_server_file(results: Path, store: Store, split: str) -> None:
         return print_message(f"{store.name} {split}: no labels; predictions saved", results / PROBABILITIES)
     path = results / "submission.txt"
     lines, missing = write_submission(path, store, results / PROBABILITIES)
-    gap = f", {missing} of them arbitrary, since those images could not be read" if missing else ""
+    gap = f", {missing} of them arbitrary: of images that could not be read or scored" if missing else ""
     print_message(f"{store.name} {split}: no labels; {lines:,} lines for the test server{gap}", path)
 
 
@@ -127,7 +134,12 @@ def earlier_error(results: Path) -> float | None:
 
 
 def validate(cfg: DictConfig, folder: Path) -> float | None:
+    if cfg.trainer.get("limit_val_batches") == 0:  # of a run that was trained without validation
+        raise UserError("trainer.limit_val_batches=0: leaves no images to validate; for all, set it to 1.0")
     trainer, module, data = build(cfg, folder)
+    if (folder / VALIDATION).is_file():
+        images = len(data.store.split("val"))
+        refuse_shortened(cfg, "limit_val_batches", data.batch_size, images, folder / VALIDATION)
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)
     if trainer.is_global_zero:
         path, dataset = Path(cfg.ckpt_path), describe_dataset(data.store, "val")

@@ -85,4 +85,4 @@ def write_real_result(folder: Path, results: Path, tested: TestDescription, labe
     real = replace(tested, claim=None, dataset=replace(tested.dataset, split=split))
     where = results_dir(folder, split, tested.views)
     where.mkdir(parents=True, exist_ok=True)
-    print_test_result(write_result(where / RESULT, {**errors, "nll": math.nan, "nonfinite": 0}, real), where)
+    print_test_result(write_result(where / RESULT, {**errors, "nll": math.nan}, real), where)

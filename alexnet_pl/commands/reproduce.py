@@ -21,13 +21,13 @@ from alexnet_pl.runtime.device import choose_device
 def reproduce(cfg: DictConfig, folder: Path) -> float | None:
     """`fit` to its end, unless it is finished, then `test`, unless these weights have been tested.
 
-    Codes and boxes are tested each time, by the first process; the others end after the fit.
+    Codes are tested each time. Codes and boxes are tested by the first process; the others end after the fit.
     """
     objective, launched, kind = None, launched_processes(), dispatch.kind_of(cfg)
     for stage in stages(cfg, folder):
-        if stage.command == "test" and not kind and (results := finished_test(stage, folder)):
-            print_message("already tested", results)
-            return earlier_error(results)
+        if stage.command == "test" and (earlier := find_earlier_test(stage, folder, kind)):
+            print_message("already tested", earlier[0])
+            return earlier[1]
         with own_process_state(keep_group=launched is not None and not kind):
             if not launched and count_devices(stage.trainer.get("devices"), choose_device(stage).type) > 1:
                 # this process starts the others of this machine, which repeat the command line
@@ -36,6 +36,16 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
                 pin_argv_for_ddp_ranks(words, copy_config(cfg, folder))
             objective = dispatch.run(stage, folder)
     return objective
+
+
+def find_earlier_test(cfg: DictConfig, folder: Path, kind: str) -> tuple[Path, float | None] | None:
+    """(results folder, objective) of the test requested by `cfg` if it was finished before, else None."""
+    if kind == "boxes":
+        from alexnet_pl.commands import box_test  # draws pictures, which no other kind needs here
+
+        return box_test.finished_test(cfg, folder)
+    results = None if kind else finished_test(cfg, folder)
+    return (results, earlier_error(results)) if results else None
 
 
 def copy_config(cfg: DictConfig, folder: Path) -> Path:

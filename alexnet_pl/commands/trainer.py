@@ -12,7 +12,7 @@ from alexnet_pl.commands.network_of_weights import fill_in
 from alexnet_pl.commands.resume import check_resumable
 from alexnet_pl.console import silence_library_logs
 from alexnet_pl.errors import UserError, reason
-from alexnet_pl.experiment.predict import find_images
+from alexnet_pl.experiment.predict import check_images
 from alexnet_pl.locks import run_lock
 from alexnet_pl.runs.checkpoint import print_start, read_checkpoint
 from alexnet_pl.runs.started_config import hold_started_config
@@ -27,7 +27,7 @@ def run_with_trainer(
     silence_library_logs()
     silence_warnings()
     if cfg.command in ("predict", "detect") or (cfg.command == "retrieve" and cfg.predict.images):
-        find_images(cfg.predict.images)  # before the checkpoint is read
+        check_images(cfg.predict.images)  # before the checkpoint is read
     if cfg.ckpt_path and cfg.ckpt_path != "auto":
         check_checkpoint(cfg)
     fill_in(cfg, folder)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_pl.detection.boxes import Boxes, as_boxes, box_centers, compute_areas, intersections, shares_of_union
+from alexnet_pl.detection.boxes import Boxes, box_centers, compute_areas, intersections, shares_of_union
 
 THRESHOLD = 0.5
 
@@ -74,17 +74,12 @@ def match_shapes(a: Shapes, b: Shapes, score: str) -> np.ndarray:
     return relative_distance + (1 - shares_of_union(shared, a.areas, b.areas))
 
 
-def merge_boxes(boxes: object, scores: object, options: MergeOptions = MergeOptions()) -> Merged:
-    """Merge the boxes (N, 4) of one class, with scores (N,). O(N²) in time and memory.
+def merge_classes(boxes: Boxes, scores: np.ndarray, options: MergeOptions) -> list[Merged]:
+    """Merge the same boxes (N, 4) for each of several classes with its scores (classes, N). O(N²) in time and memory;
+    the pairs are searched once, because they do not depend on the scores.
 
     The result does not depend on the order of the boxes: they are sorted first, so that ties are resolved equally.
     """
-    return merge_classes(as_boxes(boxes), np.asarray(scores, np.float64).reshape(1, -1), options)[0]
-
-
-def merge_classes(boxes: Boxes, scores: np.ndarray, options: MergeOptions) -> list[Merged]:
-    """`merge_boxes` of several classes with the same boxes (N, 4) and scores (classes, N). The pairs are searched once,
-    because they do not depend on the scores."""
     orders = [np.lexsort((-values, *boxes.T[::-1])) for values in scores]
     ordered = [values[order] for values, order in zip(scores, orders, strict=True)]
     state = PairScores(boxes[orders[0]], np.stack(ordered, 1), options)

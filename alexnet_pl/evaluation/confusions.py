@@ -123,7 +123,7 @@ def find_confusions(
     labels: np.ndarray, best: np.ndarray, classes: int, most: int = LISTED
 ) -> list[tuple[int, int, np.ndarray]]:
     """(true class, predicted class, rows of the images) of the `most` most confused pairs, most images first."""
-    wrong = np.flatnonzero(best[:, 0] != labels)
+    wrong = np.flatnonzero((best[:, 0] != labels) & (best[:, 0] >= 0))  # −1: scores that are not finite
     pairs = labels[wrong].astype(np.int64) * classes + best[wrong, 0]
     order = np.argsort(pairs, kind="stable")
     kinds, starts, counts = np.unique(pairs[order], return_index=True, return_counts=True)

@@ -66,8 +66,10 @@ def rank_tie_break(block: Block) -> np.ndarray:
 
 
 def top_classes(scores: np.ndarray, count: int) -> np.ndarray:
-    """(N, count): classes with the highest scores, best first; ties go to the lower class index."""
-    return np.argsort(-scores, axis=1, kind="stable")[:, :count].astype(np.int32)
+    """(N, count): classes with the highest scores, best first; ties go to the lower class index. −1 for images with
+    scores that are not finite."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count].astype(np.int32)
+    return np.where(np.isfinite(scores).all(1, keepdims=True), best, np.int32(-1))
 
 
 class ErrorCounter:

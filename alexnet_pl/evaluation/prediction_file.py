@@ -4,7 +4,8 @@ One row per image, in the split's order, readable by pandas, polars and DuckDB:
 
     image          string             the image's name in the store
     label          int32              class index, −1 if unknown
-    best           5 × int32          top class indices, best first, ranked before rounding
+    best           5 × int32          top class indices, best first, ranked before rounding; −1 for images with scores
+                                      that are not finite
     probabilities  classes × float16  softmax outputs, averaged over the views; omitted where they would be too large
 
 The footer's key `alexnet_pl` holds the test's description as JSON: `dataset`, `views`, `checkpoint` and more. The

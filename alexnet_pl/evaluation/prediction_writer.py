@@ -29,6 +29,12 @@ def check_space_of_predictions(folder: Path, images: int, classes: int) -> None:
     check_space(existing, needed, "test.save_predictions", "free some space, or set test.save_predictions=false")
 
 
+def best_classes(scores: Tensor) -> Tensor:
+    """The five most probable classes, (N, 5); −1 for images with scores that are not finite, which count as wrong."""
+    best = scores.topk(min(5, scores.shape[1])).indices
+    return best.where(scores.isfinite().all(1, keepdim=True), -1)
+
+
 class PredictionWriter(L.Callback):
     """Callback that saves predictions batch by batch; each process writes its images, merged at the end.
 
@@ -65,7 +71,7 @@ class PredictionWriter(L.Callback):
             Block(
                 self.split.names_of(numbers),
                 batch.labels.cpu().numpy(),
-                outputs.topk(min(5, self.classes)).indices.cpu().numpy(),
+                best_classes(outputs).cpu().numpy(),
                 outputs.exp().half().cpu().numpy() if self.has_probabilities else None,
             )
         )

@@ -32,11 +32,12 @@ def read_real(path: Path, classes: int) -> list[set[int]]:
 
 
 def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]:
-    """Compute errors in percent from saved probabilities; `count` is the number of images with a label.
+    """Compute errors in percent from saved probabilities; `count` is the number of images with a label, `nonfinite` of
+    those with scores that are not finite, which count as wrong.
 
     Raises UserError for images that are not ILSVRC-2012's validation images.
     """
-    right1, right5, count = 0, 0, 0
+    right1, right5, count, nonfinite = 0, 0, 0, 0
     for block in PredictionFile(probabilities).blocks(probabilities=False):
         for name, best in zip(block.images, block.best, strict=True):
             right = labels[image_index(name, len(labels))]
@@ -44,9 +45,11 @@ def real_errors(probabilities: Path, labels: list[set[int]]) -> dict[str, float]
                 continue
             hits = np.isin(best, list(right))
             right1, right5, count = right1 + int(hits[0]), right5 + int(hits.any()), count + 1
+            nonfinite += int(best[0] < 0)
     if not count:
         raise UserError("test.labels: none of the images has a label")
-    return {"top1_error": 100 * (count - right1) / count, "top5_error": 100 * (count - right5) / count, "count": count}
+    errors = {"top1_error": 100 * (count - right1) / count, "top5_error": 100 * (count - right5) / count}
+    return {**errors, "count": count, "nonfinite": nonfinite}
 
 
 def image_index(name: str, images: int) -> int:

@@ -21,7 +21,8 @@ def is_submittable(store: Store, split: str) -> bool:
 
 
 def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int, int]:
-    """Write the file from saved predictions. Returns (lines, lines of missing images, which get labels 1 to 5)."""
+    """Write the file from saved predictions. Returns (lines, lines of images that are missing or whose scores are not
+    finite, which get labels 1 to 5)."""
     ids = store.manifest.ilsvrc_ids
     assert ids, "is_submittable() holds"
     lines: dict[int, str] = {}
@@ -30,8 +31,9 @@ def write_submission(path: Path, store: Store, probabilities: Path) -> tuple[int
             number = number_in_test_set(name)
             if number is None or len(best) != 5:
                 raise UserError(f"{probabilities}: {name}: not an image of the ILSVRC-2012 test set")
-            lines[number] = server_labels(best, ids)
-    count = max(max(lines), store.manifest.splits["test"].records)
+            if best[0] >= 0:
+                lines[number] = server_labels(best, ids)
+    count = max(max(lines, default=0), store.manifest.splits["test"].records)
     path.write_text("".join(f"{lines.get(number, '1 2 3 4 5')}\n" for number in range(1, count + 1)), encoding="utf-8")
     return count, count - len(lines)
 

@@ -22,14 +22,20 @@ BATCH = 32  # number of images decoded and classified at a time
 SHOWN = 50  # rows of the table on the console; the files hold all images
 
 
-def find_images(given: str | Iterable[str] | None, key: str = "predict.images") -> list[Path]:
-    """Image files: files as given, and all images in folders and their subfolders. `key`: option for errors."""
+def check_images(given: str | Iterable[str] | None, key: str = "predict.images") -> list[Path]:
+    """The given files and folders. Raises UserError if one does not exist; folders are not searched yet."""
     if not given:
         raise UserError(f"{key} is required: pass {key}=FILE, a folder, or a list [FILE,FILE]")
+    paths = list_paths(given)
+    if missing := next((path for path in paths if not path.exists()), None):
+        raise UserError(f"{key}: {missing} does not exist")
+    return paths
+
+
+def find_images(given: str | Iterable[str] | None, key: str = "predict.images") -> list[Path]:
+    """Image files: files as given, and all images in folders and their subfolders. `key`: option for errors."""
     found: list[Path] = []
-    for path in list_paths(given):
-        if not path.exists():
-            raise UserError(f"{key}: {path} does not exist")
+    for path in check_images(given, key):
         inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         found += inside if path.is_dir() else [path]
     if not found:

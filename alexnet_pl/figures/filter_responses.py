@@ -5,13 +5,12 @@ from functools import partial
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn import functional as F
 
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures.examples import spread_over_classes
 from alexnet_pl.figures.style import Theme, add_axes_inches, draw_for_notebook
 from alexnet_pl.inference.top_patches import Patches, find_top_patches
-from alexnet_pl.models.alexnet import AlexNet
+from alexnet_pl.models.activations import layer_outputs
 from alexnet_pl.models.filters import largest_filters, scale_to_unit_range
 from alexnet_pl.training.classifier import Classifier
 
@@ -20,8 +19,7 @@ from alexnet_pl.training.classifier import Classifier
 def compute_responses(module: Classifier, images: Tensor) -> Tensor:
     """Responses of the first layer to the center view: (N, 3, size, size) uint8 → (N, K, side, side)."""
     (view,) = module.augment.views(images, "center")
-    fill = module.net.edge_padding if isinstance(module.net, AlexNet) else 0
-    return module.net.conv1(F.pad(view, (0, fill, 0, fill)))
+    return layer_outputs(module.net, view, ["conv1"])["conv1"]
 
 
 SIDE, GAP = 0.62, 0.06  # inches

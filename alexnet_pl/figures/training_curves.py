@@ -4,7 +4,6 @@ Drops are read from the rates in metrics.csv, which are logged at the start of e
 within an epoch, so its drops are read from its settings.
 """
 
-from collections import Counter
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -105,15 +104,16 @@ def staged_drops(stages: list[Any], layers: list[str], ends: np.ndarray) -> list
 
 
 def describe_drop(before: dict[str, float], now: dict[str, float]) -> str:
-    """Describe a drop: "÷10" if most layers have it, else with the names of the layers; "" if no rate dropped."""
-    factors = {
-        name: before[name] / now[name] if now[name] else np.inf for name in before if now.get(name, 0) < before[name]
-    }
-    if not factors:
-        return ""
-    factor, count = Counter(f"{value:.3g}" for value in factors.values()).most_common(1)[0]
-    which = "" if count > len(before) / 2 else ", ".join(sorted(factors)) + " "
-    return f"{which}stops" if factor == "inf" else f"{which}÷{factor}"
+    """Describe a drop: "÷10" if most layers have it, else each factor with the names of its layers; "" if no rate
+    dropped."""
+    layers: dict[str, list[str]] = {}
+    for name in sorted(name for name in before if now.get(name, 0) < before[name]):
+        factor = f"÷{before[name] / now[name]:.3g}" if now.get(name) else "stops"
+        layers.setdefault(factor, []).append(name)
+    common = max(layers, key=lambda factor: len(layers[factor]), default="")
+    if len(layers.get(common, [])) > len(before) / 2:
+        return common
+    return "; ".join(f"{', '.join(names)} {factor}" for factor, names in layers.items())
 
 
 def draw_training_curves(curves: TrainingCurves, theme: Theme) -> Figure:

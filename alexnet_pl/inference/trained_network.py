@@ -90,7 +90,8 @@ class TrainedNetwork(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Picture | Sequence[Picture], top: int = 5) -> list[list[Prediction]]:
-        """The `top` most probable classes of each image, best first.
+        """The `top` most probable classes of each image, best first, by views of its central square; the command
+        `predict` classifies whole images if the network is tested on them (`test.views=dense`).
 
         `images`: one image or a sequence of images, each a Pillow image, a file (a path, bytes, or a file object), or
         uint8 RGB values as a (3, H, W) tensor or an (H, W, 3) array of NumPy. A tensor or array of four dimensions is a

@@ -3,8 +3,8 @@ Euclidean separation".
 
 The default search is exact. It compares all vectors block by block, so that 1.28 million vectors of 4,096 float16
 numbers (10.5 GB on disk) need 0.4 GB of memory, besides the queries. `index=ivf` and `index=hnsw` are approximate and
-need all vectors in memory, as float16. The authors' program (findsimilar.py) keeps the nearest image of each of its
-batch files: `per_file=1000`.
+need all vectors in memory, as float16; docs/tutorials/nearest-images.md says what they save. The authors' program
+(findsimilar.py) keeps the nearest image of each of its batch files: `per_file=1000`.
 """
 
 import json

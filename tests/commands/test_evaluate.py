@@ -117,6 +117,21 @@ def test_validate_repeats_the_last_validation_of_the_fit(
     found = json.loads((tmp_path / "validation.json").read_text())
     assert (found["views"], found["finished"]) == ("center", True)
     assert "not the last weights" not in capsys.readouterr().out
+    OmegaConf.update(cfg, "trainer.limit_val_batches", 1, force_add=True)
+    with pytest.raises(UserError, match=r"^trainer\.limit_val_batches=1: .*validation\.json has a test of all images"):
+        run(cfg, "validate", tmp_path, last(tmp_path))
+    assert json.loads((tmp_path / "validation.json").read_text()) == found
+    (tmp_path / "validation.json").unlink()
+    run(cfg, "validate", tmp_path, last(tmp_path))
+    assert json.loads((tmp_path / "validation.json").read_text())["images"] == 16
+
+
+def test_run_without_validation_is_validated_only_with_images(cfg: DictConfig, tmp_path: Path, tiny_run: Path) -> None:
+    OmegaConf.update(cfg, "trainer.limit_val_batches", 0, force_add=True)
+    with pytest.raises(
+        UserError, match=r"^trainer\.limit_val_batches=0: leaves no images to validate; for all, set it "
+    ):
+        run(cfg, "validate", tmp_path, last(tiny_run))
 
 
 @pytest.mark.parametrize("command", ["test", "validate", "features"])

@@ -13,8 +13,13 @@ from alexnet_pl.data.sources import synthetic
 from alexnet_pl.errors import UserError
 
 
-def test_predict_works_without_the_store(cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_works_without_the_store(
+    cfg: DictConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of images is listed once: one of millions on a network drive takes minutes."""
     run(cfg, "fit", tmp_path)
+    listed: list[Path] = []
+    monkeypatch.setattr(Path, "rglob", lambda path, pattern: listed.append(path) or path.glob(f"**/{pattern}"))
     folder = tmp_path / "mine"
     folder.mkdir()
     for index in range(3):
@@ -22,6 +27,7 @@ def test_predict_works_without_the_store(cfg: DictConfig, tmp_path: Path, capsys
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     cfg.data.root = str(tmp_path / "gone")
     run(cfg, "predict", tmp_path, last(tmp_path), **{"predict.images": str(folder)})
+    assert listed == [folder]
     rows = json.loads((tmp_path / "predictions.json").read_text())
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
     for row in rows:

@@ -18,6 +18,7 @@ from run_folders import table
 from running import Compose, last, run
 
 from alexnet_pl.commands.detect import name_pictures
+from alexnet_pl.commands.reproduce import find_earlier_test
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.data.store.whole import WholeSplit
 from alexnet_pl.detection import finder
@@ -46,6 +47,14 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
     assert found["finished"] is True
     assert found["dataset"]["images"] == 5
     assert list(tmp_path.glob("run/results/*/merging.png"))
+    localise.ckpt_path = str(last(tmp_path / "run"))
+    assert find_earlier_test(localise, tmp_path / "run", "boxes") == (next(tmp_path.glob("run/results/*")), error)
+    (results,) = tmp_path.glob("run/results/*/boxes.json")
+    results.write_text(json.dumps({**found, "checkpoint": {**found["checkpoint"], "sha256": "0"}}))
+    assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "of other weights"
+    results.write_text(json.dumps(found))
+    localise.detect.classes = 2
+    assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "with other options"
 
 
 def test_result_tells_how_the_regressor_and_its_features_were_trained(

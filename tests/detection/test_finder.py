@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from one_class import merge_boxes
 from torch import nn
 from torchvision.transforms.functional import center_crop, resize
 
@@ -12,7 +13,7 @@ from alexnet_pl.config.box_options import BoxOptions, DetectOptions
 from alexnet_pl.detection import finder as finder_module
 from alexnet_pl.detection.box_network import BoxNetwork, WindowOutputs
 from alexnet_pl.detection.finder import BoxFinder, Candidates, PredictedBoxes
-from alexnet_pl.detection.merging import Merged, MergeOptions, merge_boxes, merge_classes
+from alexnet_pl.detection.merging import Merged, MergeOptions, merge_classes
 from alexnet_pl.detection.pyramid import window_boxes, window_grid
 from alexnet_pl.evaluation.image_scales import pyramid_sides
 from alexnet_pl.models.sliding_window import WindowGeometry

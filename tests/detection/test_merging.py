@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_class import merge_boxes
 
 from alexnet_pl.detection.boxes import as_boxes, ious
-from alexnet_pl.detection.merging import MergeOptions, match_scores, merge_boxes, merge_classes
+from alexnet_pl.detection.merging import MergeOptions, match_scores, merge_classes
 from alexnet_pl.detection.suppression import suppress_overlapping
 
 

@@ -63,6 +63,13 @@ def test_confusions_match_a_plain_count() -> None:
     assert find_confusions(labels, labels[:, None], 9) == []
 
 
+def test_image_without_an_answer_is_wrong_but_taken_for_no_class() -> None:
+    """−1: its scores were not finite."""
+    labels, best = np.array([0, 0, 1]), np.array([[-1, -1], [0, 1], [0, 1]])
+    assert [(true, taken) for true, taken, _ in find_confusions(labels, best, 3)] == [(1, 0)]
+    assert {row["class"]: row["top5_error"] for row in errors_by_class(labels, best, CLASSES)} == {"n0": 50, "n1": 0}
+
+
 def test_table_of_a_million_pairs_has_the_most_confused_and_takes_seconds() -> None:
     """Of twenty thousand classes, as in Fall 2011, each image's error is another pair; one pair is confused twice."""
     classes, images = 20_000, 1_000_000

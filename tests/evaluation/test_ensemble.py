@@ -68,6 +68,8 @@ def test_image_with_a_nan_probability_is_an_error(tmp_path: Path) -> None:
     assert errors["top1_error"] == pytest.approx((700 + (IMAGES - 7) * top1) / IMAGES)
     assert errors["top5_error"] == pytest.approx((700 + (IMAGES - 7) * top5) / IMAGES)
     assert (errors["count"], errors["nonfinite"]) == (IMAGES, 7)
+    _, best = PredictionFile(tmp_path / "average.parquet").top_classes()
+    assert ((best == -1).all(1) == (np.arange(IMAGES) < 7)).all()
     known = exact[np.arange(7, IMAGES), labels[7:]].astype(np.float64)
     assert errors["nll"] == pytest.approx(float(-np.log(known).mean()), rel=1e-3)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.prediction_file import Block, PredictionFileWriter
+from alexnet_pl.evaluation.prediction_writer import best_classes
 from alexnet_pl.evaluation.real_labels import image_index, read_real, real_errors
 from alexnet_pl.evaluation.result import TestDescription
 from alexnet_pl.runs.records import CheckpointInfo, DatasetInfo
@@ -40,6 +42,18 @@ def test_errors_match_the_authors_expression(tmp_path: Path, best: np.ndarray) -
     assert found["count"] == len(right1)
     assert found["top1_error"] == pytest.approx(100 - 100 * np.mean(right1))
     assert found["top5_error"] == pytest.approx(100 - 100 * np.mean(right5))
+
+
+def test_image_with_scores_that_are_not_finite_is_wrong(tmp_path: Path) -> None:
+    """Also where all classes are right: the classes of a ranking of NaN are arbitrary."""
+    scores = torch.rand(4, CLASSES)
+    scores[1, 3] = torch.nan
+    names = [f"ILSVRC2012_val_{number + 1:08d}.JPEG" for number in range(4)]
+    writer = PredictionFileWriter(tmp_path / "probabilities.parquet", CLASSES, with_probabilities=False)
+    writer.add(Block(names, np.zeros(4, np.int32), best_classes(scores).numpy(), None))
+    writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="0")))
+    found = real_errors(tmp_path / "probabilities.parquet", [set(range(CLASSES))] * 4)
+    assert found == {"top1_error": 25.0, "top5_error": 25.0, "count": 4, "nonfinite": 1}
 
 
 WRONG = ["[" * 200_000, "[[1e400]]", '[[1.9, true, "3"]]', "[[1.0]]", "[[true]]", '["12"]', " " * 2**24 + "[[1]]"]

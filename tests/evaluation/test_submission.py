@@ -40,9 +40,11 @@ def make_store(root: Path, name: str = "ILSVRC2012_test_{:08d}.JPEG", numbers: l
     return Store(root)
 
 
-def answer(path: Path, names: list[str]) -> np.ndarray:
+def answer(path: Path, names: list[str], unanswered: int | None = None) -> np.ndarray:
     chance = np.random.default_rng(5)
     best = np.stack([chance.permutation(10)[:5] for _ in names]).astype(np.int32)
+    if unanswered is not None:
+        best[unanswered] = -1
     writer = PredictionFileWriter(path, 10, with_probabilities=False)
     writer.add(Block(names, np.full(len(names), -1), best, None))
     writer.close(TestDescription(dataset=DatasetInfo(), views="ten", checkpoint=CheckpointInfo(sha256="")))
@@ -65,6 +67,15 @@ def test_unreadable_image_still_has_a_line(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store")
     names = store.split("test").names
     answer(tmp_path / "p.parquet", [name for name in names if "0005" not in name])
+    assert write_submission(tmp_path / "submission.txt", store, tmp_path / "p.parquet") == (12, 1)
+    assert parse(tmp_path / "submission.txt", 10)[4] == [1, 2, 3, 4, 5]
+
+
+def test_image_without_an_answer_still_has_a_line(tmp_path: Path) -> None:
+    """−1: its scores were not finite."""
+    store = make_store(tmp_path / "store")
+    names = store.split("test").names
+    answer(tmp_path / "p.parquet", names, unanswered=4)
     assert write_submission(tmp_path / "submission.txt", store, tmp_path / "p.parquet") == (12, 1)
     assert parse(tmp_path / "submission.txt", 10)[4] == [1, 2, 3, 4, 5]
 

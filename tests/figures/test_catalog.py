@@ -17,6 +17,8 @@ from matplotlib.patches import Rectangle
 from omegaconf import OmegaConf
 from running import check_words
 from store_copies import copy_as_drawn
+from torch import nn
+from torch.nn import functional as F
 
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.experiment.trained_run import TrainedRun
@@ -28,6 +30,7 @@ from alexnet_pl.figures.style import DARK, LIGHT, THEMES, Theme, draw_for_notebo
 from alexnet_pl.inference.top_patches import find_top_patches
 from alexnet_pl.models.filters import scale_to_unit_range
 from alexnet_pl.models.other_alexnets import CaffeAlexNet
+from alexnet_pl.models.overfeat import OverFeat
 
 
 def drawn(picture: catalog.FigureEntry, theme: Theme = LIGHT) -> Figure:
@@ -294,6 +297,16 @@ def test_strongest_response_is_where_the_kernel_is_planted(run: TrainedRun) -> N
         assert torch.equal(found.pixels[row, 0], images[image, :, 14:25, 22:33])
     answers = compute_responses(module, images)[:, kernels]
     assert torch.equal(found.responses, answers.flatten(2).amax(2).sort(0, descending=True).values[:2].T)
+
+
+def test_responses_are_those_of_the_first_layer_to_its_own_input() -> None:
+    """OverFeat divides pixels by `sigma`; its biases would hardly show otherwise."""
+    net = OverFeat(3, net="fast", width=0.125, crop=231, sigma=50.0)
+    nn.init.constant_(net.conv1.bias, 5.0)
+    module = SimpleNamespace(net=net, augment=SimpleNamespace(views=lambda images, _: iter([images.float()])))
+    images = torch.randint(0, 256, (2, 3, 231, 231), dtype=torch.uint8)
+    expected = F.conv2d(images.float() / 50, net.conv1.weight, net.conv1.bias, stride=4)
+    torch.testing.assert_close(compute_responses(module, images), expected)  # type: ignore[arg-type]
 
 
 def test_images_are_spread_over_classes_also_if_these_take_turns() -> None:

@@ -71,6 +71,12 @@ def test_rate_drops_are_labelled_by_layers_and_factor() -> None:
     assert training_curves.describe_drop(before, {**before, "conv1": 0.0}) == "conv1 stops"
     assert training_curves.describe_drop(before, {**before, "conv1": 0.002, "fc8": 0.1}) == "conv1 ÷5"
     assert training_curves.describe_drop(before, before) == ""
+    two = {**before, "conv1": 0.002, "conv2": 0.001}
+    assert training_curves.describe_drop({**before, "conv3": 0.01}, {**two, "conv3": 0.01}) == "conv1 ÷5; conv2 ÷10"
+    assert (
+        training_curves.describe_drop({**before, "conv3": 0.01}, {**two, "conv3": 0})
+        == "conv1 ÷5; conv2 ÷10; conv3 stops"
+    )
 
 
 def test_stages_within_an_epoch_are_marked_within_it() -> None:

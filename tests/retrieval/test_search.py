@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feature_files import IMAGES, WIDTH, make_features, sparse
+from search_indexes import measure
 
 from alexnet_pl.data.loading.loaders import epoch_order
 from alexnet_pl.errors import UserError
@@ -118,6 +119,12 @@ def test_approximate_index_finds_nearly_all_and_is_cached(images: Features, kind
     again = find_nearest(images, queries, 6, kind, own=np.arange(40))
     assert np.array_equal(again.numbers, found.numbers)
     assert (images.folder / f"{kind}.faiss").stat().st_mtime_ns == written
+
+
+def test_script_measures_each_kind_of_index(images: Features) -> None:
+    rows = measure(images, np.asarray(images.values[:40]))
+    assert [row[0] for row in rows] == ["flat", "ivf", "hnsw"]
+    assert all(float(row[1]) > 95 for row in rows)
 
 
 def test_index_of_other_features_is_refused(images: Features, tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ def is_wrong_size(edges: np.ndarray, size: tuple[int, int], own: tuple[int, int]
 
     If the image has that shape in another resolution, a box may be wrong; the size is only if half of them exceed it.
     """
+    if not len(edges):
+        return False  # also for a file that could not be read, which has no size
     far = (edges[:, 2:] > EXCESS * np.array(size)).any(1)
     shape = size[0] * own[1] / (size[1] * own[0])
     is_shape = 1 / EXCESS < shape < EXCESS

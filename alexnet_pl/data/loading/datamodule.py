@@ -115,8 +115,14 @@ class ImageStore(ResumableData):
     def splits_of_stage(self, stage: TrainerFn | None) -> tuple[str, ...]:
         """Splits that a fit, a validation or a test reads."""
         if stage == TrainerFn.FITTING:
-            return "train", "val"
+            return ("train", "val") if self.fit_reads_val else ("train",)
         return ("val",) if stage == TrainerFn.VALIDATING else (self.test_split_name,)
+
+    @property
+    def fit_reads_val(self) -> bool:
+        """Whether a fit validates, or trains on the validation images too."""
+        validates = self.trainer is None or self.trainer.limit_val_batches != 0
+        return validates or self.include_val_after_epoch is not None
 
     @property
     def is_undrawn_demo(self) -> bool:
@@ -151,7 +157,7 @@ class ImageStore(ResumableData):
         check_batch_size(self.batch_size, world)
         if stage == "fit" and (count := len(self.store.split("train"))) < self.batch_size and is_first_process():
             print(f"data.batch_size={self.batch_size}: {count} training images; a batch repeats some", flush=True)
-        if stage == "fit" and "val" in self.store.splits and not self.store.split("val").labeled:
+        if stage == "fit" and self.fit_reads_val and not self.store.split("val").labeled:
             raise UserError(f"data.root: {self.root}: the validation images have no labels")
         if stage == "fit":
             self.check_interval(count_batches(len(self.training_split(0)), self.batch_size))

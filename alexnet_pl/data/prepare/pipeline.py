@@ -15,7 +15,7 @@ from alexnet_pl.data.prepare.shard import ImageReader, read_square, read_whole
 from alexnet_pl.data.sources.base import DatasetListing
 from alexnet_pl.data.sources.box_files import index_boxes
 from alexnet_pl.data.sources.disk_list import lists_beside
-from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, FOLDERS, SET_OF_FORM, UNCLASSIFIED, read_source
+from alexnet_pl.data.sources.forms import ARCHIVES, CIFAR10, FOLDERS, SET_OF_FORM, TINY, UNCLASSIFIED, read_source
 from alexnet_pl.data.sources.image_folder import split_roots
 from alexnet_pl.data.sources.official_sets import KNOWN_COUNTS, PUBLISHED
 from alexnet_pl.data.sources.robustness import is_robustness_set, read_robustness
@@ -72,8 +72,9 @@ def check_form(options: PrepareOptions, path: Path, form: str) -> None:
         )
     own, recipe = SET_OF_FORM.get(form, (options.name, ""))
     if options.name in PUBLISHED and options.name != own:
+        what = "all 200 classes of tiny-ImageNet" if form == TINY else form
         raise UserError(
-            f"prepare.source: {options.source} holds {form}, not {options.name}; prepare it with -c {recipe}, or "
+            f"prepare.source: {options.source} holds {what}, not {options.name}; prepare it with -c {recipe}, or "
             "choose another data.name"
         )
 

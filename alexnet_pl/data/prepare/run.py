@@ -111,7 +111,8 @@ def make_shards(plan: Plan, partial: Path, settings: StoreSettings, read: ImageR
     """Make the shards of this part that are not finished."""
     shards = plan.shards[part.number - 1 :: part.of]
     todo = [shard for shard in shards if not is_done(partial, shard, settings)]
-    metadata_bytes = sum(24 * settings.size**2 for shard in todo if shard.split == "train")
+    sums = 0 if settings.encoding.is_whole else 24 * settings.size**2  # of whole images, three numbers
+    metadata_bytes = sum(sums for shard in todo if shard.split == "train")
     remaining = sum(shard.count for shard in todo)
     needed = metadata_bytes + remaining * settings.encoding.bytes_per_image(settings.size)
     check_space(partial, needed, "data.root", "free some space, or choose another folder")

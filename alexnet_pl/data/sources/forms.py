@@ -38,8 +38,8 @@ from alexnet_pl.errors import UserError
 ARCHIVES, CIFAR10, FOLDERS, TINY = "archives of synsets", "CIFAR-10", "class folders", "tiny-ImageNet"
 DETECTION, VOC, TABLED = "ILSVRC's detection images", "PASCAL VOC's layout", "validation images with Kaggle's table"
 UNCLASSIFIED = (DETECTION, VOC)  # forms whose images have no class but that of their largest box
-SET_OF_FORM = {CIFAR10: ("cifar10", "cifar10"), TINY: ("tinyimagenet", "folder")}
-"""Name of the one data set of a form, and the recipe that prepares it."""
+SET_OF_FORM = {CIFAR10: ("cifar10", "cifar10"), TINY: ("", "folder")}
+"""Name of the published data set of a form, and the recipe that prepares it; tinyimagenet has half of the classes."""
 NO_OPTIONS = CopyOptions()
 
 

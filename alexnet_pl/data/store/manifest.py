@@ -56,6 +56,13 @@ class StoreManifest(StoreFormat):
         return self.splits[split].images if split in self.splits else 0
 
     @property
+    def largest_file(self) -> int:
+        """Bytes that no file of the store exceeds: shards are part of `bytes`, names are paths, and the mean image has
+        three float64 numbers per pixel."""
+        images = sum(split.bytes + 4096 * (split.records + split.boxes) for split in self.splits.values())
+        return images + 24 * self.size**2 + 2**20
+
+    @property
     def missing(self) -> list[str]:
         """Files that the copy of the images lacked."""
         return (self.settings or {}).get("missing") or []

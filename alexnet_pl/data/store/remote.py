@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import fsspec
 
@@ -19,20 +21,45 @@ from alexnet_pl.progress import track
 from alexnet_pl.temporary_files import replacing
 
 PARALLEL_DOWNLOADS = 8
+LARGEST_MANIFEST = 2**26  # bytes; that of 14 million images in 21,841 classes has 3 million
+
+
+class SizeLimit(fsspec.Callback):
+    """Callback that stops a download of more than `most` bytes, so that a wrong address cannot fill the disk."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def set_size(self, size: int | None) -> None:
+        """`size`: of the whole file, None if the server does not say."""
+        self.check(size or 0)
+        super().set_size(size)
+
+    def relative_update(self, inc: int = 1) -> None:
+        super().relative_update(inc)
+        self.check(self.value)
+
+    def check(self, num_bytes: int) -> None:
+        if num_bytes > self.most:
+            raise ValueError(f"more than {self.most / 1e6:,.0f} MB, too large for a file of this store")
 
 
 class Mirror:
     """Local folder that mirrors the store at `url`; a store with another fingerprint gets another folder.
 
-    Raises UserError if the URL cannot be read or holds no store.
+    `largest`: bytes that no file of the store exceeds, known once store.json is read. Raises UserError if the URL
+    cannot be read or holds no store.
     """
+
+    largest = LARGEST_MANIFEST
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         check_protocol(self.url, "data.root")
         try:
             self.files, self.path = fsspec.core.url_to_fs(self.url)
-            manifest = self.files.cat_file(f"{self.path}/{DESCRIPTION}")
+            manifest = self.read_description()
         except Exception as error:  # each protocol raises its own errors
             raise UserError(f"data.root: {self.url}: cannot be read ({reason(error)})") from error
         try:
@@ -44,6 +71,13 @@ class Mirror:
         self.root.mkdir(mode=0o700, exist_ok=True)
         with exclusive_lock(self.root / ".lock"):
             self.write_description(manifest)
+
+    def read_description(self) -> bytes:
+        """Content of store.json."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, DESCRIPTION)
+            self.files.get_file(f"{self.path}/{DESCRIPTION}", str(path), callback=SizeLimit(self.largest))
+            return path.read_bytes()
 
     def write_description(self, manifest: bytes) -> None:
         """Write store.json, unless it is there already: another machine may be reading it over NFS."""
@@ -105,7 +139,7 @@ class Mirror:
             raise UserError(f"data.root: {self.url}: store.json names {name}, outside of the store")
         try:
             with replacing(self.root / name) as temporary:
-                self.files.get_file(f"{self.path}/{name}", str(temporary))
+                self.files.get_file(f"{self.path}/{name}", str(temporary), callback=SizeLimit(self.largest))
                 if expected and checksum(temporary) != expected:
                     raise UserError(
                         f"data.root: {self.url}/{name}: checksum mismatch after download: the remote file or the "

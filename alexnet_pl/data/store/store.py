@@ -47,6 +47,7 @@ class Store:
         self.name, self.size, self.classes = self.manifest.name, self.manifest.size, self.manifest.classes
         self.fingerprint, self.encoding = self.manifest.fingerprint, parse_encoding(self.manifest.encoding)
         if self.mirror:
+            self.mirror.largest = self.manifest.largest_file
             self.mirror.fetch_small(self.description)
         if check and (corrupt := self.find_corrupt_small()):
             raise corruption_error(self.root, corrupt)

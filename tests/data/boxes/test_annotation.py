@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_pl.data.boxes.annotation import Annotation, Box, Coverage, relative_boxes
+from alexnet_pl.data.boxes.annotation import UNANNOTATED, Annotation, Box, Coverage, relative_boxes
 
 WIDTH, HEIGHT = 400, 300  # of the image
 
@@ -47,3 +47,7 @@ def test_boxes_of_a_transposed_size_are_left_out() -> None:
     """Of a picture that the annotators' program had rotated, or with width and height exchanged."""
     assert pixels(300, 400, (0, 0, 150, 400)) == ([], Coverage.NONE, "boxes left out")
     assert pixels(300, 400) == ([], Coverage.ALL, ""), "nothing to leave out"
+
+
+def test_file_that_could_not_be_read_has_no_size_and_no_boxes() -> None:
+    assert len(relative_boxes(UNANNOTATED, 0, 0).labels) == 0

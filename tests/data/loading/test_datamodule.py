@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fsspec
+import lightning as L
 import numpy as np
 import pytest
 from lightning.pytorch.trainer.states import TrainerFn
@@ -40,19 +41,21 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("stage", "tested", "needed"),
+    ("stage", "options", "limit", "needed"),
     [
-        (TrainerFn.FITTING, None, {"train", "val"}),
-        (TrainerFn.VALIDATING, None, {"val"}),
-        (TrainerFn.TESTING, None, {"val"}),
-        (TrainerFn.TESTING, "test", {"test"}),
+        (TrainerFn.FITTING, {}, 1.0, {"train", "val"}),
+        (TrainerFn.FITTING, {}, 0, {"train"}),
+        (TrainerFn.FITTING, {"include_val_after_epoch": 1}, 0, {"train", "val"}),
+        (TrainerFn.VALIDATING, {}, 1.0, {"val"}),
+        (TrainerFn.TESTING, {}, 1.0, {"val"}),
+        (TrainerFn.TESTING, {"tested_split": "test"}, 1.0, {"test"}),
     ],
 )
 def test_only_the_splits_of_a_command_are_downloaded(
-    remote: str, stage: TrainerFn, tested: str | None, needed: set[str]
+    remote: str, stage: TrainerFn, options: dict[str, Any], limit: float, needed: set[str]
 ) -> None:
-    data = ImageStore(remote, "tiny", 8, tested_split=tested)
-    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=stage))  # type: ignore[assignment]
+    data = ImageStore(remote, "tiny", 8, **options)
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=stage), limit_val_batches=limit)  # type: ignore[assignment]
     data.prepare_data()
     assert {path.name.partition("-")[0] for path in data.store.root.glob("*.u8")} == needed
 
@@ -64,6 +67,15 @@ def test_fit_refuses_a_store_with_a_missing_validation_shard_before_it_trains(tm
     (tmp_path / "val-000000.u8").unlink()
     with pytest.raises(UserError, match=r"val-000000\.u8"):
         ImageStore(str(tmp_path), "tiny", 8, batch_size=2).setup("fit")
+
+
+def test_fit_without_validation_needs_no_validation_images(tmp_path: Path) -> None:
+    settings = StoreSettings("tiny", 8, {}, workers=1)
+    prepare(synthetic.list_synthetic(4, 2), tmp_path, settings, partial(synthetic.read_drawn, size=8))
+    (tmp_path / "val-000000.u8").unlink()
+    data = ImageStore(str(tmp_path), "tiny", 8, batch_size=2)
+    data.trainer = L.Trainer(limit_val_batches=0, accelerator="cpu", logger=False, enable_checkpointing=False)
+    data.setup("fit")
 
 
 @pytest.mark.parametrize("objects", [(0, 1), (0, 0), (1, 1)])

@@ -17,13 +17,14 @@ import pytest
 from photographs import PLAIN, READ, SIZE, beside, draw, make
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.prepare import pipeline
+from alexnet_pl.data.prepare import pipeline, shard
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.plan import Part, with_sizes
 from alexnet_pl.data.prepare.run import prepare
 from alexnet_pl.data.sources.base import DatasetListing, ImageRecord
 from alexnet_pl.data.sources.disk_list import DiskList, lists_beside
 from alexnet_pl.data.sources.image_folder import read_folders
+from alexnet_pl.data.store.encoding import StoreEncoding
 from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 
@@ -49,6 +50,17 @@ def test_insufficient_disk_space_is_reported_before_writing(
     monkeypatch.setattr(shutil, "disk_usage", partial(usage, free=2 * needed))
     make(source, root)
     assert len(Store(root).split("val")) == 3
+
+
+def test_whole_images_need_no_space_for_mean_images(
+    source: DatasetListing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sums of their shards are a number per channel, not per pixel."""
+    size = 100
+    needed = int(18 * 1.5 * 0.5 * size**2)  # photographs of 3:2, as JPEGs of half a byte per pixel
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, needed))
+    read = partial(shard.read_whole, size=size, filter_name="bilinear")
+    make(source, tmp_path / "store", read, size=size, encoding=StoreEncoding("whole"))
 
 
 def test_finished_shards_need_no_disk_space(

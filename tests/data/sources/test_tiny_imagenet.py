@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from copies import SYNSETS, TRUTH, WNIDS, photo, shades, store, tiny_imagenet, tiny_imagenet_zip
+from running import Compose
 
+from alexnet_pl.commands import prepare
 from alexnet_pl.data.sources.forms import read_source
 from alexnet_pl.errors import UserError
 
@@ -24,6 +26,13 @@ def test_folder_or_zip_may_be_the_source(inside: str, tmp_path: Path) -> None:
     assert found["val"] == [(f"val/val_{i}.JPEG", WNIDS.index(SYNSETS[t][0])) for i, t in enumerate(TRUTH)]
     assert found["test"][0] == ("test/test_0.JPEG", -1)
     assert next(iter(source.splits["val"])).location.read() == photo(30)
+
+
+def test_all_classes_do_not_become_the_store_of_the_recipes_for_half_of_them(config: Compose, tmp_path: Path) -> None:
+    copy = tiny_imagenet(tmp_path / "copy")
+    says = r"holds all 200 classes of tiny-ImageNet, not tinyimagenet; prepare it with -c folder, or choose another "
+    with pytest.raises(UserError, match=says):
+        prepare.prepare(config("folder", f"prepare.source={copy}", f"data.root={tmp_path / 'tinyimagenet'}"), tmp_path)
 
 
 DAMAGES: dict[str, tuple[str, bytes | None, str]] = {

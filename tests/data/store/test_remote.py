@@ -246,6 +246,22 @@ def test_insufficient_disk_space_is_reported_before_the_download(monkeypatch: py
     assert not list(Store(URL).root.glob("train-*"))
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", ["store.json", "mean.npy", "train-000000"])
+def test_download_of_a_wrong_file_stops_before_it_fills_the_disk(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may send without an end, and without a length."""
+    monkeypatch.setattr(remote.Mirror, "largest", 10**6)
+    monkeypatch.setattr(remote.SizeLimit, "set_size", lambda *_: None)
+    files = fsspec.filesystem("memory")
+    (path,) = files.glob(f"/bucket/store/{name}*")
+    files.pipe_file(path, bytes(10**8))
+    with pytest.raises(UserError, match=rf"^data.root: {URL}.*more than \d+ MB, too large for a file of this store\)$"):
+        Store(URL).split("train")
+    assert max((found.stat().st_size for found in (tmp_path / "cache").rglob("*")), default=0) < 10**7
+
+
 def test_fit_and_verify_accept_a_url_and_prepare_refuses_it(
     config: Compose, tiny: list[str], here: Path, tmp_path: Path
 ) -> None:
