@@ -22,8 +22,14 @@ if [ -z "${TMPDIR:-}" ]; then
   if [ "$(room /dev/shm || echo 0)" -gt 12000000 ]; then TMPDIR=/dev/shm; fi
   export TMPDIR
 fi
-# code may not be run from /dev/shm
-export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-${HOME:-/tmp}/.cache/torchinductor}
+# code may not be run from /dev/shm; a home folder may be read-only, and each process would draw up its list of fonts anew
+cache=${HOME:-/nowhere}/.cache
+if ! mkdir -p "$cache/torchinductor" 2>/dev/null || ! [ -w "$cache/torchinductor" ]; then
+  cache=/tmp/cache-$(id -u)
+  export MPLCONFIGDIR=${MPLCONFIGDIR:-$cache/matplotlib}
+fi
+export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$cache/torchinductor}
+export TRITON_CACHE_DIR=${TRITON_CACHE_DIR:-$TORCHINDUCTOR_CACHE_DIR/triton}
 if compgen -G "build/gpu-kit/wheels/*.whl" >/dev/null; then
   site=$(mktemp -d -p /tmp)
   "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" build/gpu-kit/wheels/*.whl

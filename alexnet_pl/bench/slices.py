@@ -23,7 +23,7 @@ from alexnet_pl.bench.timing import describe_error
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.json_records import JsonObject, write_json
 
-SLICE_SECONDS = 240  # limit for a slice in its own process
+SLICE_SECONDS = 150  # limit for a slice in its own process; a hang must leave time for the others
 LAST_START = 0.75  # minutes before the end; no slice starts later
 OF_ONE_CALL = ("error", "traceback", "seconds")  # keys that the next call of the same slice replaces
 
