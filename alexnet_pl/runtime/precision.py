@@ -40,7 +40,8 @@ def use_tf32(wanted: bool) -> None:
     First resets what a caller may have set in another of PyTorch's ways: it would keep TF32 for convolutions, or make
     `torch.get_float32_matmul_precision`, which Lightning calls on a GPU, raise an error about mixed ways."""
     torch.set_float32_matmul_precision("highest")
-    torch.backends.fp32_precision = torch.backends.cudnn.fp32_precision = "none"
+    torch.backends.fp32_precision = "none"  # type: ignore[attr-defined]
+    torch.backends.cudnn.fp32_precision = "none"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = wanted
 
 
