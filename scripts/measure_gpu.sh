@@ -46,7 +46,8 @@ pack() {
 packer=$!
 trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".partial-??????' EXIT
 timeout --signal=TERM --kill-after=15 "$(awk "BEGIN { print 60 * $minutes + 30 }")" \
-  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" &
+  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" \
+  > >(tee -a "$results/console.log") 2>&1 & # where a slice hung is printed, and is in no slice's file
 measuring=$!
 trap 'kill $measuring' TERM INT # else bash would wait for the measurement to end
 wait $measuring || wait $measuring # the first returns when a signal comes

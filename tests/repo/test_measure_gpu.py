@@ -15,6 +15,7 @@ PROGRAM = """#!/usr/bin/env bash
 trap 'echo terminated >>results/log; exit 5' TERM
 echo "$*" >results/log
 echo "$TORCHINDUCTOR_CACHE_DIR" "$TRITON_CACHE_DIR" "${MPLCONFIGDIR:-}" >folders
+echo "Thread 0x1 hangs" >&2
 for _ in $(seq "${SECONDS_TO_RUN}0"); do sleep 0.1; done
 """
 
@@ -29,9 +30,9 @@ def start(folder: Path, *arguments: str, seconds: int = 0, **variables: str) -> 
         return subprocess.Popen(command, cwd=folder, env=environment, stderr=log)
 
 
-def read_log(folder: Path) -> str:
+def read_log(folder: Path, name: str = "log") -> str:
     with tarfile.open(folder / "results.tgz") as archive:
-        member = archive.extractfile("results/log")
+        member = archive.extractfile(f"results/{name}")
         assert member
         return member.read().decode()
 
@@ -64,6 +65,7 @@ def test_signal_ends_the_measurement_and_packs_its_results(tmp_path: Path) -> No
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 5
     assert read_log(tmp_path).endswith("terminated\n")
+    assert read_log(tmp_path, "console.log").startswith("Thread 0x1 hangs\n"), "where a slice hung"
 
 
 @pytest.mark.parametrize("minutes", ["7.5x", "-1", "data.root=x"])
