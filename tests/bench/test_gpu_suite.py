@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +216,33 @@ def test_hanging_slice_is_killed_with_its_processes_when_the_time_is_over(config
     assert "in hanging_slice" in capfd.readouterr().err, "where it hangs"
     child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
     assert not child.exists() or ") Z " in child.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has /proc")
+def test_slice_of_a_killed_program_ends_with_its_processes(tmp_path: Path) -> None:
+    program = (
+        "import sys, types, pathlib, sleepers\n"
+        "from alexnet_pl.bench.slices import in_own_process\n"
+        "if __name__ == '__main__':\n"
+        "    cfg = types.SimpleNamespace(bench=types.SimpleNamespace(minutes=2))\n"
+        "    in_own_process(sleepers.hanging_slice)(cfg, pathlib.Path(sys.argv[1]))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    paths = [str(Path(sleepers.__file__).parent), str(Path(__file__).parents[2])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "program.py"), str(tmp_path)], env=environment)
+    while not (child := tmp_path / "child").is_file() or not child.read_text():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    stat = Path(f"/proc/{child.read_text()}/stat")
+    for _ in range(300):
+        if not stat.exists() or ") Z " in stat.read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("its process still runs after 30 seconds")
 
 
 def test_stores_are_made_once_for_all_slices(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
