@@ -22,8 +22,14 @@ if [ -z "${TMPDIR:-}" ]; then
   if [ "$(room /dev/shm || echo 0)" -gt 12000000 ]; then TMPDIR=/dev/shm; fi
   export TMPDIR
 fi
-# code may not be run from /dev/shm
-export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-${HOME:-/tmp}/.cache/torchinductor}
+# code may not be run from /dev/shm; a home folder may be read-only, and each process would draw up its list of fonts anew
+cache=${HOME:-/nowhere}/.cache
+if ! mkdir -p "$cache/torchinductor" 2>/dev/null || ! [ -w "$cache/torchinductor" ]; then
+  cache=/tmp/cache-$(id -u)
+  export MPLCONFIGDIR=${MPLCONFIGDIR:-$cache/matplotlib}
+fi
+export TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-$cache/torchinductor}
+export TRITON_CACHE_DIR=${TRITON_CACHE_DIR:-$TORCHINDUCTOR_CACHE_DIR/triton}
 if compgen -G "build/gpu-kit/wheels/*.whl" >/dev/null; then
   site=$(mktemp -d -p /tmp)
   "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" build/gpu-kit/wheels/*.whl
@@ -40,7 +46,8 @@ pack() {
 packer=$!
 trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".partial-??????' EXIT
 timeout --signal=TERM --kill-after=15 "$(awk "BEGIN { print 60 * $minutes + 30 }")" \
-  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" &
+  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" \
+  > >(tee -a "$results/console.log") 2>&1 & # where a slice hung is printed, and is in no slice's file
 measuring=$!
 trap 'kill $measuring' TERM INT # else bash would wait for the measurement to end
 wait $measuring || wait $measuring # the first returns when a signal comes

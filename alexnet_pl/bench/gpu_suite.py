@@ -54,22 +54,27 @@ def measure_gpu(cfg: DictConfig, folder: Path) -> None:
 
 
 def make_slices(cfg: DictConfig, stores: Path) -> dict[str, MeasureSlice]:
-    """Name → slice, the most informative ones first. `stores`: folder for stores that several slices read."""
+    """Name → slice, the most informative ones first: whether the code is right on this GPU, how fast it trains, and
+    where the time goes. `stores`: folder for stores that several slices read."""
     first, *others = ((f"steps-{size}", in_own_process(partial(time_steps, size=size))) for size in suite.GPU_BATCHES)
     slices: dict[str, MeasureSlice] = {
         "environment": describe_environment,
+        "tests": run_gpu_tests,
         "fit": in_own_process(partial(measure_whole_fit, stores=stores, name="fit")),
         "fit-graph": in_own_process(partial(measure_whole_fit, stores=stores, name="fit-graph")),
         "kernels": in_own_process(profile_kernels),
-        "ten_views": in_own_process(time_ten_views),
-        "tests": run_gpu_tests,
         **dict([first]),
+        "fit-cached": in_own_process(partial(measure_whole_fit, stores=stores, name="fit-cached")),
+        "ten_views": in_own_process(time_ten_views),
         "norms": in_own_process(time_norms),
         "stages": in_own_process(partial(measure_step_stages, stores=stores)),
         **dict(others),
         "loaders": in_own_process(partial(measure_loaders, stores=stores)),
     }
-    return slices | (curve_slices(cfg) if cfg.data.get("root") else {})
+    if cfg.data.get("root"):  # which the other fits cache too
+        del slices["fit-cached"]
+        slices |= curve_slices(cfg)
+    return slices
 
 
 def describe_environment(cfg: DictConfig, folder: Path) -> JsonObject:
@@ -192,14 +197,17 @@ def time_ten_views(cfg: DictConfig, folder: Path) -> JsonObject:
 def measure_whole_fit(cfg: DictConfig, folder: Path, stores: Path, name: str) -> JsonObject:
     """Time a fit with GPU idle share and energy, projected to the 90 epochs of §6. `name`: name of the slice.
 
-    The store at `data.root` is cached on the GPU if it fits; without one, drawn images are streamed like ILSVRC-2012's.
-    The times are kept before the fit is profiled, which may fail.
+    The store at `data.root` is cached on the GPU if it fits; without one, drawn images are streamed like ILSVRC-2012's,
+    except by `fit-cached`, whose GPU never waits for images. The times are kept before the fit is profiled, which may
+    fail.
     """
     given = cfg.data.get("root")
     changed = cfg.copy()
-    changed.performance.cuda_graph = name == "fit-graph"
-    trace = folder / idle_share.TRACE if cfg.bench.profile else None
+    changed.performance.cuda_graph = name != "fit"
+    trace = folder / f"{name}-{idle_share.TRACE}" if cfg.bench.profile else None
     root = Path(given) if given else make_bench_stores(cfg, stores, ("raw",)) / "raw"
+    if name == "fit-cached":
+        changed.data.root = str(root)  # a store that is given is cached
     fit = end_to_end.time_fit(changed, root)
     measured: JsonObject = {"fit": fit, "projected": suite.project_training(fit)}
     keep(folder / f"{name}.json", measured)

@@ -9,10 +9,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from omegaconf import DictConfig
@@ -23,7 +24,7 @@ from alexnet_pl.bench.timing import describe_error
 from alexnet_pl.console import progress, silence_library_logs
 from alexnet_pl.json_records import JsonObject, write_json
 
-SLICE_SECONDS = 240  # limit for a slice in its own process
+SLICE_SECONDS = 150  # limit for a slice in its own process; a hang must leave time for the others
 LAST_START = 0.75  # minutes before the end; no slice starts later
 OF_ONE_CALL = ("error", "traceback", "seconds")  # keys that the next call of the same slice replaces
 
@@ -151,9 +152,18 @@ def measure_in_own_process(measure: MeasureSlice, cfg: DictConfig, folder: Path)
 
 def serve_slice(line: Connection, limit: float, measure: MeasureSlice, cfg: DictConfig, folder: Path) -> None:
     os.setsid()  # a process group, so that processes started by the slice are killed too
+    Thread(target=end_with_parent, daemon=True).start()
     silence_library_logs()
     with stack_if_slow(limit):
         line.send(measure_or_describe(measure, cfg, folder))
+
+
+def end_with_parent() -> None:
+    """Kill this slice with its processes when the program that started it was killed: it would keep the GPU busy."""
+    parent = parent_process()
+    assert parent
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 def kill_group(process: BaseProcess) -> None:

@@ -55,6 +55,7 @@ class BoxModule(AdamModule):
             self.log(f"val/{name}", metric, prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: JsonObject) -> None:
+        self.check_finite()
         checkpoint["alexnet_pl"] = {
             "schema": SCHEMA,
             "switches": self.switches,

@@ -33,7 +33,7 @@ class DetectorModule(BoxModule):
 
     def training_step(self, batch: list[TrainingScene], index: int) -> Tensor:
         generator = np.random.default_rng([self.trainer.global_step, self.trainer.global_rank])
-        return self.check_losses(self.compute_losses(batch, generator))
+        return self.keep_losses(self.compute_losses(batch, generator))
 
     def validation_step(self, batch: list[TrainingScene], index: int) -> None:
         losses = self.compute_losses(batch, np.random.default_rng(index))

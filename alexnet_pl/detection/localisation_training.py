@@ -24,7 +24,7 @@ class RegressorModule(BoxModule):
         return box_loss(outputs.flatten(2).float(), batch.targets, batch.labels)
 
     def training_step(self, batch: WindowBatch, index: int) -> Tensor:
-        return self.check_losses({"loss": self.window_loss(batch)})
+        return self.keep_losses({"loss": self.window_loss(batch)})
 
     def validation_step(self, batch: WindowBatch, index: int) -> None:
         self.log_val_losses({"loss": self.window_loss(batch)}, len(batch.labels))

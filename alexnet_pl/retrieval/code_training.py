@@ -83,7 +83,7 @@ class CodeLearner(AdamModule):
         loss = mean_error(errors)
         if self.neighbors:
             loss = loss + self.neighbors * self.batch_neighbor_loss(vectors, codes)
-        return self.check_losses({"loss": loss})
+        return self.keep_losses({"loss": loss})
 
     def batch_neighbor_loss(self, vectors: Tensor, codes: Tensor) -> Tensor:
         """Neighbor loss of this process's vectors among those of all processes' batches."""
@@ -99,6 +99,7 @@ class CodeLearner(AdamModule):
         self.log("val/loss", self.val_loss, prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_finite()
         record = {"schema": SCHEMA, "switches": self.switches, "course": self.course, "source": self.source}
         checkpoint["alexnet_pl"] = record
 

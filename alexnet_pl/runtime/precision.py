@@ -35,7 +35,13 @@ def set_tf32(cfg: DictConfig) -> None:
 
 def use_tf32(wanted: bool) -> None:
     """Allow or forbid TF32 (products with 11-bit mantissas) on a GPU, which is several times as fast as float32. By
-    default, PyTorch allows it for convolutions but not for fully connected layers."""
+    default, PyTorch allows it for convolutions but not for fully connected layers.
+
+    First resets what a caller may have set in another of PyTorch's ways: it would keep TF32 for convolutions, or make
+    `torch.get_float32_matmul_precision`, which Lightning calls on a GPU, raise an error about mixed ways."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.fp32_precision = "none"  # type: ignore[attr-defined]
+    torch.backends.cudnn.fp32_precision = "none"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = wanted
 
 

@@ -1,5 +1,6 @@
 """AdamModule: base LightningModule of networks trained by Adam, with a learning rate that decays linearly to zero."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,13 +49,17 @@ class AdamModule(L.LightningModule):
             group["initial_lr"], group["weight_decay"] = self.lr, self.weight_decay
             group["lr"] = self.lr * factor(scheduler.last_epoch)
 
-    def check_losses(self, losses: Mapping[str, Tensor]) -> Tensor:
+    def keep_losses(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Keep the losses of a step for the log, and return `loss`, which is minimized."""
-        loss = losses["loss"]
-        if not torch.isfinite(loss):
-            raise UserError(f"the training loss is {float(loss)} by step {self.global_step}; try a smaller optim.lr")
         self.train_losses = {f"train/{name}": value.detach() for name, value in losses.items()}
-        return loss
+        return losses["loss"]
+
+    def check_finite(self) -> None:
+        """Raise UserError if the last step's loss is not finite. Waits for the device; called when losses are logged
+        and before a checkpoint is saved, since a loss that is not finite stays so."""
+        loss = float(self.train_losses.get("train/loss", 0.0))
+        if not math.isfinite(loss):
+            raise UserError(f"the training loss is {loss} by step {self.global_step}; try a smaller optim.lr")
 
     def on_validation_epoch_end(self) -> None:
         self.log("step", float(self.global_step), sync_dist=True)

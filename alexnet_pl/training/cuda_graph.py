@@ -9,7 +9,7 @@ from torch import Tensor
 from alexnet_pl.data.loading.augment import Batch, Draws
 
 Step = Callable[[Batch], None]
-EAGER_STEPS = 3  # run before the first capture, while kernels are chosen and compiled
+EAGER_STEPS = 3  # run before the first capture: the first compiles kernels, the second is the first with a velocity
 
 
 @cache

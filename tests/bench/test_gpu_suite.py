@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import sleepers
 import torch
 
 from alexnet_pl.bench import fixtures, gpu_curves, gpu_kernels, gpu_suite
+from alexnet_pl.bench.short_fits import fit_config
 from alexnet_pl.bench.slices import in_own_process, measure_each
 from alexnet_pl.bench.timing import TimingWindow
 from alexnet_pl.data.store.store import Store
@@ -97,9 +99,31 @@ def test_without_curves_slices_start_until_shortly_before_the_end(
 def test_most_informative_slices_come_first(config, tmp_path: Path) -> None:
     """One call may be all the time that there is; a fit needs no store, since it can stream drawn images."""
     names = list(gpu_suite.make_slices(config("ilsvrc2012"), tmp_path))
-    assert names[:6] == ["environment", "fit", "fit-graph", "kernels", "ten_views", "tests"]
+    assert names[:6] == ["environment", "tests", "fit", "fit-graph", "kernels", "steps-128"]
     assert not any(name.startswith("curve") for name in names)
-    assert any(name.startswith("curve") for name in gpu_suite.make_slices(config("demo"), tmp_path))
+    with_store = list(gpu_suite.make_slices(config("demo"), tmp_path))
+    assert any(name.startswith("curve") for name in with_store)
+    assert ("fit-cached" in names, "fit-cached" in with_store) == (True, False), "a store is cached by every fit"
+
+
+@pytest.mark.parametrize(
+    ("name", "graph", "cached"), [("fit", False, False), ("fit-graph", True, False), ("fit-cached", True, True)]
+)
+def test_fits_differ_in_graph_and_cache(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, graph: bool, cached: bool
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def fit(cfg: Any, root: Path, *_: Any) -> Any:
+        section = fit_config(cfg, Store(root)).performance
+        seen.append((section.cuda_graph, section.cache_on_gpu))
+        return {"images_per_second": 1.0, "joules_per_image": {}}
+
+    monkeypatch.setattr(gpu_suite, "IMAGES", 20)
+    monkeypatch.setattr(gpu_suite.end_to_end, "time_fit", fit)
+    monkeypatch.setattr(gpu_suite.idle_share, "measure_idle_share", fit)
+    gpu_suite.measure_whole_fit(config("ilsvrc2012", "data.size=64"), tmp_path, tmp_path, name)
+    assert seen == [(graph, cached)] * 2
 
 
 def test_missing_store_is_reported_before_anything_is_measured(
@@ -192,6 +216,33 @@ def test_hanging_slice_is_killed_with_its_processes_when_the_time_is_over(config
     assert "in hanging_slice" in capfd.readouterr().err, "where it hangs"
     child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
     assert not child.exists() or ") Z " in child.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux has /proc")
+def test_slice_of_a_killed_program_ends_with_its_processes(tmp_path: Path) -> None:
+    program = (
+        "import sys, types, pathlib, sleepers\n"
+        "from alexnet_pl.bench.slices import in_own_process\n"
+        "if __name__ == '__main__':\n"
+        "    cfg = types.SimpleNamespace(bench=types.SimpleNamespace(minutes=2))\n"
+        "    in_own_process(sleepers.hanging_slice)(cfg, pathlib.Path(sys.argv[1]))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    paths = [str(Path(sleepers.__file__).parent), str(Path(__file__).parents[2])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "program.py"), str(tmp_path)], env=environment)
+    while not (child := tmp_path / "child").is_file() or not child.read_text():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    stat = Path(f"/proc/{child.read_text()}/stat")
+    for _ in range(300):
+        if not stat.exists() or ") Z " in stat.read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("its process still runs after 30 seconds")
 
 
 def test_stores_are_made_once_for_all_slices(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,20 @@ def test_stock_network_computes_the_same_outputs() -> None:
     assert not {LocalResponseNorm, SpatialNorm} & set(kinds)
 
 
+def test_network_with_a_convolution_for_each_group_computes_the_same_gradients() -> None:
+    grouped, image = AlexNet(num_classes=5, crop=67, width=0.25, dropout=0.0), torch.randn(2, 3, 67, 67)
+    split = AlexNet(num_classes=5, crop=67, width=0.25, dropout=0.0)
+    split.load_state_dict(grouped.state_dict())
+    training_steps.split_groups(split)
+    replaced = [name for name, layer in split.named_children() if isinstance(layer, training_steps.GroupwiseConv)]
+    assert replaced == ["conv2", "conv4", "conv5"], "those within a tower"
+    for net in (grouped, split):
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net(image).square().sum().backward()
+    for one, other in zip(grouped.parameters(), split.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_operation_count_matches_hand_calculation() -> None:
     """724.4 million products forward; three times as many with backward, except for the gradient of the pixels."""
     forward, whole = stages.count_operations(AlexNet(num_classes=1000), 224)

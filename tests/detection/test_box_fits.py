@@ -68,6 +68,13 @@ def test_fit_that_ends_before_a_validation_is_saved(localise: DictConfig, tmp_pa
     assert torch.load(last(tmp_path / "run"), weights_only=True)["global_step"] == 1
 
 
+def test_diverged_fit_ends_without_a_checkpoint(localise: DictConfig, tmp_path: Path) -> None:
+    localise.optim.lr = 1e30
+    with pytest.raises(UserError, match=r"the training loss is (nan|inf) by step \d+; try a smaller optim.lr"):
+        run(localise, "fit", tmp_path / "run")
+    assert not last(tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("step", [3])
 def test_interrupted_and_resumed_localiser_is_bit_identical(
     localise: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int

@@ -9,6 +9,7 @@ import pytest
 import torch
 from networks import images, small
 from PIL import Image
+from run_folders import whole_and_cut
 from running import Compose, last, run
 from torch import Tensor
 from torch.nn import functional as F
@@ -171,6 +172,16 @@ def test_jpegs_decoded_by_the_gpu_differ_little(jpeg_store: Path) -> None:
     assert (own.float() - other.cpu().float()).abs().mean() < 4
 
 
+def on_device(device: torch.device) -> str:
+    return f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}"
+
+
+def read_weights(folder: Path) -> Tensor:
+    """All weights of a fit's last checkpoint in one vector."""
+    state = torch.load(last(folder), map_location="cpu", weights_only=True)["state_dict"]
+    return torch.cat([value.flatten() for name, value in state.items() if name.startswith("net.")])
+
+
 def test_fit_with_a_replayed_graph_trains_the_same_weights(
     config: Compose, tiny: list[str], tmp_path: Path, device: torch.device
 ) -> None:
@@ -184,12 +195,25 @@ def test_fit_with_a_replayed_graph_trains_the_same_weights(
         pytest.skip("a CPU has no CUDA graphs; such a fit is refused")
 
     def fit(*words: str) -> Tensor:
-        """All weights in one vector."""
         folder = tmp_path / "-".join(["fit", *words])
-        where = f"trainer.accelerator={'gpu' if device.type == 'cuda' else 'cpu'}"
-        run(config("imagenette", *tiny, where, "trainer.precision=32-true", *words), "fit", folder)
-        state = torch.load(last(folder), map_location="cpu", weights_only=True)["state_dict"]
-        return torch.cat([value.flatten() for name, value in state.items() if name.startswith("net.")])
+        run(config("imagenette", *tiny, on_device(device), "trainer.precision=32-true", *words), "fit", folder)
+        return read_weights(folder)
 
     start, launched, replayed = fit("optim.lr=0"), fit(), fit("performance.cuda_graph=true")
     assert (replayed - launched).norm() < 0.1 * (launched - start).norm()
+
+
+def test_resumed_fit_trains_the_same_weights(
+    config: Compose, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    """A fit that is interrupted in step seven of twelve; on a GPU with all that makes it fast.
+
+    With other units dropped, or other velocities, the weights would differ by a large part of what training changed.
+    """
+    words = [*tiny, on_device(device), "trainer.precision=32-true"]
+    if device.type == "cuda":
+        words += ["performance.compile=auto", "performance.cuda_graph=true"]
+    run(config("imagenette", *words, "optim.lr=0"), "fit", tmp_path / "start")
+    whole_and_cut(config("imagenette", *words), tmp_path, monkeypatch, 7)
+    start, whole, cut = (read_weights(tmp_path / name) for name in ("start", "whole", "cut"))
+    assert (cut - whole).norm() < 0.1 * (whole - start).norm()

@@ -139,6 +139,7 @@ def test_shell_blocks_use_only_known_programs() -> None:
         "tensorboard --logdir ",
         "wandb agent ",
         "PYTHONPATH=",
+        "ARCHIVE=",
     )
     assert not [(page.name, line) for page, line in LINES if not line.startswith(known)]
 

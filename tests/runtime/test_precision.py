@@ -34,6 +34,24 @@ def test_asking_for_the_device_leaves_tf32_alone(precision: str, tf32_flags: Cal
         assert tf32_flags() == {allowed}
 
 
+OTHER_WAYS: dict[str, Callable[[], None]] = {  # the first is Lightning's advice to owners of such a GPU
+    "products": lambda: torch.set_float32_matmul_precision("high"),
+    "products in bfloat16": lambda: torch.set_float32_matmul_precision("medium"),
+    "all backends": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    "cuDNN": lambda: setattr(torch.backends.cudnn, "fp32_precision", "tf32"),
+}
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_settings_made_in_other_ways_are_replaced(way: str, tf32_flags: Callable[[], set[bool]]) -> None:
+    OTHER_WAYS[way]()
+    for wanted in (False, True):
+        use_tf32(wanted)
+        assert tf32_flags() == {wanted}
+        assert torch.get_float32_matmul_precision() == ("high" if wanted else "highest")
+        assert (torch.backends.cudnn.conv.fp32_precision == "tf32") is wanted
+
+
 @pytest.mark.parametrize("precision", ["tf32", "32-true"])
 def test_module_that_bench_measures_sets_tf32(
     precision: str, config: Compose, tf32_flags: Callable[[], set[bool]]

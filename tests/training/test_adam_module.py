@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from alexnet_pl.errors import UserError
 from alexnet_pl.training.adam_module import AdamModule
 
 
@@ -61,3 +63,18 @@ def test_resumed_fit_of_equal_settings_is_bit_identical(tmp_path: Path) -> None:
     cut, _ = train(tmp_path, make_line(0.1, 3), 3, path)
     assert cut.seen == whole.seen[2:]
     assert torch.equal(cut.line.weight, whole.line.weight)
+
+
+def test_step_reads_no_loss_from_the_device() -> None:
+    """A tensor on `meta` has no value to wait for."""
+    module, loss = make_line(0.1, 1), torch.zeros((), device="meta")
+    assert module.keep_losses({"loss": loss}) is loss
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_loss_that_is_not_finite_is_reported(value: float) -> None:
+    module = make_line(0.1, 1)
+    module.check_finite()  # before the first step, as when a fit is resumed
+    module.keep_losses({"loss": torch.tensor(value)})
+    with pytest.raises(UserError, match=f"the training loss is {value} by step 0; try a smaller optim.lr"):
+        module.check_finite()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from alexnet_pl.data.loading.augment import Batch
-from alexnet_pl.training.cuda_graph import EAGER_STEPS, CudaGraphStep
+from alexnet_pl.training.cuda_graph import CudaGraphStep
 
 
 class Replay:
@@ -29,11 +29,12 @@ def test_step_at_a_new_rate_runs_eagerly_before_capture(monkeypatch: pytest.Monk
     monkeypatch.setattr("alexnet_pl.training.cuda_graph.zip", lambda *_, strict: [], raising=False)
     batch: Any = Batch(None, None, ())  # type: ignore[arg-type]
     graphed = CudaGraphStep(lambda _: log.append("plain"), lambda: tuple(rate))
-    for step in range(EAGER_STEPS + 4):
-        if step == EAGER_STEPS + 2:
+    for step in range(7):
+        if step == 5:
             rate[0] = 0.01
         graphed(batch)
-    assert log == ["plain"] * EAGER_STEPS + ["capture", "replay", "replay", "plain", "capture", "replay"]
+    launched, replayed = ["plain"] * 3, ["capture", "replay"]
+    assert log == [*launched, *replayed, "replay", "plain", *replayed], "three: see `EAGER_STEPS`"
     log.clear()
     for rate[0] in (0.02, 0.03, 0.03):
         graphed(batch)

@@ -44,6 +44,7 @@ class TrainingLosses(L.Callback):
         if not should_log(trainer):
             return
         assert isinstance(pl_module, AdamModule)
+        pl_module.check_finite()
         values = {name: float(loss) for name, loss in pl_module.train_losses.items()}
         pl_module.progress_metrics |= values
         write_metrics(trainer, values)
