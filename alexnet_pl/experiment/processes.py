@@ -121,9 +121,9 @@ def count_devices(devices: Any, kind: str) -> int:
 
 def continuing_command(command: str, options: Mapping[str, object]) -> str:
     """Command that resumes a run, without the run folder."""
-    launched = launched_processes()
-    name = launched.launcher if launched else ""
-    start = {"torchrun": f"torchrun --nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}
+    name, _, nodes = launched_processes() or Launched("", 1, 1)
+    several = f"--nnodes={nodes} … " if nodes > 1 else ""  # … for --rdzv-endpoint, which is not known here
+    start = {"torchrun": f"torchrun {several}--nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}
     return f"{start.get(name, 'python -m')} alexnet_pl {command}"
 
 

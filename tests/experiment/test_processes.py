@@ -14,6 +14,7 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import (
     Launched,
     cluster_plugins,
+    continuing_command,
     count_devices,
     launched_processes,
     make_strategy,
@@ -45,6 +46,15 @@ def test_launchers_processes_are_the_default(launcher: str) -> None:
     chosen = {"devices": [0, 1, 2, 3]}
     set_processes(chosen)
     assert chosen == {"devices": [0, 1, 2, 3], "num_nodes": 2}
+
+
+def test_command_that_continues_starts_as_many_processes(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = {"torchrun": "torchrun --nnodes=2 … --nproc-per-node=4 -m", "srun": "srun python -m"}
+    assert continuing_command("fit", {"devices": 4}) == f"{several[launcher]} alexnet_pl fit"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    monkeypatch.setenv("SLURM_NNODES", "1")
+    one = {"torchrun": "torchrun --nproc-per-node=8 -m", "srun": "srun python -m"}
+    assert continuing_command("fit", {"devices": 8}) == f"{one[launcher]} alexnet_pl fit"
 
 
 @pytest.mark.parametrize(("key", "given", "there"), [("devices", 2, 4), ("num_nodes", 3, 2)])

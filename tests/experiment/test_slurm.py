@@ -1,11 +1,10 @@
 """Tasks of a job step, with the variables that SLURM 22.05 set in jobs of two nodes."""
 
-import warnings
-
 import pytest
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import Launched, cluster_plugins, launched_processes
+from alexnet_pl.experiment.trainer_checks import check_trainer_options
 from alexnet_pl.training.strategies.data_parallel import check_number_of_processes
 
 JOB = {"JOB_ID": "13", "JOB_NAME": "train", "NODELIST": "n[1-2]", "NTASKS_PER_NODE": "2", "NTASKS": "4", "NNODES": "2"}
@@ -78,3 +77,13 @@ def test_process_that_srun_did_not_start_is_refused(monkeypatch: pytest.MonkeyPa
         launched_processes()
     monkeypatch.setenv("SLURM_NTASKS", "1")
     assert launched_processes() is None
+
+
+def test_one_task_starts_no_other_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for them for half an hour."""
+    here = {"NTASKS": "1", "NNODES": "1", "STEP_NODELIST": "n1", "STEP_NUM_TASKS": "1", "STEP_TASKS_PER_NODE": "1"}
+    enter_step(monkeypatch, **here)
+    with pytest.raises(UserError, match=r"^trainer.num_nodes=2: nothing starts the other nodes; use srun or torchrun"):
+        check_trainer_options({"num_nodes": 2})
+    enter_step(monkeypatch)
+    check_trainer_options({"num_nodes": 2})
