@@ -48,8 +48,8 @@ class SlurmTasks(SLURMEnvironment):
 
 
 def count_tasks() -> tuple[int, int]:
-    """Tasks per node, and nodes, of this job step. Raises UserError if srun did not start this process, which would wait
-    for the others forever, or if nodes have different numbers of tasks."""
+    """Tasks per node, and nodes, of this job step. Raises UserError if srun did not start this process, which would
+    wait for the others, or if nodes have different numbers of tasks."""
     found = os.environ
     tasks, nodes = int(found["SLURM_NTASKS"]), int(found.get("SLURM_NNODES", "1"))
     if tasks > 1 and "SLURM_STEP_NUM_TASKS" not in found:

@@ -26,8 +26,8 @@ from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.callbacks.saved_state import MetricsPosition, RandomState
-from alexnet_pl.training.checkpointing import AtomicCheckpointIO, SaveClock, make_checkpoints
 from alexnet_pl.training.callbacks.shared_folder import SharedFolder
+from alexnet_pl.training.checkpointing import AtomicCheckpointIO, SaveClock, make_checkpoints
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import make_performance
 from alexnet_pl.training.schedules import Schedule

@@ -123,11 +123,16 @@ def check_machines(options: Mapping[str, Any]) -> None:
     devices, nodes = options.get("devices"), options.get("num_nodes")
     if options.get("accelerator") == "cpu" and isinstance(devices, int) and devices > cores():
         raise UserError(f"trainer.devices={devices}: this machine has {cores()} CPU cores")
-    if isinstance(nodes, int) and nodes > 1 and not (launched_processes() or any(name in os.environ for name in CLUSTER)):
+    if isinstance(nodes, int) and nodes > 1 and not is_on_several_nodes():
         raise UserError(
             f"trainer.num_nodes={nodes}: nothing starts the other nodes; use srun or torchrun on each of them, or set "
             "MASTER_ADDR, MASTER_PORT and NODE_RANK there"
         )
+
+
+def is_on_several_nodes() -> bool:
+    """Whether something starts the command on other nodes too."""
+    return bool(launched_processes()) or any(name in os.environ for name in CLUSTER)
 
 
 def count_epochs(cfg: DictConfig) -> int:

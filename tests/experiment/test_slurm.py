@@ -21,8 +21,8 @@ def enter_step(patch: pytest.MonkeyPatch, **changes: str) -> None:
 
 
 def test_step_on_one_node_meets_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`srun --nodes=1 --ntasks=2 --nodelist=n2` in a job of two nodes: at n1, both would wait forever. Lightning refused
-    two tasks where the job was given --ntasks-per-node=4."""
+    """`srun --nodes=1 --ntasks=2 --nodelist=n2` in a job of two nodes: at n1, both would wait. Lightning refused two
+    tasks where the job was given --ntasks-per-node=4."""
     here = {"NTASKS": "2", "NNODES": "1", "STEP_NODELIST": "n2", "STEP_NUM_TASKS": "2", "STEP_TASKS_PER_NODE": "2"}
     enter_step(monkeypatch, **here, NTASKS_PER_NODE="4")
     assert launched_processes() == Launched("srun", 2, 1)

@@ -14,8 +14,8 @@ INTERVAL = 1.0  # seconds between looks
 
 
 class SharedFolder(L.Callback):
-    """Warns at the start of a fit on several machines if one does not see the first one's run folder. The processes there
-    could not read the checkpoint to continue from or to test, which would be found out after days of training.
+    """Warns at the start of a fit on several machines if one does not see the first one's run folder. The processes
+    there could not read the checkpoint to continue from or to test, which would be found out after days of training.
 
     A warning, since the fit itself succeeds, and one process can test its checkpoint.
     """
@@ -30,8 +30,8 @@ class SharedFolder(L.Callback):
         seen = gather(trainer.is_global_zero or self.sees(first))
         if trainer.is_global_zero and not all(seen):
             print_warning(
-                f"hydra.run.dir: rank {seen.index(False)} does not see {first}, so this fit can be neither continued nor "
-                "tested by all processes; start it in a folder that all machines share"
+                f"hydra.run.dir: rank {seen.index(False)} does not see {first}, so this fit can be neither continued "
+                "nor tested by all processes; start it in a folder that all machines share"
             )
 
     def sees(self, first: Path) -> bool:

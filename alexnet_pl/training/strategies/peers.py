@@ -15,6 +15,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import torch.distributed as dist
 
@@ -183,9 +184,9 @@ class PeerWatch:
 
 def make_patient_group() -> dist.ProcessGroup:
     """All processes, which find each other as soon as the main group, and may then wait for hours."""
-    group = dist.new_group(backend="gloo", timeout=START)
+    group: Any = dist.new_group(backend="gloo", timeout=START)
     set_timeout(ALONE, group)
-    return group  # type: ignore[return-value]
+    return group
 
 
 def set_timeout(limit: timedelta, group: dist.ProcessGroup | None = None) -> None:
