@@ -48,6 +48,10 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def lock_path(run: Path, command: str) -> Path:
+    return run / f".{command}.lock"
+
+
 @contextmanager
 def run_lock(run: Path, command: str) -> Iterator[None]:
     """Hold the lock of `command` in this run folder. Raises UserError if another process holds it.
@@ -58,7 +62,7 @@ def run_lock(run: Path, command: str) -> Iterator[None]:
     if not is_first_process():
         yield
         return
-    path = run / f".{command}.lock"
+    path = lock_path(run, command)
     descriptor = open_lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if descriptor is None:
         raise UserError(

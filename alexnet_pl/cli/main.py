@@ -105,6 +105,8 @@ def start(argv: list[str]) -> None:
         return suggest_next(command, folders[0])
     # without `_self_`, a recipe's own values come after those of its defaults, which is what its author expects
     warnings.filterwarnings("ignore", ".*Defaults list is missing `_self_`")
+    # Lightning's, on each machine with SLURM, also for one process; its hint is not the command that the user typed
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
     sys.argv[1:] = to_hydra(argv)
     check_slurm(sys.argv)
     try:

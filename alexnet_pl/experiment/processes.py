@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.console import pluralize
-from alexnet_pl.errors import UserError, reason
+from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.slurm import SlurmTasks, count_tasks
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.strategies import peers
 from alexnet_pl.training.strategies.data_parallel import DataParallelStrategy
@@ -40,8 +41,7 @@ def launched_processes() -> Launched | None:
         world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
         found = Launched("torchrun", here, world // here)
     elif SLURMEnvironment.detect():
-        tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
-        found = Launched("srun", tasks // nodes, nodes)
+        found = Launched("srun", *count_tasks())
     elif int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and not is_addressed_task_of_node():
         name = SLURMEnvironment.job_name()
         raise UserError(f"srun: in a job named {name}, each task would train alone; SLURM_JOB_NAME=train srun …")
@@ -121,9 +121,9 @@ def count_devices(devices: Any, kind: str) -> int:
 
 def continuing_command(command: str, options: Mapping[str, object]) -> str:
     """Command that resumes a run, without the run folder."""
-    launched = launched_processes()
-    name = launched.launcher if launched else ""
-    start = {"torchrun": f"torchrun --nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}
+    name, _, nodes = launched_processes() or Launched("", 1, 1)
+    several = f"--nnodes={nodes} … " if nodes > 1 else ""  # … for --rdzv-endpoint, which is not known here
+    start = {"torchrun": f"torchrun {several}--nproc-per-node={options.get('devices')} -m", "srun": "srun python -m"}
     return f"{start.get(name, 'python -m')} alexnet_pl {command}"
 
 
@@ -144,15 +144,11 @@ def launch(cfg: DictConfig, run: Path) -> Fabric:
 
 
 def cluster_plugins() -> list[Any]:
-    """SLURM plugin without Lightning's requeue, whose checkpoint a new run folder would not find. `ckpt_path=auto`
-    resumes a job that SLURM has restarted.
+    """Plugin for the tasks that srun has started.
 
     A single task of SLURM starts the other processes itself: with the plugin, it would wait for SLURM to do so, and
     train on its own share of the images alone.
     """
     if not SLURMEnvironment.detect() or TorchElasticEnvironment.detect():
         return []
-    try:
-        return [SLURMEnvironment(auto_requeue=False) if launched_processes() else LightningEnvironment()]
-    except RuntimeError as error:
-        raise UserError(f"srun: {reason(error)}") from error
+    return [SlurmTasks() if launched_processes() else LightningEnvironment()]

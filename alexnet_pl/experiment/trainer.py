@@ -26,6 +26,7 @@ from alexnet_pl.training.callbacks.provenance import Provenance
 from alexnet_pl.training.callbacks.restored_state import RestoredState
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.callbacks.saved_state import MetricsPosition, RandomState
+from alexnet_pl.training.callbacks.shared_folder import SharedFolder
 from alexnet_pl.training.checkpointing import AtomicCheckpointIO, SaveClock, make_checkpoints
 from alexnet_pl.training.loggers import make_loggers
 from alexnet_pl.training.performance import make_performance
@@ -75,6 +76,7 @@ def make_trainer_arguments(cfg: DictConfig, run: Path, follows_schedule: bool) -
 def fit_callbacks(cfg: DictConfig, run: Path, own: list[Callback]) -> list[Callback]:
     clock = SaveClock(make_performance(cfg).checkpoint_minutes)
     return [
+        SharedFolder(run),
         *own,
         RandomState(),
         RestoredState(cfg.ckpt_path),

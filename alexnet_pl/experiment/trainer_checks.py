@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from alexnet_pl.config.neutral import is_neutral
 from alexnet_pl.errors import UserError
+from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runtime.cores import cores
 
 ONE_STEP = "a step is one batch (§5), updated by this package's own rule"
@@ -53,7 +54,7 @@ OTHER_STRATEGIES = {  # by the beginning of the name
     "deepspeed": SHARDED,
     "ddp_": "the network uses all of its weights in every step, and processes are started by the command line; use ddp",
 }
-CLUSTER = ("WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR")  # set by whatever starts all nodes
+CLUSTER = ("WORLD_SIZE", "MASTER_ADDR")  # set by whatever starts all nodes, besides torchrun and srun
 
 
 def check_trainer_options(options: Mapping[str, Any]) -> None:
@@ -122,11 +123,16 @@ def check_machines(options: Mapping[str, Any]) -> None:
     devices, nodes = options.get("devices"), options.get("num_nodes")
     if options.get("accelerator") == "cpu" and isinstance(devices, int) and devices > cores():
         raise UserError(f"trainer.devices={devices}: this machine has {cores()} CPU cores")
-    if isinstance(nodes, int) and nodes > 1 and not any(name in os.environ for name in CLUSTER):
+    if isinstance(nodes, int) and nodes > 1 and not is_on_several_nodes():
         raise UserError(
             f"trainer.num_nodes={nodes}: nothing starts the other nodes; use srun or torchrun on each of them, or set "
             "MASTER_ADDR, MASTER_PORT and NODE_RANK there"
         )
+
+
+def is_on_several_nodes() -> bool:
+    """Whether something starts the command on other nodes too."""
+    return bool(launched_processes()) or any(name in os.environ for name in CLUSTER)
 
 
 def count_epochs(cfg: DictConfig) -> int:

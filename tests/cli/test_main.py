@@ -18,7 +18,8 @@ from alexnet_pl.errors import UserError
 
 def test_slurm_sweep_is_refused_where_there_is_no_slurm(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="hydra-submitit-launcher (extra `sweep`)")
-    done = alexnet_pl("fit", "-m", "-c", "demo", "seed=1,2", "hydra/launcher=submitit_slurm", cwd=tmp_path)
+    words = ["fit", "-m", "-c", "demo", "seed=1,2", "hydra/launcher=submitit_slurm"]
+    done = alexnet_pl(*words, cwd=tmp_path, PATH="")  # on a cluster, srun would be there, and the jobs be queued
     assert done.returncode == 2
     assert done.stderr.startswith("alexnet_pl: hydra/launcher=submitit_slurm: no srun on this machine")
     assert done.stderr.count("\n") == 1
@@ -39,6 +40,16 @@ def test_rank_that_another_command_left_over_is_refused(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "alexnet_pl: NODE_RANK=1 is set, but trainer.num_nodes=1: unset NODE_RANK\n"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_machine_with_slurm_needs_no_srun(tmp_path: Path) -> None:
+    """Lightning warns of each command that srun has not started, by a line of its own internals."""
+    srun = tmp_path / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    done = alexnet_pl("fit", "demo", cwd=tmp_path, PATH=f"{srun.parent}:{os.environ['PATH']}", NODE_RANK="1")
+    assert done.stderr == "alexnet_pl: NODE_RANK=1 is set, but trainer.num_nodes=1: unset NODE_RANK\n"
 
 
 def test_ranks_of_launchers_and_of_several_nodes_are_accepted(config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:

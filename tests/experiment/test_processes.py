@@ -14,17 +14,19 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.processes import (
     Launched,
     cluster_plugins,
+    continuing_command,
     count_devices,
     launched_processes,
     make_strategy,
     set_processes,
 )
+from alexnet_pl.experiment.slurm import SlurmTasks
 from alexnet_pl.training.strategies.data_parallel import check_number_of_processes
 from alexnet_pl.training.strategies.towers import TowerStrategy
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "5", "LOCAL_RANK": "1"}
 SRUN = {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "x"}
-SRUN |= {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
+SRUN |= {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_STEP_NUM_TASKS": "8"}
 
 
 @pytest.fixture(params=[("torchrun", TORCHRUN), ("srun", SRUN)], ids=["torchrun", "srun"])
@@ -44,6 +46,15 @@ def test_launchers_processes_are_the_default(launcher: str) -> None:
     chosen = {"devices": [0, 1, 2, 3]}
     set_processes(chosen)
     assert chosen == {"devices": [0, 1, 2, 3], "num_nodes": 2}
+
+
+def test_command_that_continues_starts_as_many_processes(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = {"torchrun": "torchrun --nnodes=2 … --nproc-per-node=4 -m", "srun": "srun python -m"}
+    assert continuing_command("fit", {"devices": 4}) == f"{several[launcher]} alexnet_pl fit"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    monkeypatch.setenv("SLURM_NNODES", "1")
+    one = {"torchrun": "torchrun --nproc-per-node=8 -m", "srun": "srun python -m"}
+    assert continuing_command("fit", {"devices": 8}) == f"{one[launcher]} alexnet_pl fit"
 
 
 @pytest.mark.parametrize(("key", "given", "there"), [("devices", 2, 4), ("num_nodes", 3, 2)])
@@ -120,14 +131,6 @@ def test_task_that_sees_its_own_gpu_alone_is_refused(monkeypatch: pytest.MonkeyP
     set_processes({}, "cuda")
 
 
-def test_srun_with_ntasks_alone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SRUN.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
-    with pytest.raises(UserError, match=r"^srun: You set `--ntasks=8` .*`--ntasks-per-node=8`"):
-        cluster_plugins()
-
-
 def test_single_task_of_slurm_starts_the_other_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**SRUN, "SLURM_NTASKS": "1", "SLURM_NNODES": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -141,7 +144,7 @@ def test_processes_that_slurm_did_not_start_are_missed(
 ) -> None:
     for name, value in {**SRUN, "SLURM_NTASKS": tasks, "SLURM_NTASKS_PER_NODE": per_node}.items():
         monkeypatch.setenv(name, value)
-    cluster = SLURMEnvironment(auto_requeue=False)
+    cluster = SlurmTasks()
     expected: Any = nullcontext()
     if tasks != "4":
         expected = pytest.raises(UserError, match=r"^trainer.devices=2, trainer.num_nodes=2: ")

@@ -61,6 +61,7 @@ class SimulatedSlurm:
 
     def start_tasks(self, words: Sequence[str], hook: partial | None) -> list[BaseProcess]:
         job = {"JOB_ID": JOB, "JOB_NAME": "alexnet_pl", "NTASKS": TASKS, "NTASKS_PER_NODE": TASKS, "NNODES": 1}
+        job |= {"STEP_ID": 0, "STEP_NUM_TASKS": TASKS, "STEP_TASKS_PER_NODE": TASKS}
         shared = {f"SLURM_{name}": str(value) for name, value in {**job, "NODEID": 0, "NODELIST": "localhost"}.items()}
         shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
         return [

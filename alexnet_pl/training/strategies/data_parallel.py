@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from lightning.fabric.plugins import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
@@ -18,9 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from alexnet_pl.config.options import DistributedOptions
 from alexnet_pl.errors import UserError, reason
 from alexnet_pl.training.strategies import peers
-from alexnet_pl.training.strategies.peers import PeerWatch
+from alexnet_pl.training.strategies.peers import START, PeerWatch, set_timeout
 
-START = timedelta(minutes=30)  # limit for processes to find each other; a process that ends earlier is noticed at once
 PARENT = "ALEXNET_PL_PARENT"  # id of the process that started this one
 
 
@@ -83,8 +81,7 @@ class DataParallelStrategy(DDPStrategy):
     def setup_environment(self) -> None:
         super().setup_environment()
         self.watch.exchange_ids()
-        set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout  # older PyTorch
-        set_timeout(timedelta(seconds=self.options.timeout), None)
+        set_timeout(timedelta(seconds=self.options.timeout))
 
     def configure_ddp(self) -> None:
         assert self.model is not None

@@ -15,6 +15,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import torch.distributed as dist
 
@@ -29,6 +30,7 @@ INTERVAL = 0.5  # seconds between checks
 REASON = 3.0  # seconds for a failing process to write its reason
 LINE = 2.0  # seconds for the other processes to print their line
 TEARDOWN = 10.0  # seconds for a failing process to close its loggers
+START = timedelta(minutes=30)  # limit for processes to find each other; a process that ends earlier is noticed at once
 ALONE = timedelta(days=1)  # for what only the first process reads or writes; if it ends, all end at once
 
 
@@ -57,11 +59,15 @@ class PeerWatch:
             threading.Thread(target=self.monitor_peers, daemon=True, name="peers").start()
 
     def exchange_ids(self) -> None:
-        """Exchange ids with the other processes, once all of them have started."""
+        """Exchange ids with the other processes, once all of them have started.
+
+        The second stage of a command uses the group of the first: its connections tell at once if a process on another
+        machine has ended meanwhile, for which a new group would wait.
+        """
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         if self.rank == 0:
             shutil.rmtree(self.run / FAILURES, ignore_errors=True)  # files of an earlier start
-        self.group = dist.new_group(backend="gloo", timeout=ALONE)  # type: ignore[assignment]
+        self.group = self.group or make_patient_group()
         everyone: list = [None] * self.world
         dist.all_gather_object(everyone, (machine(), os.getpid(), str(self.run)), group=self.group)
         self.run = Path(everyone[0][2])  # under torchrun, each process names the folder by its own clock
@@ -174,6 +180,19 @@ class PeerWatch:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         os._exit(code)
+
+
+def make_patient_group() -> dist.ProcessGroup:
+    """All processes, which find each other as soon as the main group, and may then wait for hours."""
+    group: Any = dist.new_group(backend="gloo", timeout=START)
+    set_timeout(ALONE, group)
+    return group
+
+
+def set_timeout(limit: timedelta, group: dist.ProcessGroup | None = None) -> None:
+    """Set the time that processes wait for each other in `group`; None: the main one."""
+    change = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout  # older PyTorch
+    change(limit, group)
 
 
 def join(run: Path, command: str) -> PeerWatch:

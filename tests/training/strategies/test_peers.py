@@ -1,11 +1,14 @@
 """Messages about peer processes that have ended."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
+from processes import fork_processes, free_port
 
 from alexnet_pl.errors import UserError
 from alexnet_pl.training.strategies import peers
@@ -121,3 +124,24 @@ def test_signals_and_single_processes_are_not_failures(watch: PeerWatch, tmp_pat
 @pytest.mark.parametrize("error", [ValueError("gloo"), RuntimeError("size mismatch"), KeyError("timed out")])
 def test_own_errors_are_not_a_lost_connection(error: Exception) -> None:
     assert not is_lost_connection(error)
+
+
+def end_between_stages(rank: int, port: int, folder: Path) -> None:
+    """The second process ends after the first stage. Each has a machine of its own, on which none is looked for."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    peers.machine = lambda: f"machine{rank}"  # type: ignore[attr-defined]
+    watch = PeerWatch(folder, "python -m alexnet_pl test")
+    watch.exchange_ids()
+    assert not watch.pids
+    if rank == 0:
+        signal.alarm(60)  # it would wait for a day
+        with pytest.raises(RuntimeError):
+            watch.exchange_ids()
+        (folder / "noticed").touch()
+    os._exit(0)
+
+
+def test_end_of_another_machine_between_two_stages_is_noticed(tmp_path: Path) -> None:
+    fork_processes(end_between_stages, (free_port(), tmp_path), 2)
+    assert (tmp_path / "noticed").is_file()
