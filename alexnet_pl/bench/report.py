@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from alexnet_pl.bench.targets import check_targets
@@ -165,15 +165,21 @@ GPU_NOTE = " Our steps run as a CUDA graph unless noted; stock PyTorch computes 
 NO_GPU = "On a GPU: not yet measured."
 
 
-def write_benchmarks(paths: list[Path], to: Path) -> None:
-    """Write docs/benchmarks.md from JSON files of `bench`, one section each. Raises UserError for other files."""
+def write_benchmarks(paths: list[Path], to: Path, picture_lines: Callable[[str, str, str], list[str]]) -> None:
+    """Write docs/benchmarks.md from JSON files of `bench`, one section each. Raises UserError for other files.
+
+    `picture_lines`: Markdown of the chart beside a file, from its folder, its name and words for it.
+    """
     measurements = [read_measurements(path) for path in paths]
     names = ",".join(os.path.relpath(path) for path in paths)
     parts = [HEAD.format(names=f"[{names}]" if len(paths) > 1 else names)]
     for path, each in zip(paths, measurements, strict=True):
-        parts.append(
-            training_section(each, path, to.absolute().parent) if each["suite"] == "train" else prepare_section(each)
-        )
+        if each["suite"] == "train":
+            folder = os.path.relpath(path.absolute().parent, to.absolute().parent)
+            chart = "\n".join(picture_lines(folder, path.stem, "rates and stages"))
+            parts.append(training_section(each, chart))
+        else:
+            parts.append(prepare_section(each))
     if not any(each["machine"]["gpu"] for each in measurements):
         parts.append(NO_GPU + "\n")
     write_page(to, "\n".join(parts))
@@ -205,19 +211,19 @@ def prepare_section(measured: JsonObject) -> str:
     return "\n\n".join([heading, machine_line(measured), to_markdown(prepare_tables(measured), 3)])
 
 
-def training_section(measured: JsonObject, path: Path, base: Path) -> str:
-    host, picture = measured["machine"], path.with_suffix(".png")
+def training_section(measured: JsonObject, chart: str) -> str:
+    host = measured["machine"]
     parts = [
         f"## Training: {host['gpu'] or host['cpu']}",
         f"{machine_line(measured)} {measured['rounds']} rounds.",
         f"Ours: {describe_performance(measured['recipe'])}; {measured['stages']['precision']} unless noted. Stock "
         "PyTorch: the same network with PyTorch's functions, eager, channels first, `torch.optim.SGD`, PyTorch's "
         f"memory settings. Loaders: {host['cores']} worker processes or threads each.{GPU_NOTE if host['gpu'] else ''}",
-        f"![rates and stages]({os.path.relpath(picture, base)})" if picture.is_file() else "",
+        chart,
         to_markdown(training_tables(measured), 3).rstrip(),
         "\n".join(f"- {line.strip()}" for line in (*fit_lines(measured), *projection_lines(measured))) + "\n",
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
 def describe_performance(recipe: JsonObject) -> str:

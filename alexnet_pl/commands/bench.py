@@ -73,6 +73,7 @@ def write_benchmark_page(cfg: DictConfig) -> None:
     redraw the chart beside each, so that it has the numbers of the file."""
     from alexnet_pl.bench.report import read_measurements, write_benchmarks
     from alexnet_pl.figures.bench_chart import save_bench_chart
+    from alexnet_pl.figures.picture import picture_lines
 
     if not cfg.bench.output:
         raise UserError("bench.output is required: pass bench.output=FILE or [FILE,FILE], written by `bench`")
@@ -81,5 +82,5 @@ def write_benchmark_page(cfg: DictConfig) -> None:
     for path in files:
         if (measured := read_measurements(path))["suite"] == "train":
             save_bench_chart(path.with_suffix(".png"), measured)
-    write_benchmarks(files, PAGE)
+    write_benchmarks(files, PAGE, picture_lines)
     print_message(f"{len(files)} files of figures", PAGE)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import textwrap
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from alexnet_pl.commands.registry import COMMANDS, Command
@@ -13,16 +14,27 @@ from alexnet_pl.config.overrides import format_override
 from alexnet_pl.config.recipes import SHIPPED, recipe_names
 
 SHARED = ("_base.yaml", "_alexnet.yaml", "variant/as_run.yaml")  # files in which sections are looked up
-DESCRIBED = re.compile(r"(.*?)(# )|(  \S+ {2,})")
+DESCRIBED = re.compile(r"(.*?)(# )|(  (?:\S+|-c RECIPE|--cfg job) {2,}|  completion )")
 """Beginning of a line of help, up to its comment or its second column."""
 MAPPING = re.compile(r"(  \w+): \{(.+)\}(?:  # (.*))?")
 WIDTH = 118  # of lines before their indentation
+END = (
+    "`alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo",
+    "Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 128 + signal: 130 Ctrl-C, 143 SIGTERM, "
+    "138 SIGUSR1 (158 on macOS). A fit saves last.ckpt first: resume with ckpt_path=last; a second signal quits at once "
+    "without saving.",
+)
 OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
 
 
 def fit_to_terminal(text: str) -> str:
     """Break long lines in a terminal; files and pipes get them whole."""
     return wrap_lines(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def paragraph_width() -> int:
+    """Width of lines of prose: the terminal's, but at most 120 characters, as in files and pipes."""
+    return min(120, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 120
 
 
 def wrap_lines(text: str, width: int) -> str:
@@ -44,7 +56,10 @@ def usage() -> str:
         "\n".join(f"  {name:<10} {one.help}" for name, one in COMMANDS.items() if one.takes == kind)
         for kind in ("recipe", "runs")
     )
-    recipes = textwrap.fill(", ".join(recipe_names()), 120, initial_indent=" " * 23, subsequent_indent=" " * 23)
+    width, column = paragraph_width(), " " * 23
+    fill = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
+    recipes = fill(", ".join(recipe_names()), initial_indent=column, subsequent_indent=column)
+    end = "\n".join(map(fill, END))
     return f"""usage: alexnet_pl COMMAND -c RECIPE [key=value ...] [hydra flags]
        alexnet_pl COMMAND RUN [RUN ...] [key=value ...]
        alexnet_pl COMMAND --help
@@ -61,10 +76,7 @@ def usage() -> str:
   -m          sweep: `seed=1,2,3` runs three jobs, one after the other or by hydra/launcher=…
   --cfg job   print the composed config and run nothing
 
-`alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo
-Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 128 + signal: 130 Ctrl-C, 143
-SIGTERM, 138 SIGUSR1 (158 on macOS). A fit saves last.ckpt first: resume with ckpt_path=last; a second signal quits at
-once without saving."""
+{end}"""
 
 
 def command_help(command: Command) -> str:

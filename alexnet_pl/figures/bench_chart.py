@@ -6,7 +6,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_pl.figures.style import LIGHT, Theme
+from alexnet_pl.figures.style import THEMES, Theme
 from alexnet_pl.json_records import JsonObject
 
 Bar = tuple[str, float]
@@ -14,9 +14,10 @@ Bar = tuple[str, float]
 
 
 def save_bench_chart(path: Path, measured: JsonObject) -> None:
-    """Draw results of `measure_training` as PNG."""
-    with rc_context(LIGHT.settings):
-        draw_bench_chart(measured, LIGHT).savefig(path)
+    """Draw results of `measure_training` as `path`, a PNG, and for dark pages beside it."""
+    for theme in THEMES:
+        with rc_context(theme.settings):
+            draw_bench_chart(measured, theme).savefig(path.with_stem(f"{path.stem}{theme.suffix}"))
 
 
 def draw_bench_chart(measured: JsonObject, theme: Theme) -> Figure:

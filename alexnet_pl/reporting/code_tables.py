@@ -103,11 +103,14 @@ def format_share(values: Sequence[dict[str, float]]) -> str:
 
 
 def describe_code(test: CodesResult) -> str:
-    dataset, epochs = test.dataset, test.network.epochs
+    epochs = test.network.epochs
+    return test.dataset.name + (f", network of {pluralize(round(epochs), 'epoch')}" if epochs else "")
+
+
+def describe_search(test: CodesResult) -> str:
+    dataset = test.dataset
     queries = f"{test.queries:,} of {dataset.images:,} {dataset.split} images as queries"
-    searched = f"{dataset.train_images:,} training images (store {dataset.fingerprint[:12]})"
-    trained = f", network of {pluralize(round(epochs), 'epoch')}" if epochs else ""
-    return f"{dataset.name}, {queries} against {searched}{trained}"
+    return f"{queries} against {dataset.train_images:,} training images (store {dataset.fingerprint[:12]})."
 
 
 def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ def code_notes(tests: list[CodesResult]) -> tuple[str, ...]:
     threads = pluralize(machine.threads, "thread")
     step, name = network.checkpoint.step, network.checkpoint.sha256[:12]
     return (
+        describe_search(tests[0]),
         f"Network: checkpoint {name}, step {step:,}{end}{error}. With {dataset.classes} equally frequent classes, one "
         f"image in {dataset.classes} has the query's class by chance.",
         f"Auto-encoders: hidden layers of {hidden or 'no'} units.",

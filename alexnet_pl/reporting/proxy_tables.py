@@ -67,7 +67,7 @@ def comparison_cells(row: Comparison) -> list[str]:
 
 def verdict_notes(results: ProxyResults) -> list[str]:
     """Sentence with the networks of each verdict, and the note on † if a row has one."""
-    notes = [f"{verdict.capitalize()}: {', '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()]
+    notes = [f"{verdict.capitalize()}: {'; '.join(labels)}." for verdict, labels in labels_by_verdict(results).items()]
     if not all(row.claim.verified and row.baseline.verified for row in results.comparisons):
         notes.append(UNVERIFIED_NOTE)
     return notes

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from alexnet_pl import __version__
 from alexnet_pl.commands import registry, run_options
 from alexnet_pl.commands.completion import command_keys
-from alexnet_pl.commands.help import command_help, usage, wrap_lines
+from alexnet_pl.commands.help import command_help, fit_to_terminal, usage, wrap_lines
 from alexnet_pl.config.recipes import compose, recipe_names
 from alexnet_pl.config.run_config import KNOWN
 
@@ -59,6 +59,15 @@ def test_long_lines_are_broken_at_the_width_of_a_terminal(width: int) -> None:
             assert len(line) <= width or whole, line
     wanted = ["    size: 256  # §3: side of the stored", "               # square images"]
     assert wrap_lines("    size: 256  # §3: side of the stored square images", 40).splitlines() == wanted
+
+
+def test_usage_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = usage()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    wrapped = fit_to_terminal(usage())
+    assert max(map(len, wrapped.splitlines())) <= 80
+    assert wrapped.split() == whole.split(), "no word is lost or broken"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,6 +1,7 @@
 """`bench train`: shares, ratios and targets computed from timings; one complete run at toy size."""
 
 import json
+import re
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import sleepers
 import torch
+from PIL import Image
 from running import Compose
 
 from alexnet_pl.bench import (
@@ -258,7 +260,11 @@ def test_complete_run_at_toy_size(
     assert "| ours, raw " in written
     assert f"{rate:,.0f}" in written
     assert "not yet measured" in written
-    assert "![rates and stages](../b.png)" in written
+    assert {"../b.png", "../b-dark.png"} == set(re.findall(r'(?:src|srcset)="([^"]+)"', written))
+    with Image.open(tmp_path / "b.png") as light, Image.open(tmp_path / "b-dark.png") as dark:
+        assert light.size == dark.size
+        assert light.convert("L").getpixel((0, 0)) > 200
+        assert dark.convert("L").getpixel((0, 0)) < 50
 
 
 def test_report_refuses_other_files(config: Compose, tmp_path: Path) -> None:

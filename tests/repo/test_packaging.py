@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import yaml
+from pypi_readme import with_addresses
 
 import alexnet_pl
 
@@ -72,3 +73,24 @@ def test_both_lock_files_pin_every_dependency() -> None:
         text = (ROOT / name).read_text()
         assert wanted <= set(re.findall(r"^([a-z0-9_.-]+)==", text, re.MULTILINE)), name
         assert "://" not in text, name
+
+
+def test_readme_on_pypi_has_absolute_links_to_files_of_the_repository() -> None:
+    """Markdown's own addresses, and those in HTML, after the release workflow's step."""
+    text = with_addresses((ROOT / "README.md").read_text(), "https://github.com/us/alexnet_pl", "v1.0")
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    assert all(address.startswith("https://") for address in links + pictures)
+    ours = [re.sub(r"#.*", "", link) for link in links + pictures if link.startswith("https://github.com/us/")]
+    files = [link.split("/v1.0/")[1] for link in ours if "/actions/" not in link]
+    assert len(files) > 40
+    assert all((ROOT / file).exists() for file in files)
+    assert all("/raw/v1.0/" in picture for picture in pictures)
+
+
+def test_release_rewrites_the_readme_before_it_builds() -> None:
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]["steps"]
+    lines = [step.get("run", "") for step in steps]
+    (rewrite,) = [number for number, line in enumerate(lines) if "scripts/pypi_readme.py" in line]
+    (build,) = [number for number, line in enumerate(lines) if "python -m build" in line]
+    assert rewrite < build
