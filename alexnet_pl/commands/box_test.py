@@ -35,6 +35,7 @@ from alexnet_pl.detection.build import open_box_store
 from alexnet_pl.detection.detection_files import write_boxes
 from alexnet_pl.detection.finder import BoxFinder, PredictedBoxes
 from alexnet_pl.digests import sha256
+from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.box_result import BoxResult, DetectionResult, LocalisationResult, read_box_result
 from alexnet_pl.evaluation.dataset_info import describe_dataset
 from alexnet_pl.evaluation.result import append_top5, describe_weights
@@ -55,7 +56,7 @@ from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.training.loggers import reopen_loggers
 from alexnet_pl.training.media import log_boxes, log_picture
 
-RESULT = "boxes.json"
+RESULT, PICTURE = "boxes.json", "merging.png"
 
 
 def test(cfg: DictConfig, folder: Path) -> float | None:
@@ -108,10 +109,15 @@ def finished_test(cfg: DictConfig, folder: Path) -> tuple[Path, float] | None:
     """(results folder, objective) of the test requested by `cfg` if this checkpoint was tested completely on this
     store, else None."""
     store, (_, _, trained_with) = open_box_store(cfg), load_box_network(cfg.ckpt_path)
-    results = results_dir(folder, tested_split(cfg, store), trained_with, make_detect_options(cfg))
-    if not (results / RESULT).is_file():
+    options, split = make_detect_options(cfg), tested_split(cfg, store)
+    results = results_dir(folder, split, trained_with, options)
+    last_written = results / (PICTURE if options.show else RESULT)
+    if not (results / RESULT).is_file() or not last_written.is_file():
         return None
-    result = read_box_result(results / RESULT)
+    try:
+        result = read_box_result(results / RESULT)
+    except UserError:  # damaged, or of another version
+        return None
     tested = result.checkpoint.sha256 if result.checkpoint else "", result.dataset.fingerprint
     same = tested == (sha256(Path(cfg.ckpt_path)), store.fingerprint)
     return (results, main_number(result)) if same else None
@@ -171,7 +177,7 @@ def draw_test(
     numbers = np.unique(tested.truths.images)[:count].tolist()
     if not numbers:
         return {}
-    pictures = {MERGING: save_merging(results / "merging.png", finder, [split.image(i) for i in numbers], names)}
+    pictures = {MERGING: save_merging(results / PICTURE, finder, [split.image(i) for i in numbers], names)}
     if "mistakes" in tested.numbers:
         path = results / "mistakes.png"
         pictures[MISTAKES] = save_mistakes(path, split.image, tested.detections, tested.truths, names)

@@ -13,6 +13,7 @@ from alexnet_pl.commands.classifier_test import (
     run_test,
 )
 from alexnet_pl.commands.other_images import check_real, test_other_images, write_real_result
+from alexnet_pl.config.neutral import is_neutral
 from alexnet_pl.config.options import make_test_section
 from alexnet_pl.console import print_message
 from alexnet_pl.data.store.store import Store
@@ -137,7 +138,7 @@ def validate(cfg: DictConfig, folder: Path) -> float | None:
     if cfg.trainer.get("limit_val_batches") == 0:  # of a run that was trained without validation
         raise UserError("trainer.limit_val_batches=0: leaves no images to validate; for all, set it to 1.0")
     trainer, module, data = build(cfg, folder)
-    if (folder / VALIDATION).is_file():
+    if not is_neutral("limit_val_batches", cfg.trainer.get("limit_val_batches")) and (folder / VALIDATION).is_file():
         images = len(data.store.split("val"))
         refuse_shortened(cfg, "limit_val_batches", data.batch_size, images, folder / VALIDATION)
     trainer.validate(trained_run.load_module(cfg.ckpt_path, module), datamodule=data, verbose=False)

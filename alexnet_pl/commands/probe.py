@@ -1,6 +1,5 @@
 """`probe`: a linear classifier on a run's features, for the images of its own store or another one."""
 
-import os
 import re
 import time
 from dataclasses import replace
@@ -15,37 +14,32 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.evaluation.result import append_top5
 from alexnet_pl.experiment import build
 from alexnet_pl.json_records import to_json, write_json
-from alexnet_pl.locks import lock_when_free
 from alexnet_pl.retrieval import gallery
 from alexnet_pl.retrieval.linear_probe import ProbeResult, check_memory, probe_features
 from alexnet_pl.runs.checkpoint import read_checkpoint
-from alexnet_pl.runs.layout import run_of_checkpoint
 from alexnet_pl.runs.provenance import current_commit
 from alexnet_pl.runtime.device import choose_device
 from alexnet_pl.table import Table, print_tables
 
 
 def probe(cfg: DictConfig, folder: Path) -> float:
-    """Fit and test the probe; returns its top-1 error in percent. Features are cached in the folder of the network's
-    run, also by the jobs of a sweep: for the run's own store where `features` saves them, for other stores in
-    probe/NAME/."""
+    """Fit and test the probe; returns its top-1 error in percent. Features are cached in the run folder: for the run's
+    own store where `features` saves them, for other stores in probe/NAME/."""
     options = make_probe_options(cfg)
     store = Store(store_root(cfg))
     cfg = cfg.copy()
     cfg.data.name = store.name
     data = build.make_data(cfg)
     data.check()
-    part = Path("probe", re.sub(r"[^\w-]", "_", store.name))
-    cache, results = find_cache(cfg, folder), folder / part
+    results = folder / "probe" / re.sub(r"[^\w-]", "_", store.name)
     is_own_store = read_checkpoint(cfg.ckpt_path)["alexnet_pl"].get("store", {}).get("fingerprint") == store.fingerprint
     start = time.perf_counter()
     extractor = gallery.make_extractor(cfg, layer=options.layer, key="probe.layer")
     check_memory(len(store.classes), extractor.width, options.layer, choose_device(cfg))
-    with lock_when_free(cache / ".features.lock", "extracts features"):  # the lock of the command `features`
-        extracted = [
-            gallery.extract_features(cfg, cache if is_own_store else cache / part, split, extractor)
-            for split in ("train", data.test_split_name)
-        ]
+    extracted = [
+        gallery.extract_features(cfg, folder if is_own_store else results, split, extractor)
+        for split in ("train", data.test_split_name)
+    ]
     (train, _), (tested, _) = extracted
     seconds = time.perf_counter() - start
     result = probe_features(train, tested, len(store.classes), options, cfg.seed, choose_device(cfg))
@@ -55,12 +49,6 @@ def probe(cfg: DictConfig, folder: Path) -> float:
     cost = f"{seconds:,.1f} s" if any(new for _, new in extracted) else "from the cache"
     report(result, cost, path)
     return result.top1_error
-
-
-def find_cache(cfg: DictConfig, folder: Path) -> Path:
-    """Folder of the run that the checkpoint is of; `folder`, that of the job, if it may not be written."""
-    run = run_of_checkpoint(Path(cfg.ckpt_path))
-    return run if run and os.access(run, os.W_OK) else folder
 
 
 def report(result: ProbeResult, cost: str, path: Path) -> None:

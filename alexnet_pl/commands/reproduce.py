@@ -40,6 +40,8 @@ def reproduce(cfg: DictConfig, folder: Path) -> float | None:
 
 def find_earlier_test(cfg: DictConfig, folder: Path, kind: str) -> tuple[Path, float | None] | None:
     """(results folder, objective) of the test requested by `cfg` if it was finished before, else None."""
+    if kind == "boxes" and not is_first_process():
+        return None
     if kind == "boxes":
         from alexnet_pl.commands import box_test  # draws pictures, which no other kind needs here
 

@@ -52,7 +52,7 @@ def count_tasks() -> tuple[int, int]:
     wait for the others, or if nodes have different numbers of tasks."""
     found = os.environ
     tasks, nodes = int(found["SLURM_NTASKS"]), int(found.get("SLURM_NNODES", "1"))
-    if tasks > 1 and "SLURM_STEP_NUM_TASKS" not in found:
+    if tasks > 1 and found.get("SLURM_STEP_NUM_TASKS", "1") == "1":  # the shell of a job may be a step of one task
         raise UserError(
             f"SLURM_NTASKS={tasks}, but srun has not started this process; write `srun python -m alexnet_pl …`, or ask "
             "for one task (--ntasks=1) and set trainer.devices"

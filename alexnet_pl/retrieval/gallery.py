@@ -51,21 +51,22 @@ def extract_features(
     checkpoint = NO_CHECKPOINT if extractor.layer == "pixels" else describe_checkpoint(Path(cfg.ckpt_path))
     source = FeatureSource(dataset=describe_dataset(store, split), checkpoint=checkpoint)
     directory = features_dir(folder, split, extractor.layer)
-    is_new = share.broadcast(share.rank == 0 and not has_features(directory, source))
+    is_new = share.broadcast(share.rank == 0 and not has_features(directory, source, extractor.precision))
     if is_new:
         extractor.module.performance.apply(extractor.module.net, extractor.device)
         extract_split(directory, extractor, store.split(split), source, cfg.data.batch_size, share)
     return Features(directory), is_new
 
 
-def has_features(directory: Path, source: FeatureSource) -> bool:
-    """Whether a folder has intact features of this source."""
+def has_features(directory: Path, source: FeatureSource, precision: str) -> bool:
+    """Whether a folder has intact features of this source, computed in this precision."""
     try:
         features = Features(directory)
         _ = features.names
     except UserError:
         return False
-    return (features.info.dataset, features.info.checkpoint) == (source.dataset, source.checkpoint)
+    info = features.info
+    return (info.dataset, info.checkpoint, info.precision) == (source.dataset, source.checkpoint, precision)
 
 
 class ImageIndex:

@@ -56,13 +56,6 @@ def scores_by_scipy(folder: Path, result: ProbeResult) -> np.ndarray:
     return (tested - mean) / scale @ weight[:, 1:].T + weight[:, 0]
 
 
-def test_jobs_of_a_sweep_share_the_features_in_the_folder_of_the_run(trained: Path, tmp_path: Path) -> None:
-    cfg = recipes.compose(str(trained), [PENALTIES, "++probe.layer=fc6"])
-    run(cfg, "probe", tmp_path / "job", last(trained))
-    assert (trained / "features/train-fc6/features.npy").is_file()
-    assert [path.name for path in (tmp_path / "job").rglob("*") if path.is_file()] == ["fc6.json"]
-
-
 def test_errors_match_scipys_classifier(trained: Path) -> None:
     error = probed(trained)
     result = read_record(trained / "probe/tiny/fc7.json", ProbeResult, "")

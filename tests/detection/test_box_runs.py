@@ -32,7 +32,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def test_localiser_is_trained_on_frozen_features_and_tested(
-    localise: DictConfig, tmp_path: Path, classifier_run: Path
+    localise: DictConfig, tmp_path: Path, classifier_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(localise, "fit", tmp_path / "run")
     saved = torch.load(last(tmp_path / "run"), weights_only=True)
@@ -52,7 +52,15 @@ def test_localiser_is_trained_on_frozen_features_and_tested(
     (results,) = tmp_path.glob("run/results/*/boxes.json")
     results.write_text(json.dumps({**found, "checkpoint": {**found["checkpoint"], "sha256": "0"}}))
     assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "of other weights"
+    results.write_text("{")
+    assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "a damaged result"
     results.write_text(json.dumps(found))
+    with monkeypatch.context() as other_rank:
+        other_rank.setattr("alexnet_pl.commands.reproduce.is_first_process", lambda: False)
+        assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "the first process alone looks"
+    results.with_name("merging.png").rename(tmp_path / "merging.png")
+    assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "ended before its pictures were drawn"
+    (tmp_path / "merging.png").rename(results.with_name("merging.png"))
     localise.detect.classes = 2
     assert find_earlier_test(localise, tmp_path / "run", "boxes") is None, "with other options"
 

@@ -68,11 +68,15 @@ def test_unequal_shares_of_nodes_are_refused(monkeypatch: pytest.MonkeyPatch, ta
         launched_processes()
 
 
-def test_process_that_srun_did_not_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m alexnet_pl` in a batch script, whose job has several tasks, would wait for the others."""
+@pytest.mark.parametrize("in_shell", [False, True])
+def test_process_that_srun_did_not_start_is_refused(monkeypatch: pytest.MonkeyPatch, in_shell: bool) -> None:
+    """`python -m alexnet_pl` in a batch script, whose job has several tasks, would wait for the others. `in_shell`: in
+    the shell of a job, which may be a step of one task."""
     enter_step(monkeypatch)
     for name in STEP:
         monkeypatch.delenv(f"SLURM_{name}")
+    if in_shell:
+        monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     with pytest.raises(UserError, match=r"^SLURM_NTASKS=4, but srun has not started this process; write `srun python"):
         launched_processes()
     monkeypatch.setenv("SLURM_NTASKS", "1")

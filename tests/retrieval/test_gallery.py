@@ -19,7 +19,7 @@ from alexnet_pl.data.store.store import Store
 from alexnet_pl.errors import UserError
 from alexnet_pl.figures.retrieval_sheet import RIGHT, WRONG, SearchResult, draw_sheet
 from alexnet_pl.retrieval.extraction import Share
-from alexnet_pl.retrieval.features import Features
+from alexnet_pl.retrieval.features import Features, features_dir
 from alexnet_pl.retrieval.gallery import extract_features, make_extractor, open_image_index
 from alexnet_pl.retrieval.search import ApproximateIndex
 
@@ -66,6 +66,16 @@ def test_approximate_index_is_read_once(network: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(ApproximateIndex, "read", lambda _: pytest.fail("read again"))
     again = gallery.nearest(gallery.features.rows(np.arange(3)), 2, index="hnsw")
     np.testing.assert_array_equal(again.numbers, first.numbers)
+
+
+def test_features_of_another_precision_are_extracted_again(network: Path, cfg: DictConfig) -> None:
+    cfg.command, cfg.ckpt_path = "features", str(last(network))
+    about = features_dir(network, "val", "fc7") / "about.json"
+    saved = json.loads(about.read_text())
+    about.write_text(json.dumps({**saved, "precision": "bf16-mixed"}))
+    assert extract_features(cfg, network, "val", make_extractor(cfg))[1]
+    assert json.loads(about.read_text()) == saved
+    assert not extract_features(cfg, network, "val", make_extractor(cfg))[1]
 
 
 def test_first_process_alone_looks_for_features(

@@ -72,7 +72,7 @@ def check_form(options: PrepareOptions, path: Path, form: str) -> None:
         )
     own, recipe = SET_OF_FORM.get(form, (options.name, ""))
     if options.name in PUBLISHED and options.name != own:
-        what = "all 200 classes of tiny-ImageNet" if form == TINY else form
+        what = "the official tiny-ImageNet (wnids.txt)" if form == TINY else form
         raise UserError(
             f"prepare.source: {options.source} holds {what}, not {options.name}; prepare it with -c {recipe}, or "
             "choose another data.name"

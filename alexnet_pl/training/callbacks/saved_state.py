@@ -55,12 +55,13 @@ class RandomState(L.Callback):
         self.states = {}
 
 
-def gather(value: Any) -> list[Any]:
-    """Gather the values of all processes, in rank order."""
+def gather(value: Any, group: dist.ProcessGroup | None = None) -> list[Any]:
+    """Gather the values of all processes, in rank order. `group`: all of them with another time limit; None: the main
+    one."""
     if not dist.is_initialized():
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
+    dist.all_gather_object(values, value, group=group)
     return values
 
 

@@ -8,6 +8,7 @@ import lightning as L
 from alexnet_pl.console import print_warning
 from alexnet_pl.locks import lock_path
 from alexnet_pl.training.callbacks.saved_state import gather
+from alexnet_pl.training.strategies.peers import PeerWatch
 
 PATIENCE = 90.0  # seconds; NFS may remember for a minute that a folder did not exist
 INTERVAL = 1.0  # seconds between looks
@@ -27,7 +28,8 @@ class SharedFolder(L.Callback):
         if trainer.num_nodes == 1:
             return
         first = Path(gather(str(self.run))[0])  # under torchrun, each process names the folder by its own clock
-        seen = gather(trainer.is_global_zero or self.sees(first))
+        watch = PeerWatch.current  # its group waits, also if distributed.timeout is short
+        seen = gather(trainer.is_global_zero or self.sees(first), watch.group if watch else None)
         if trainer.is_global_zero and not all(seen):
             print_warning(
                 f"hydra.run.dir: rank {seen.index(False)} does not see {first}, so this fit can be neither continued "
