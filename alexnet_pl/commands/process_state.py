@@ -59,8 +59,8 @@ def own_process_state(keep_group: bool = False) -> Iterator[None]:
 
 def finish_wandb() -> None:
     """Close this job's W&B run, which the next job of a sweep would continue."""
-    if wandb := sys.modules.get("wandb"):
-        wandb.finish()
+    if logger := sys.modules.get("alexnet_pl.training.wandb_logger"):
+        logger.finish()
 
 
 def leave_group() -> None:

@@ -1,22 +1,14 @@
 """Loggers of a fit: always `metrics.csv`, optionally also W&B or TensorBoard."""
 
-import os
-import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from alexnet_pl.console import shorten_path
-from alexnet_pl.errors import UserError, not_installed, reason
-from alexnet_pl.runs.title import name_run
+from alexnet_pl.errors import not_installed
 from alexnet_pl.training.metrics_file import MetricsFile
-from alexnet_pl.training.wandb_login import is_offline
-
-WANDB_ID = "wandb_id.txt"
+from alexnet_pl.training.wandb_logger import WANDB_ID, make_wandb_logger
 
 
 def write_metrics(trainer: L.Trainer, values: Mapping[str, float]) -> None:
@@ -64,39 +56,3 @@ def reopen_loggers(kind: str, run: Path, project: str, entity: str | None = None
     if kind == "tensorboard" and (new or (run / "tensorboard").is_dir()):
         return make_loggers(kind, run, project, 0)[1:]
     return []
-
-
-def read_wandb_id(path: Path) -> str:
-    """W&B run ID stored at `path`. Raises UserError unless valid, since it becomes part of a path and a URL."""
-    identity = path.read_text(encoding="utf-8").strip()
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", identity):
-        raise UserError(f"{path}: not a W&B run ID; remove the file to start a new W&B run")
-    return identity
-
-
-def make_wandb_logger(run: Path, project: str, entity: str | None = None) -> WandbLogger | None:
-    """W&B logger, online if the user is logged in, else offline; None, with a warning, if W&B fails.
-
-    Never prompts and never fails a run. A resumed run keeps its W&B run ID.
-    """
-    try:
-        os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ.setdefault("WANDB_DATA_DIR", str(run.absolute() / "wandb"))  # for images of tables until synced
-        import wandb
-
-        mode = os.environ.get("WANDB_MODE") or ("offline" if is_offline() else "online")
-        id_path = run / WANDB_ID
-        identity = read_wandb_id(id_path) if id_path.exists() else secrets.token_hex(4)
-        settings = wandb.Settings(silent=True, console="off", init_timeout=30)
-        options = {"project": project, "entity": entity, "mode": mode, "settings": settings}
-        logger = WandbLogger(name=name_run(run), save_dir=str(run), id=identity, resume="allow", **options)
-        logger._wandb_init.pop("anonymous", None)  # Lightning passes None, and wandb warns of any value
-        experiment = logger.experiment
-        if rank_zero_only.rank == 0 and mode == "offline":
-            print(f"W&B: offline, in {shorten_path(run)}/wandb until `wandb sync`; logger=csv turns it off", flush=True)
-        if rank_zero_only.rank == 0 and not id_path.exists():
-            id_path.write_text(f"{experiment.id}\n", encoding="utf-8")  # a sweep's agent uses its own id
-        return logger
-    except Exception as error:  # losing the dashboard must not lose the run
-        rank_zero_warn(f"logging without W&B ({reason(error)})")
-        return None

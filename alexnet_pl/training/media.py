@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import yaml
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
+from alexnet_pl.console import print_warning
 from alexnet_pl.errors import reason
 from alexnet_pl.evaluation.result import TestResult
 from alexnet_pl.json_records import to_json
+from alexnet_pl.training.wandb_logger import SafeWandbLogger
 
 Cell = str | float | bool | np.ndarray
 """Value in a table; an array is an image, (height, width, 3) uint8."""
@@ -32,13 +34,13 @@ def log_safely(log: Callable[..., None]) -> Callable[..., None]:
         try:
             log(*args, **kwargs)
         except Exception as error:
-            rank_zero_warn(f"not logged ({reason(error)})")
+            print_warning(f"not logged ({reason(error)})")
 
     return guarded
 
 
-def select_wandb(loggers: Iterable[Logger]) -> list[WandbLogger]:
-    return [logger for logger in loggers if isinstance(logger, WandbLogger)]
+def select_wandb(loggers: Iterable[Logger]) -> list[SafeWandbLogger]:
+    return [logger for logger in loggers if isinstance(logger, SafeWandbLogger) and not logger.is_off]
 
 
 def select_tensorboard(loggers: Iterable[Logger]) -> list[TensorBoardLogger]:

@@ -9,7 +9,7 @@ from run_folders import table
 from running import Compose
 
 from alexnet_pl.config.checks import check_config
-from alexnet_pl.errors import UserError
+from alexnet_pl.errors import UserError, reason
 from alexnet_pl.training.loggers import make_loggers
 
 
@@ -73,14 +73,14 @@ def test_wandb_offline_is_in_the_run_folder_and_resumes_the_same_run(tmp_path: P
 @pytest.mark.usefixtures("offline_wandb")
 @pytest.mark.parametrize("error", [RuntimeError("no\nconnection"), OSError("read-only file system"), Exception()])
 def test_failing_wandb_is_left_out_and_the_run_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, error: Exception
 ) -> None:
     def failing(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("wandb.init", failing)
-    with pytest.warns(UserWarning, match="logging without W&B"):
-        loggers = make_loggers("wandb", tmp_path, "project", 0)
+    loggers = make_loggers("wandb", tmp_path, "project", 0)
+    assert capsys.readouterr().err == f"logging without W&B ({reason(error)})\n"
     assert len(loggers) == 1
     loggers[0].log_metrics({"train/loss": 1.5}, step=5)
     loggers[0].save()
