@@ -15,7 +15,7 @@ QUARTER_TURNS = {3: 2, 4: 2, 5: 1, 6: -1, 7: -1, 8: 1}  # counterclockwise, afte
 
 
 def decode_upright(data: bytes) -> Tensor:
-    """Decode an image file, turned by its EXIF orientation: (3, H, W) uint8. Raises ValueError if it is not an image."""
+    """Decode an image file, turned by its EXIF orientation: (3, H, W) uint8. Raises ValueError as `decode` does."""
     image, orientation = decode(data)[0], read_orientation(data)
     if orientation in MIRRORED:
         image = image.flip(2)

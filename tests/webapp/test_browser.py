@@ -327,9 +327,9 @@ def test_file_that_was_chosen_before_can_be_chosen_again(browser: Any, tmp_path:
 
 def test_first_of_several_files_is_classified_and_the_page_says_so(browser: Any) -> None:
     view = open_page_with(browser, {"labels": []})
-    view.get_by_text("Random validation image: the center in 67 × 67 pixels").wait_for()
+    view.get_by_text("Random validation image: its center, 67 × 67 pixels").wait_for()
     drop(view, ["a.jpg", "b.jpg"])
-    view.get_by_text("a.jpg, the first of 2 files: the center in 67 × 67 pixels, as the network sees it").wait_for()
+    view.get_by_text("a.jpg, the first of 2 files: its center, 67 × 67 pixels, as the network sees it").wait_for()
     choose(view, "c.jpg", "d.jpg", "e.jpg")
     view.get_by_text("c.jpg, the first of 3 files: ").wait_for()
     view.close()

@@ -83,7 +83,7 @@ function showPicture(answer, name) {
   find("picture").src = answer.image;
   find("hint").hidden = true;
   find("frame").hidden = find("caption").hidden = false;
-  const center = `: the center in ${answer.width} × ${answer.height} pixels, as the network sees it`;
+  const center = `: its center, ${answer.width} × ${answer.height} pixels, as the network sees it`;
   find("caption").textContent = name + (answer.boxes ? "" : center);
   const explanation = answer.explanation;
   find("heat-switch").hidden = !(explanation && explanation.heat);
@@ -201,6 +201,7 @@ document.addEventListener("dragover", (event) => { // anywhere: the browser woul
   event.preventDefault();
   find("drop").classList.add("over");
 });
+document.addEventListener("dragstart", (event) => event.preventDefault()); // its own pictures are no input
 document.addEventListener("dragleave", (event) => event.relatedTarget || find("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
