@@ -24,6 +24,10 @@ MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 MAX_ASPECT_RATIO = 16  # longer images are cropped before they are resized
 
 
+class UnknownFormat(ValueError):
+    """A file that is no image of `FORMATS`."""
+
+
 def decode(data: bytes) -> tuple[torch.Tensor, str]:
     """Decode an image file of `FORMATS` to (3, H, W) uint8 RGB, with a note on its format ("" for an RGB JPEG).
 
@@ -65,15 +69,15 @@ def decode_with_pillow(data: bytes) -> tuple[torch.Tensor, str]:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                raise ValueError(f"{width:,} × {height:,} pixels: more than 89 megapixels, a decompression bomb?")
+                raise ValueError(f"{width:,} × {height:,} pixels: more than 89 megapixels (a decompression bomb?)")
             note = "" if (picture.format, picture.mode) == ("JPEG", "RGB") else f"{picture.format} {picture.mode}"
             if picture.format == "TIFF":
                 load_tiff(picture)
             return torch.from_numpy(np.array(to_rgb(picture))).permute(2, 0, 1), note
     except UnidentifiedImageError as error:
-        raise ValueError("not an image") from error
+        raise UnknownFormat("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"a decompression bomb? {reason(error)}") from error
+        raise ValueError("more than 89 megapixels (a decompression bomb?)") from error
     except (OSError, EOFError, zlib.error, SyntaxError, ValueError) as error:
         raise ValueError(reason(error)) from error
 

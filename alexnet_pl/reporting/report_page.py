@@ -1,5 +1,6 @@
 """report.md and report.html: first the tables of what the runs measured, then the paper's other numbers."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -22,8 +23,13 @@ h2 { font-size: 1.1rem; margin: 2rem 0 .6rem }
 .wide { overflow-x: auto; overflow-wrap: normal }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
+code { font-size: .95em }
 tbody tr:nth-child(even) { background: var(--soft) }
 img { display: block; width: 100%; min-width: 40rem; max-width: 64rem }
+@media (max-width: 50rem) {
+  table { width: max-content }
+  td { max-width: 20rem; overflow-wrap: anywhere }
+}
 """
 PICTURE = """<picture>
 <source media="(prefers-color-scheme: dark)" srcset="report-dark.png">
@@ -54,17 +60,22 @@ def to_html(page: ReportPage) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{TITLE}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>",
-        f"<h1>{TITLE}</h1>\n<p>{escape(page.about)}</p>",
+        f"<main>\n<h1>{TITLE}</h1>\n<p>{escape(page.about)}</p>",
     ]
     chart = f"<h2>{CHART_TITLE}</h2>\n{scrolling(PICTURE, CHART_TITLE)}"
-    parts = [*head, *map(html_table, page.measured), chart, *map(html_table, page.others), "</body>\n</html>"]
+    parts = [*head, *map(html_table, page.measured), chart, *map(html_table, page.others), "</main>\n</body>\n</html>"]
     return "\n".join(parts) + "\n"
 
 
 def html_table(table: Table) -> str:
     body = tabulate(table.rows, table.header, tablefmt="html", disable_numparse=True, colalign=table.sides)
-    notes = [f"<p>{escape(note)}</p>" for note in table.notes]
-    return "\n".join([f"<h2>{escape(table.title)}</h2>", scrolling(body, table.title), *notes])
+    notes = [f"<p>{mark_code(escape(note))}</p>" for note in table.notes]
+    return "\n".join([f"<h2>{escape(table.title)}</h2>", scrolling(mark_code(body), table.title), *notes])
+
+
+def mark_code(html: str) -> str:
+    """Commands and keys that Markdown shows as code."""
+    return re.sub(r"`([^`<\n]+)`", r"<code>\1</code>", html)
 
 
 def scrolling(content: str, name: str) -> str:

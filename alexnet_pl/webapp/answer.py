@@ -120,5 +120,7 @@ def to_data_url(image: np.ndarray) -> str:
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
 
 
-def format_milliseconds(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:,.1f} s"
     return f"{1000 * seconds:,.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"

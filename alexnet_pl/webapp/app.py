@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from alexnet_pl.data.images import FORMATS, UnknownFormat
 from alexnet_pl.errors import UserError, not_installed, reason
 from alexnet_pl.json_records import JsonObject
 from alexnet_pl.webapp.answer import Answer, Truth, to_json
@@ -117,15 +118,22 @@ class Endpoints:
     async def answer(self, request: Any) -> Any:
         async def read_and_answer() -> JsonObject:
             data = await read_body(request)
-            return await self.in_thread(lambda: answer_file(self.service, data))
+            return await self.in_thread(request, lambda: answer_file(self.service, data))
 
         return await self.respond(read_and_answer)
 
-    async def example(self, _request: Any) -> Any:
-        return await self.respond(lambda: self.in_thread(lambda: answer_example(self.service)))
+    async def example(self, request: Any) -> Any:
+        async def choose_and_answer() -> JsonObject:
+            await read_body(request)  # empty; only after it, a request can be seen to be cancelled
+            return await self.in_thread(request, lambda: answer_example(self.service))
 
-    async def in_thread(self, work: Callable[[], JsonObject]) -> JsonObject:
+        return await self.respond(choose_and_answer)
+
+    async def in_thread(self, request: Any, work: Callable[[], JsonObject]) -> JsonObject:
+        """Wait for the images before, then work, unless the page no longer waits for the answer."""
         async with self.one_at_a_time:
+            if await request.is_disconnected():
+                raise RequestRefused(499, "The request was cancelled.")
             return await asyncio.to_thread(work)
 
     async def respond(self, work: Callable[[], Awaitable[JsonObject]]) -> Any:
@@ -166,6 +174,8 @@ def too_large() -> RequestRefused:
 def answer_file(service: ImageService, data: bytes) -> JsonObject:
     try:
         image = service.read(data)
+    except UnknownFormat as error:
+        raise RequestRefused(422, f"The file is not an image of a known format ({', '.join(FORMATS)}).") from error
     except (ValueError, OSError) as error:
         raise RequestRefused(422, f"The file cannot be read: {reason(error)}.") from error
     return answer_image(service, image, None)

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet_pl.data.images import check_aspect_ratio, decode
+from alexnet_pl.data.images import check_aspect_ratio
 from alexnet_pl.detection.box_run import BoxRun
 from alexnet_pl.detection.pyramid import resize_image
 from alexnet_pl.errors import UserError
 from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.runs.title import name_run
-from alexnet_pl.webapp.answer import Answer, FoundBox, format_milliseconds
+from alexnet_pl.webapp.answer import Answer, FoundBox, format_duration
+from alexnet_pl.webapp.upright import decode_upright
 
 MOST_BOXES = 20  # maximum boxes shown per image, the most confident
 LONGEST_SIDE = 1024  # maximum side in pixels of an image that the page shows; larger ones are reduced, with their boxes
@@ -38,7 +39,7 @@ class BoxService:
 
     def read(self, data: bytes) -> Tensor:
         """Decode an image file: (3, H, W) uint8. Raises ValueError if it is not an image, or too long for a pyramid."""
-        image = decode(data)[0]
+        image = decode_upright(data)
         check_aspect_ratio(image)
         return image
 
@@ -55,7 +56,7 @@ class BoxService:
             for label, score, box in list(zip(found.labels, found.scores, found.boxes, strict=True))[:MOST_BOXES]
         ]
         not_shown = f"; {len(found.labels) - MOST_BOXES} more are not shown" if len(found.labels) > MOST_BOXES else ""
-        least, took = f"{finder.options.confidence:g}", format_milliseconds(seconds)
+        least, took = f"{finder.options.confidence:g}", format_duration(seconds)
         not_merged = f"; {text}" if (text := finder.describe_left_out()) else ""
         note = f"Boxes with a confidence of at least {least}{not_shown}{not_merged}; {took}."
         return Answer(shown.numpy(), note, boxes=boxes)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pl.config.views import describe_views
-from alexnet_pl.data.images import crop_center, decode, resize_center_crop, resize_shorter_side
+from alexnet_pl.data.images import crop_center, resize_center_crop, resize_shorter_side
 from alexnet_pl.data.loading.whole_images import whole_image
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.data.store.store import short_name
@@ -28,7 +28,8 @@ from alexnet_pl.runs.checkpoint import read_checkpoint
 from alexnet_pl.runs.checkpoint_metadata import resizing_filter
 from alexnet_pl.runs.layout import LAST
 from alexnet_pl.runs.title import name_run
-from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_milliseconds
+from alexnet_pl.webapp.answer import Answer, Explanation, Label, NearImage, SearchAnswer, Truth, format_duration
+from alexnet_pl.webapp.upright import decode_upright
 
 NUM_LABELS, NUM_NEIGHBORS = 5, 6
 CODES = Path("runs/codes")  # run folders of configs/codes.yaml
@@ -70,7 +71,7 @@ class DemoService:
         `size`. Raises ValueError, with the reason, if it is not an image, or too long to be classified whole."""
         filter_name = resizing_filter(self.module.filter, self.cfg)
         resize = resize_shorter_side if self.module.dense else resize_center_crop
-        return resize(decode(data)[0], self.module.augment.size, filter_name)[None]
+        return resize(decode_upright(data), self.module.augment.size, filter_name)[None]
 
     def answer(self, image: Tensor) -> Answer:
         """Classify an image from `read`; compute the Grad-CAM of its center, and search for images similar to that."""
@@ -80,7 +81,7 @@ class DemoService:
         views = describe_views(self.module.views)
         return Answer(
             self.module.augment.center(square[0]).numpy(),
-            f"{views[0].upper()}{views[1:]}, {format_milliseconds(seconds)}.",
+            f"{views[0].upper()}{views[1:]}, {format_duration(seconds)}.",
             labels,
             self.explain(square, labels[0]),
             [self.search_features(square), self.search_codes(square)],
@@ -127,8 +128,8 @@ class DemoService:
             neighbors = find()
         except UserError as error:  # faiss is not installed
             return SearchAnswer(title, [], str(error))
-        search_time = format_milliseconds(neighbors.seconds)
-        total_time = format_milliseconds(time.perf_counter() - start)
+        search_time = format_duration(neighbors.seconds)
+        total_time = format_duration(time.perf_counter() - start)
         near = self.near_images(neighbors.numbers[0], neighbors.distances[0], distance)
         assert self.index is not None
         count = len(self.index.features)

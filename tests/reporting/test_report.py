@@ -225,6 +225,13 @@ def test_web_page_aligns_numbers_to_the_right() -> None:
     assert 'aria-label="&quot;t&quot;"' in html
 
 
+def test_web_page_shows_commands_as_code_and_has_one_landmark() -> None:
+    table = Table("t", ["run", "reason"], [["a`b", "c`d"], ["a", "not tested; `test` does it"]], ["`report` <again>"])
+    html = report_page.to_html(report_page.ReportPage("", [table], []))
+    assert re.findall("<code>.*?</code>", html) == ["<code>test</code>", "<code>report</code>"]
+    assert html.index("<main>") < html.index("<h1>") < html.index("&lt;again&gt;") < html.index("</main>")
+
+
 def test_counts_have_no_decimals_and_units_stand_in_the_header() -> None:
     parts = {table.title: table for table in paper_tables(make_rows([]))}
     windows = parts["OverFeat, Table 5: windows of the accurate network"].rows

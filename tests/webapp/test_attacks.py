@@ -197,6 +197,33 @@ def test_run_folder_with_an_outside_link_is_refused(tmp_path: Path) -> None:
         DemoService(run)
 
 
+@pytest.mark.parametrize("path", ["/api/answer", "/api/example"])
+def test_image_that_the_page_no_longer_waits_for_is_not_computed(path: str) -> None:
+    service, sent = GreyService(), list[Any]()
+    messages = [{"type": "http.request", "body": picture(), "more_body": False}, {"type": "http.disconnect"}]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [(b"host", b"127.0.0.1")]}
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app.make_application(service)(scope, receive, send))
+    assert (sent[0]["status"], service.read_files) == (499, 0)
+
+
+def test_file_of_another_format_is_refused_with_the_known_ones() -> None:
+    answer = client().post("/api/answer", content=b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("The file is not an image of a known format (JPEG, PNG, WEBP, ")
+
+
+def test_image_above_pillows_limit_is_refused_in_plain_words() -> None:
+    answer = client().post("/api/answer", content=png_of(50_000, 50_000))
+    assert answer.json() == {"error": "The file cannot be read: more than 89 megapixels (a decompression bomb?)."}
+
+
 class OneLabelService(GreyService):
     """Gives every image one label."""
 

@@ -21,6 +21,7 @@ from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.errors import UserError
 from alexnet_pl.webapp import app
 
+UNKNOWN_FORMAT = "The file is not an image of a known format (JPEG, PNG, WEBP, BMP, GIF, PPM, TIFF)."
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -100,7 +101,7 @@ def test_script_gets_the_answer_as_json(address: str, tmp_path: Path) -> None:
     assert len(answer["labels"]) == 5
     assert [len(search["near"]) for search in answer["searches"]] == [6, 6]
     status, text, _ = fetch(address, "/api/answer", body=b"no image")
-    assert (status, json.loads(text)) == (422, {"error": "The file cannot be read: not an image."})
+    assert (status, json.loads(text)) == (422, {"error": UNKNOWN_FORMAT})
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_browser_shows_bars_and_neighbors_for_a_dropped_image(
         view.locator("input[type=file]").first.set_input_files(tmp_path / name)
         view.wait_for_selector(selector, timeout=60_000)
         if name == "broken.jpg":
-            assert view.locator(".wrong").inner_text() == "The file cannot be read: not an image."
+            assert view.locator(".wrong").inner_text() == f"broken.jpg\n{UNKNOWN_FORMAT}"
             assert view.locator(".near").count() == 0
     caption = view.get_by_text("Grad-CAM of the center view for")
     assert not view.locator("#heat").is_visible()
@@ -176,7 +177,7 @@ def test_browser_shows_and_removes_an_example(browser: Any, address: str, tmp_pa
     view.get_by_text("Random validation image").click()
     view.get_by_text("Correct label: ").wait_for(timeout=60_000)
     assert view.locator(".bars .true").count() <= 1
-    view.get_by_label("Remove image").click()
+    view.get_by_role("button", name="Clear").click()
     view.get_by_text("Drop an image").wait_for(timeout=60_000)
     assert view.locator(".near").count() == 0
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no image")
@@ -192,22 +193,48 @@ def test_browser_shows_a_message_for_a_file_above_the_limit(browser: Any, addres
     view.wait_for_selector("text=Drop an image")
     (tmp_path / "large.png").write_bytes(b"x" * (app.MAX_UPLOAD * 1024 * 1024 + 1))
     view.locator("input[type=file]").first.set_input_files(tmp_path / "large.png")
-    view.get_by_text(f"large.png is too large: the maximum is {app.MAX_UPLOAD} MB.").wait_for(timeout=30_000)
+    view.get_by_text(f"The file is too large: at most {app.MAX_UPLOAD} MB.").wait_for(timeout=30_000)
     view.close()
 
 
-def open_page_with(browser: Any, answer: dict[str, Any], title: str = "run", width: int = 1280) -> Any:
-    """Open the page with a program that gives `answer` for an example."""
+def open_page(browser: Any, title: str = "run", width: int = 1280) -> Any:
+    """Open the page with a program that does not answer for images."""
     view = browser.new_page(viewport={"width": width, "height": 850})
     about = {"title": title, "description": "", "has_examples": True, "max_megabytes": 20}
     view.route("**/*", lambda route: route.fulfill(path=app.STATIC / app.FILES[urlsplit(route.request.url).path]))
     view.route("**/api/about", lambda route: route.fulfill(json=about))
-    view.route(
-        "**/api/example", lambda route: route.fulfill(json={"image": "data:,", "searches": [], "note": "", **answer})
-    )
+    view.route("**/api/answer", lambda route: None)
     view.goto("http://page.invalid/")
+    view.get_by_text("Random validation image").wait_for()
+    return view
+
+
+def open_page_with(browser: Any, answer: dict[str, Any], title: str = "run", width: int = 1280) -> Any:
+    """Open the page with a program that gives `answer` for an example."""
+    view = open_page(browser, title, width)
+    answer = {"image": "data:,", "width": 67, "height": 67, "searches": [], "note": "", **answer}
+    view.route("**/api/*e*", lambda route: route.fulfill(json=answer))
     view.get_by_text("Random validation image").click()
     return view
+
+
+def drop(view: Any, names: list[str], kind: str = "", text: str = "") -> None:
+    """Drop files on the page, beside the field, or data of another kind."""
+    view.evaluate(
+        """([names, kind, text]) => {
+          const dataTransfer = new DataTransfer();
+          for (const name of names) dataTransfer.items.add(new File(["x"], name));
+          if (kind) dataTransfer.setData(kind, text);
+          document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
+        }""",
+        [names, kind, text],
+    )
+
+
+def choose(view: Any, *names: str) -> None:
+    files = [{"name": name, "mimeType": "image/png", "buffer": b"x"} for name in names]
+    view.locator("input[type=file]").evaluate("input => { input.multiple = true }")
+    view.locator("input[type=file]").set_input_files(files)
 
 
 @pytest.mark.parametrize("heat", ["data:,", None])
@@ -256,4 +283,82 @@ def test_program_that_does_not_answer_is_reported(browser: Any) -> None:
     view.route("**/api/about", lambda route: route.abort())
     view.goto("http://page.invalid/")
     view.get_by_role("alert").get_by_text("The program does not answer.").wait_for()
+    view.close()
+
+
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [({"status": 500, "body": "Internal Server Error"}, "The program failed (500 Internal Server Error). Its terminal"),
+     ({"status": 409, "json": {"error": "The store was moved."}}, "The store was moved.")],
+)  # fmt: skip
+def test_failure_is_told_from_a_program_that_does_not_answer(browser: Any, response: Any, says: str) -> None:
+    view = open_page(browser)
+    view.route("**/api/example", lambda route: route.fulfill(**response))
+    view.get_by_text("Random validation image").click()
+    view.get_by_role("alert").get_by_text(says).wait_for()
+    view.close()
+
+
+def test_page_shows_that_it_computes_and_for_which_file(browser: Any) -> None:
+    view = open_page(browser)
+    choose(view, "holiday.jpg")
+    view.get_by_text("Computing: holiday.jpg …").wait_for()
+    assert view.get_by_role("progressbar").is_visible()
+    example = view.get_by_role("button", name="Random validation image")
+    assert example.get_attribute("aria-disabled") == "true"
+    view.get_by_role("button", name="Clear").click()
+    assert view.get_by_role("progressbar").count() == 0
+    assert example.get_attribute("aria-disabled") is None
+    assert view.evaluate("document.activeElement.id") == "file"
+    view.close()
+
+
+def test_file_that_was_chosen_before_can_be_chosen_again(browser: Any, tmp_path: Path) -> None:
+    view = open_page(browser)
+    asked: list[str] = []
+    view.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    path = save_png(tmp_path / "one.png", drawn(7))
+    for count in (1, 2):
+        with view.expect_request("**/api/answer"):
+            view.locator("input[type=file]").set_input_files(path)
+        assert asked.count("/api/answer") == count
+    view.close()
+
+
+def test_first_of_several_files_is_classified_and_the_page_says_so(browser: Any) -> None:
+    view = open_page_with(browser, {"labels": []})
+    view.get_by_text("Random validation image: its center, 67 × 67 pixels").wait_for()
+    drop(view, ["a.jpg", "b.jpg"])
+    view.get_by_text("a.jpg, the first of 2 files: its center, 67 × 67 pixels, as the network sees it").wait_for()
+    choose(view, "c.jpg", "d.jpg", "e.jpg")
+    view.get_by_text("c.jpg, the first of 3 files: ").wait_for()
+    view.close()
+
+
+def test_dropped_link_is_explained_and_dropped_text_changes_nothing(browser: Any) -> None:
+    view = open_page_with(browser, {"labels": []})
+    heading = view.get_by_role("heading", name="Most probable labels")
+    heading.wait_for()
+    drop(view, [], "text/plain", "a word of the page")
+    assert heading.is_visible()
+    drop(view, [], "text/uri-list", "http://elsewhere.example/one.jpg")
+    view.get_by_role("alert").get_by_text("This is a link.").wait_for()
+    view.close()
+
+
+def test_newer_request_cancels_the_one_before(browser: Any) -> None:
+    view = open_page(browser)
+    choose(view, "slow.jpg")
+    view.get_by_text("Computing: slow.jpg").wait_for()
+    with view.expect_event("requestfailed", lambda request: request.url.endswith("/api/answer")):
+        choose(view, "next.jpg")
+    view.get_by_text("Computing: next.jpg").wait_for()
+    view.close()
+
+
+def test_everything_is_inside_a_landmark(browser: Any) -> None:
+    """Screen readers list a page's landmarks to jump to."""
+    view = open_page_with(browser, {"labels": [], "searches": [{"title": "Nearest", "near": [], "note": ""}]})
+    view.get_by_role("main").get_by_role("heading", name="Nearest").wait_for()
+    assert view.locator("body > :not(header, main)").count() == 0
     view.close()

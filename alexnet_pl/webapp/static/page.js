@@ -2,10 +2,10 @@
 
 const COLORS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00"];
 const SVG = "http://www.w3.org/2000/svg";
-const NO_ANSWER = "The program does not answer. Is it still running?";
+const NO_ANSWER = "The program does not answer. Start it again, then reload this page.";
 const find = (id) => document.getElementById(id);
 let maxMegabytes = 20;
-let latest = 0; // number of the newest request: an answer to an earlier one is not shown
+let current = new AbortController(); // of the newest request: an answer to an earlier one is not shown
 
 /** An element with text and children; attributes by name. Text is never parsed as HTML. */
 function make(tag, attributes = {}, ...children) {
@@ -21,47 +21,70 @@ function makeSvg(tag, attributes) {
   return made;
 }
 
-async function ask(path, body) {
-  const number = ++latest;
+/** Cancel the request in progress, and return the controller of the next one. */
+function supersede() {
+  current.abort();
+  current = new AbortController();
+  return current;
+}
+
+async function ask(path, body, name) {
+  const mine = supersede();
   document.body.classList.add("busy"); // dims the answer before, until this one comes
-  find("labels").replaceChildren(make("p", { class: "note" }, "Computing …"));
-  let answer;
+  find("example").setAttribute("aria-disabled", "true");
+  find("clear").hidden = false;
+  find("labels").replaceChildren(
+    make("p", { class: "note" }, `Computing: ${name} …`), make("progress", { "aria-label": "Computing" }));
+  const answer = await fetchJson(path, { method: "POST", body, signal: mine.signal });
+  if (mine === current) show(answer, name);
+}
+
+/** JSON of the program, or {error} if it does not answer or fails without giving a reason. */
+async function fetchJson(path, options) {
+  let response;
   try {
-    const response = await fetch(path, { method: "POST", body });
-    answer = await response.json();
+    response = await fetch(path, options);
   } catch {
-    answer = { error: NO_ANSWER };
+    return { error: NO_ANSWER };
   }
-  if (number === latest) show(answer);
-}
-
-function askFile(file) {
-  if (file.size > maxMegabytes * 2 ** 20) {
-    latest++;
-    show({ error: `${file.name} is too large: the maximum is ${maxMegabytes} MB.` });
-  } else {
-    ask("api/answer", file);
+  try {
+    return await response.json();
+  } catch {
+    return { error: `The program failed (${response.status} ${response.statusText}). Its terminal shows the reason.` };
   }
 }
 
-function show(answer) {
-  document.body.classList.remove("busy");
-  find("searches").replaceChildren();
+/** Ask for the first of the files that were chosen, dropped or pasted. */
+function askFirst(files) {
+  const file = files[0];
+  const name = files.length > 1 ? `${file.name}, the first of ${files.length} files` : file.name;
+  if (file.size > maxMegabytes * 2 ** 20) fail(`The file is too large: at most ${maxMegabytes} MB.`, name);
+  else ask("api/answer", file, name);
+}
+
+function fail(error, name) {
+  supersede();
+  show({ error }, name);
+}
+
+function show(answer, name) {
+  clear();
+  find("clear").hidden = false;
   if (answer.error) {
-    clearPicture();
-    find("remove").hidden = false;
-    find("labels").replaceChildren(make("p", { class: "wrong", role: "alert" }, answer.error));
+    find("labels").replaceChildren(make("p", { class: "wrong", role: "alert" }, make("strong", {}, name), answer.error));
     return;
   }
-  showPicture(answer);
+  showPicture(answer, name);
   find("labels").replaceChildren(...(answer.boxes ? boxList(answer) : labelBars(answer)));
   find("searches").replaceChildren(...answer.searches.map(searchSection));
 }
 
-function showPicture(answer) {
+function showPicture(answer, name) {
   find("picture").src = answer.image;
   find("hint").hidden = true;
-  find("frame").hidden = find("remove").hidden = false;
+  find("frame").hidden = find("caption").hidden = false;
+  const center = `: its center, ${answer.width} × ${answer.height} pixels, as the network sees it`;
+  find("caption").textContent = name + (answer.boxes ? "" : center);
   const explanation = answer.explanation;
   find("heat-switch").hidden = !(explanation && explanation.heat);
   find("heat-note").textContent = explanation ? explanation.note : "";
@@ -78,11 +101,11 @@ function showHeat() {
   find("heat-note").hidden = !find("heat-note").textContent || (available && find("heat").hidden);
 }
 
-function clearPicture() {
+function clear() {
   document.body.classList.remove("busy");
-  for (const id of ["frame", "remove", "heat", "heat-switch", "heat-note"]) find(id).hidden = true;
+  find("example").removeAttribute("aria-disabled");
+  for (const id of ["frame", "caption", "clear", "heat", "heat-switch", "heat-note"]) find(id).hidden = true;
   find("hint").hidden = false;
-  find("file").value = "";
   find("labels").replaceChildren();
   find("searches").replaceChildren();
 }
@@ -139,7 +162,7 @@ function searchSection(search) {
   const near = make("div", { class: "near" });
   for (const one of search.near) {
     near.append(
-      make("figure", {}, make("img", { src: one.image, alt: one.name, title: one.file }),
+      make("figure", {}, make("img", { src: one.image, alt: one.file, title: one.file }),
         make("figcaption", {}, one.name, make("span", {}, one.distance))),
     );
   }
@@ -147,11 +170,9 @@ function searchSection(search) {
 }
 
 async function start() {
-  let about;
-  try {
-    about = await (await fetch("api/about")).json();
-  } catch {
-    show({ error: NO_ANSWER });
+  const about = await fetchJson("api/about");
+  if (about.error) {
+    show(about, "");
     return;
   }
   document.title = `${about.title} · alexnet_pl`;
@@ -162,17 +183,35 @@ async function start() {
   find("hint").textContent += ` At most ${maxMegabytes} MB.`;
 }
 
-const drop = find("drop");
-find("file").addEventListener("change", (event) => event.target.files[0] && askFile(event.target.files[0]));
-find("example").addEventListener("click", () => ask("api/example"));
-find("remove").addEventListener("click", () => { latest++; clearPicture(); });
+find("file").addEventListener("change", (event) => {
+  const files = [...event.target.files];
+  event.target.value = ""; // otherwise choosing the same file again would be no change
+  if (files.length > 0) askFirst(files);
+});
+find("example").addEventListener("click", (event) => {
+  if (!event.target.hasAttribute("aria-disabled")) ask("api/example", undefined, "Random validation image");
+});
+find("clear").addEventListener("click", () => {
+  supersede();
+  clear();
+  find("file").focus(); // the button that had it is hidden now
+});
 find("show-heat").addEventListener("change", showHeat);
-for (const name of ["dragover", "dragleave", "drop"]) {
-  drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.toggle("over", name === "dragover"); });
-}
-for (const name of ["dragover", "drop"]) { // beside the field, the browser would open the file in place of the page
-  document.addEventListener(name, (event) => event.preventDefault());
-}
-drop.addEventListener("drop", (event) => event.dataTransfer.files[0] && askFile(event.dataTransfer.files[0]));
-document.addEventListener("paste", (event) => event.clipboardData.files[0] && askFile(event.clipboardData.files[0]));
+document.addEventListener("dragover", (event) => { // anywhere: the browser would open the file in place of the page
+  event.preventDefault();
+  find("drop").classList.add("over");
+});
+document.addEventListener("dragstart", (event) => event.preventDefault()); // its own pictures are no input
+document.addEventListener("dragleave", (event) => event.relatedTarget || find("drop").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  find("drop").classList.remove("over");
+  const { files, types } = event.dataTransfer;
+  if (files.length > 0) askFirst(files);
+  else if (types.includes("text/uri-list")) fail("This is a link. Save its image as a file, or copy and paste it.", "");
+});
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length > 0) askFirst(event.clipboardData.files);
+  else fail("The clipboard holds no image.", "");
+});
 start();
