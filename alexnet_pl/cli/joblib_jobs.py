@@ -1,7 +1,7 @@
 """Signals in a sweep with joblib, which kills its worker processes when the command or one of their jobs raises.
 
-The command holds a lock. At its first signal it releases the lock and waits; in each worker a thread waits for the lock
-and then sends SIGUSR1 to its own process, whose fit saves its checkpoint. The workers ignore the signals that a terminal
+The command holds a lock. At its first signal it releases the lock and waits. In each worker a thread waits for the lock
+and then sends SIGUSR1 to its own process, whose fit saves its checkpoint. The workers ignore signals that a terminal
 sends to them as well. A lock also reaches workers that joblib starts later, and jobs of a command that was killed.
 """
 

@@ -112,8 +112,8 @@ def shared_state(count: int) -> tuple[Any, Any]:
         return MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
     except OSError as error:  # semaphores are files there
         raise UserError(
-            f"prepare.workers: no semaphores ({error.strerror}): /dev/shm is missing or not writable; mount it (in Docker "
-            "without --ipc none), or set prepare.workers=1"
+            f"prepare.workers: no semaphores ({error.strerror}): /dev/shm is missing or not writable; mount it (in "
+            "Docker without --ipc none), or set prepare.workers=1"
         ) from error
 
 

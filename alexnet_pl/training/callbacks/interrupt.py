@@ -146,8 +146,12 @@ class GracefulInterrupt(Checkpoint):
 def ignored_signals() -> set[int]:
     """SIGNALS that should not save: those that this process ignores, and Ctrl-C in a job of submitit's local launcher,
     which kills its jobs one second later."""
-    ignored = {number for number in GracefulInterrupt.SIGNALS if signal.getsignal(number) is signal.SIG_IGN}
-    return ignored | ({signal.SIGINT} if os.environ.get("SUBMITIT_EXECUTOR") == "local" else set())
+    killed = os.environ.get("SUBMITIT_EXECUTOR") == "local"
+    return {
+        int(number)
+        for number in GracefulInterrupt.SIGNALS
+        if signal.getsignal(number) is signal.SIG_IGN or (killed and number == signal.SIGINT)
+    }
 
 
 def validates_next(trainer: L.Trainer) -> bool:

@@ -218,7 +218,7 @@ def test_missing_semaphores_are_named_and_a_single_worker_needs_none(monkeypatch
 
     monkeypatch.setattr(workers.MULTIPROCESSING, "Value", refuse)
     monkeypatch.setattr(workers.MULTIPROCESSING, "Event", refuse)
-    with pytest.raises(UserError, match=r"^prepare.workers: no semaphores \(Read-only file system\): /dev/shm is missing"):
+    with pytest.raises(UserError, match=r"^prepare.workers: no semaphores \(Read-only .*\): /dev/shm is missing"):
         workers.WorkerPool(2, Path(), Path(), PLAIN, lambda *_: None)
     assert workers.WorkerPool(1, Path(), Path(), PLAIN, lambda *_: None).images_done.value == 0
 
