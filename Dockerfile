@@ -13,7 +13,7 @@ ARG TORCH_BACKEND=
 ARG EXTRAS=retrieval,dashboard,export
 COPY . /opt/alexnet_pl
 RUN pip install --no-cache-dir uv \
-    && uv pip install --system --no-cache ${TORCH_BACKEND:+--torch-backend=$TORCH_BACKEND} "/opt/alexnet_pl[$EXTRAS]"
+    && uv pip install --system --no-cache --compile-bytecode ${TORCH_BACKEND:+--torch-backend=$TORCH_BACKEND} "/opt/alexnet_pl[$EXTRAS]"
 
 # Results belong to a volume: runs/ and data/ are made in the working folder.
 RUN useradd --create-home --uid 1000 alexnet && install --directory --owner alexnet /workspace

@@ -45,6 +45,14 @@ if TYPE_CHECKING:  # for type checkers and editors, which do not call __getattr_
     from alexnet_pl.training.optimizer import MomentumSGD as MomentumSGD
 
 __version__ = "0.1.0"
+__all__ = [  # without it, type checkers take a name that an import above renames for a private one
+    "AlexNet", "Augment", "Classifier", "LocalResponseNorm", "MomentumSGD", "OverFeat", "Prediction", "Split",
+    "Store", "TrainedNetwork", "UserError", "WholeSplit", "code_report", "color_selectivity", "compare_neighbors",
+    "draw_attribution", "draw_figure", "draw_filter_responses", "draw_merging", "draw_mistakes",
+    "draw_offset_pooling", "draw_scale_table", "draw_top_patches", "draw_units", "example_box_run", "example_run",
+    "learning_curves", "load", "load_result", "match_scores", "open_boxes", "open_codes", "open_index", "open_run",
+    "run_command",
+]  # fmt: skip
 
 PUBLIC = {  # name → module:definition
     "AlexNet": "models.alexnet:AlexNet",

@@ -6,6 +6,7 @@ import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,11 +15,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from alexnet_pl import __version__
-from alexnet_pl.cli.argv import to_hydra
+from alexnet_pl.cli import joblib_jobs
+from alexnet_pl.cli.argv import SWEEP, to_hydra
 from alexnet_pl.cli.exit_messages import explain
 from alexnet_pl.cli.processes import check_node_rank, check_slurm, prepare_job
 from alexnet_pl.cli.run_folder import check_is_text, remove_if_empty
-from alexnet_pl.cli.signals import handle_signals
+from alexnet_pl.cli.signals import exit_if_received, handle_signals
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
 from alexnet_pl.commands import dispatch, registry
 from alexnet_pl.commands.completion import completion
@@ -109,10 +111,13 @@ def start(argv: list[str]) -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
     sys.argv[1:] = to_hydra(argv)
     check_slurm(sys.argv)
+    if set(SWEEP) & set(sys.argv):
+        joblib_jobs.handle_signals()
     try:
         run()
     finally:  # even if a job of a sweep has failed
         print_summary(finished)
+    exit_if_received()
 
 
 def save_values(cfg: DictConfig, folder: Path, subdir: str | None) -> None:
@@ -126,6 +131,13 @@ def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
     ask_for_large_pages()
     job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN and "joblib" in job.launcher._target_:
+        return joblib_jobs.run_in_worker(lambda: run_job(cfg, job))
+    return run_job(cfg, job)
+
+
+def run_job(cfg: DictConfig, job: Any) -> float | None:
+    """Run a job in its folder, and remove what it leaves there without a run. Raises its error after a message."""
     folder = Path(job.runtime.output_dir)
     is_new = not is_run(folder)
     with own_process_state():
@@ -146,6 +158,7 @@ def run(cfg: DictConfig) -> float | None:
 
 def run_in_folder(cfg: DictConfig, folder: Path, is_new: bool) -> float | None:
     """Check the config of a job, keep it in the run folder, and run the command."""
+    exit_if_received()
     job = HydraConfig.get()
     sweep = job.mode == RunMode.MULTIRUN
     convert_numbers(cfg)

@@ -20,6 +20,12 @@ def exit_on_signal(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def exit_if_received() -> None:
+    """Exit if a signal arrived before this job began, or while the jobs of a sweep were waited for."""
+    if received:
+        raise SystemExit(128 + received[0])
+
+
 def repeat_signal(ignored: "sys.UnraisableHookArgs") -> None:
     """Send the signal again if it arrived in a finalizer, where Python prints exceptions and continues."""
     if received and isinstance(ignored.exc_value, SystemExit):

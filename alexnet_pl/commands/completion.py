@@ -20,7 +20,10 @@ _alexnet_pl() {{
     case ${{COMP_WORDS[1]}} in
 {cases}
     esac
-    COMPREPLY=($(compgen -S = -W "$keys" -- "$word") $(compgen -f -- "$word"))
+    COMPREPLY=($(compgen -S = -W "$keys" -- "$word"))
+    [ "$COMP_CWORD" -eq 2 ] && [[ " {recipe_commands} " == *" ${{COMP_WORDS[1]}} "* ]] &&
+      COMPREPLY+=($(compgen -W "{recipes}" -- "$word"))
+    COMPREPLY+=($(compgen -f -- "$word"))
     [[ ${{COMPREPLY[0]}} == *= ]] && type compopt > /dev/null 2>&1 && compopt -o nospace
   fi
 }}
@@ -29,6 +32,7 @@ complete -F _alexnet_pl alexnet_pl
 FISH = """\
 complete -c alexnet_pl -n __fish_use_subcommand -f -a "{commands}"
 complete -c alexnet_pl -s c -l config -r -a "{recipes}"
+complete -c alexnet_pl -n "{fish_recipe}" -a "{recipes}"
 {fish_keys}
 """
 ZSH = """\
@@ -57,9 +61,12 @@ def completion(shell: str) -> str:
     if shell not in SCRIPTS:
         raise UserError(f"completion: choose a shell: {', '.join(SCRIPTS)}")
     keys = {name: command_keys(command) for name, command in COMMANDS.items()}
+    by_recipe = " ".join(name for name, one in COMMANDS.items() if not (one.options or one.default_recipe))
     return SCRIPTS[shell].format(
         commands=" ".join([*COMMANDS, "completion"]),
         recipes=" ".join(recipe_names()),
+        recipe_commands=by_recipe,
+        fish_recipe=f"test (count (commandline -opc)) -eq 2; and __fish_seen_subcommand_from {by_recipe}",
         cases="\n".join(f'      {name}) keys="{" ".join(own)}" ;;' for name, own in keys.items()),
         fish_keys="\n".join(fish_line(name, own) for name, own in keys.items()),
     )

@@ -85,7 +85,9 @@ def test_bash_completion_works_in_bash(tmp_path: Path) -> None:
     ask = 'COMP_WORDS=({}); COMP_CWORD={}; _alexnet_pl 2>/dev/null; echo "${{COMPREPLY[@]}}"'
     typed = {"alexnet_pl rep": "reproduce report", "alexnet_pl fit -c imagen": "imagenette"}
     typed |= {"alexnet_pl fit optim.momen": "optim.momentum=", "alexnet_pl export runs/demo form": "format="}
-    typed["alexnet_pl report optim.momen"] = ""  # not a key of this command
+    typed |= {"alexnet_pl fit imagen": "imagenette", "alexnet_pl reproduce -m overfeat_acc": ""}
+    typed |= {"alexnet_pl report optim.momen": "", "alexnet_pl report imagen": ""}  # not of this command
+    typed["alexnet_pl fit seed=1 imagen"] = ""  # a recipe comes first
     for words, wanted in typed.items():
         line = ask.format(words, len(words.split()) - 1)
         done = subprocess.run(["bash", "-c", f"{script}\n{line}"], capture_output=True, text=True)

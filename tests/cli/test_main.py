@@ -103,6 +103,24 @@ def test_system_without_file_locks_is_refused_in_one_line() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
 
 
+def test_closed_standard_streams_lead_nowhere(tmp_path: Path) -> None:
+    """Also in processes that the program starts. A file opened later must not get their descriptors."""
+    program = (
+        "import os, subprocess, sys; from alexnet_pl.__main__ import main; sys.argv = ['alexnet_pl', '--version']\n"
+        "try: main()\n"
+        "finally:\n"
+        "    child = [sys.executable, '-c', 'import sys; sys.exit(None in (sys.stdin, sys.stdout, sys.stderr))']\n"
+        "    opened = open('opened', 'w')\n"
+        "    code = subprocess.run(child, close_fds=False).returncode\n"
+        "    opened.write(f'{opened.fileno()} {code}')"
+    )
+    closed = ["bash", "-c", '"$@" <&- >&- 2>&-', "bash", sys.executable, "-c", program]
+    assert subprocess.run(closed, cwd=tmp_path).returncode == 0
+    descriptor, child = (tmp_path / "opened").read_text().split()
+    assert int(descriptor) > 2
+    assert child == "0"
+
+
 def test_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)

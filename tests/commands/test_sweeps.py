@@ -1,8 +1,9 @@
-"""Sweeps by W&B agents and by Hydra's submitit launcher on this machine."""
+"""Sweeps by W&B agents and by Hydra's launchers joblib and submitit on this machine."""
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from command_line import ONE_THREAD
 from hydra import compose, initialize_config_dir
-from processes import end_all, start_command
+from processes import end_all, start_command, wait_for
 
 from alexnet_pl.cli.argv import to_hydra
 from alexnet_pl.config.recipes import SHIPPED
@@ -63,3 +64,31 @@ def test_submitit_jobs_prepare_parts_of_a_store(tmp_path: Path) -> None:
     parts, one = (json.loads((tmp_path / root / "store.json").read_text()) for root in ("parts", "one"))
     assert parts["fingerprint"] == one["fingerprint"]
     assert parts["splits"] == one["splits"]  # includes checksums of all shards
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "to_all", "code"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)])
+def test_jobs_of_joblib_are_saved_before_a_signal_ends_the_sweep(
+    number: int, to_all: bool, code: int, tmp_path: Path
+) -> None:
+    """A terminal sends Ctrl-C to the workers as well; others signal the command only. The third job has not begun. The
+    first two draw the demo's images before, in processes started by a worker."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="hydra-joblib-launcher (extra `sweep`)")
+    words = ["fit", "-m", "-c", "demo", "seed=1,2,3", "trainer.accelerator=cpu", "hydra.sweep.dir=jobs"]
+    command = [sys.executable, "-m", "alexnet_pl", *words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    environment = {**os.environ, **ONE_THREAD}
+    with (tmp_path / "log.txt").open("w+") as log:
+        sweep = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            logs = (tmp_path / "jobs").glob
+            wait_for(lambda: sum(path.read_text().count("\n") > 1 for path in logs("*/metrics.csv")) == 2, 300)
+            (os.killpg if to_all else os.kill)(sweep.pid, number)
+            assert sweep.wait(120) == code
+        finally:
+            sweep.kill()
+        printed = (tmp_path / "log.txt").read_text()
+    runs = {path.parents[1].name for path in (tmp_path / "jobs").glob("*/checkpoints/last.ckpt")}
+    assert runs == {"0-seed-1", "1-seed-2"}, printed
+    assert not (tmp_path / "jobs/2-seed-3").exists()
+    assert printed.count("continue: python -m alexnet_pl fit jobs/") == 2
+    assert "Traceback" not in printed

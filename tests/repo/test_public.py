@@ -1,5 +1,7 @@
 """Public names of `alexnet_pl`, imported lazily."""
 
+import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,8 @@ import pytest
 
 import alexnet_pl
 from alexnet_pl.inference.weights import read_weights, write_safetensors
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.parametrize("name", alexnet_pl.PUBLIC)
@@ -62,7 +66,27 @@ def test_type_checkers_see_the_same_names() -> None:
     source = Path(alexnet_pl.__file__).read_text()
     block = source.split("if TYPE_CHECKING:")[1].split("__version__")[0]
     assert {line.split(" as ")[-1] for line in block.splitlines() if " as " in line} == set(alexnet_pl.PUBLIC)
+    assert sorted(alexnet_pl.__all__) == sorted(alexnet_pl.PUBLIC)
     assert (Path(alexnet_pl.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.slow
+def test_use_from_python_in_the_readme_passes_pyright_with_the_installed_package(tmp_path: Path) -> None:
+    """An installed package has rules that its own source has not."""
+    pytest.importorskip("pyright")
+    block = README.read_text().split("## Use from Python")[1].split("```python\n")[1].split("```")[0]
+    (tmp_path / "use.py").write_text(block)
+    site = tmp_path / "venv/lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    for name in ("alexnet_pl", "torch", "numpy"):
+        module = importlib.util.find_spec(name)
+        assert module
+        assert module.origin
+        (site / name).symlink_to(Path(module.origin).parent)
+    settings = {"include": ["use.py"], "venvPath": ".", "venv": "venv", "pythonVersion": "3.11"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = subprocess.run([sys.executable, "-m", "pyright"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].startswith("0 errors"), done.stdout
 
 
 def test_every_public_name_is_on_the_page() -> None:

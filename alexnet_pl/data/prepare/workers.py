@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import gettempdir
@@ -54,7 +55,7 @@ class WorkerPool:
 
     def __init__(self, count: int, listing: Path, partial: Path, settings: StoreSettings, read: ImageReader) -> None:
         MULTIPROCESSING.set_forkserver_preload([__name__])
-        self.images_done, self.stop = MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
+        self.images_done, self.stop = shared_state(count)
         context = WorkerContext(listing, partial, settings, read, INDICES, self.images_done, self.stop)
         self.pool: Executor = (
             ThreadPoolExecutor(1, initializer=set_context, initargs=(context,))
@@ -101,6 +102,29 @@ class WorkerPool:
         errors = [error for future in futures if future.done() and (error := future.exception())]
         for error in sorted(errors, key=lambda error: isinstance(error, Cancelled)):
             raise error
+
+
+def shared_state(count: int) -> tuple[Any, Any]:
+    """Counter of images and event that ends the workers. Those of a single worker, a thread, need no shared memory."""
+    if count == 1:
+        return Counter(), threading.Event()
+    try:
+        return MULTIPROCESSING.Value("q"), MULTIPROCESSING.Event()
+    except OSError as error:  # semaphores are files there
+        raise UserError(
+            f"prepare.workers: no semaphores ({error.strerror}): /dev/shm is missing or not writable; mount it (in "
+            "Docker without --ipc none), or set prepare.workers=1"
+        ) from error
+
+
+class Counter:
+    """Counter of a single process, with the interface of `multiprocessing.Value`."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def get_lock(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def start_worker(context: WorkerContext) -> None:

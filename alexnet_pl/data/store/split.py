@@ -1,6 +1,6 @@
 """Split of a store: its images, labels and names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Split:
             self.images(indices)  # raises a UserError that names the corrupt image
             raise
 
-    def images(self, indices: np.ndarray) -> Tensor:
+    def images(self, indices: Sequence[int] | np.ndarray) -> Tensor:
         """Read images into new memory: (N, 3, size, size) uint8."""
         images = self.buffer(len(indices))
         self.read(np.asarray(indices), images.numpy())

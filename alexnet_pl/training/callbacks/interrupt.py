@@ -1,5 +1,6 @@
 """GracefulInterrupt: callback that saves and ends a fit at a signal, and saves within long epochs."""
 
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -24,6 +25,8 @@ class GracefulInterrupt(Checkpoint):
     exits with code 128 + signal. On a signal of a program that queues the job again, as submitit's SIGUSR2, calls the
     program's handler after saving.
 
+    Signals that this process ignores stay ignored, as in a worker of a sweep, which its parent stops.
+
     Before and during a validation the signal takes effect when the validation ends. A second signal exits at once,
     without saving. Processes that train together agree every `VOTE` batches, so that all stop after the same step.
 
@@ -44,7 +47,7 @@ class GracefulInterrupt(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         several = trainer.world_size > 1  # of which only the first may have a handler, but each gets the signal
         queueing = [number for number in self.QUEUEING if several or callable(signal.getsignal(number))]
-        for number in {*self.SIGNALS, *queueing}:
+        for number in {*self.SIGNALS, *queueing} - ignored_signals():
             self.previous_handlers[number] = signal.signal(number, self.catch)
         # Lightning's own vote on SIGTERM, which `catch` replaces, waits for the device before each batch
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
@@ -138,6 +141,17 @@ class GracefulInterrupt(Checkpoint):
         for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
         self.previous_handlers = {}
+
+
+def ignored_signals() -> set[int]:
+    """SIGNALS that should not save: those that this process ignores, and Ctrl-C in a job of submitit's local launcher,
+    which kills its jobs one second later."""
+    killed = os.environ.get("SUBMITIT_EXECUTOR") == "local"
+    return {
+        int(number)
+        for number in GracefulInterrupt.SIGNALS
+        if signal.getsignal(number) is signal.SIG_IGN or (killed and number == signal.SIGINT)
+    }
 
 
 def validates_next(trainer: L.Trainer) -> bool:

@@ -10,14 +10,14 @@ from collections import namedtuple
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from photographs import PLAIN, READ, SIZE, beside, draw, make
 
 from alexnet_pl.data.archives.location import ByteLocation
-from alexnet_pl.data.prepare import pipeline, shard
+from alexnet_pl.data.prepare import pipeline, shard, workers
 from alexnet_pl.data.prepare.options import PrepareOptions
 from alexnet_pl.data.prepare.plan import Part, with_sizes
 from alexnet_pl.data.prepare.run import prepare
@@ -208,6 +208,19 @@ def test_temporary_folder_too_long_for_sockets_is_named(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     says = f"UserError: TMPDIR: {long} is too long for the socket of worker processes; set a shorter TMPDIR, or"
     assert done.stderr.splitlines()[-1] == f"alexnet_pl.errors.{says} prepare.workers=1"
+
+
+def test_missing_semaphores_are_named_and_a_single_worker_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are files in /dev/shm."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(workers.MULTIPROCESSING, "Value", refuse)
+    monkeypatch.setattr(workers.MULTIPROCESSING, "Event", refuse)
+    with pytest.raises(UserError, match=r"^prepare.workers: no semaphores \(Read-only .*\): /dev/shm is missing"):
+        workers.WorkerPool(2, Path(), Path(), PLAIN, lambda *_: None)
+    assert workers.WorkerPool(1, Path(), Path(), PLAIN, lambda *_: None).images_done.value == 0
 
 
 def test_iterators_of_a_disk_list_do_not_disturb_each_other() -> None:

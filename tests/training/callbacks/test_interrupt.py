@@ -165,3 +165,23 @@ def test_paths_may_differ_between_machines(config: Compose) -> None:
         config("finetune", "transfer.weights=/a", "++transfer.data_roots={before: /a}")
     )
     assert describe_start(config("codes", "codes.features=/b")) == describe_start(config("codes", "codes.features=/a"))
+
+
+@pytest.mark.parametrize(("executor", "kept"), [("", {signal.SIGINT}), ("local", {signal.SIGINT, signal.SIGTERM})])
+def test_signals_that_cannot_save_are_left_to_others(
+    executor: str, kept: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of a sweep ignores what its parent handles; submitit's local launcher kills its jobs after Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", executor)
+    ignored = signal.SIGTERM if executor else signal.SIGINT
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt", SaveClock(5))
+    trainer: Any = SimpleNamespace(world_size=1, fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace()))
+    signal.signal(ignored, signal.SIG_IGN)
+    try:
+        interrupt.on_train_start(trainer, Mock())
+        caught = {number for number in before if signal.getsignal(number) == interrupt.catch}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert caught == {*before} - kept

@@ -1,0 +1,82 @@
+"""Signals in a sweep with joblib, which kills its worker processes when the command or one of their jobs raises.
+
+The command holds a lock. At its first signal it releases the lock and waits. In each worker a thread waits for the lock
+and then sends SIGUSR1 to its own process, whose fit saves its checkpoint. The workers ignore signals that a terminal
+sends to them as well. A lock also reaches workers that joblib starts later, and jobs of a command that was killed.
+"""
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from alexnet_pl.cli import signals
+
+LOCK = "ALEXNET_PL_SWEEP_LOCK"  # variable of the environment: path of the lock
+
+
+@cache
+def hold_lock() -> IO[bytes]:
+    """Lock a temporary file until the first signal; it is kept until this process ends."""
+    file = NamedTemporaryFile(prefix="alexnet_pl-")  # noqa: SIM115
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+    os.environ[LOCK] = file.name
+    return file
+
+
+def handle_signals() -> None:
+    """Let the first signal end the jobs of a sweep instead of the command, if they run in workers of joblib."""
+    hold_lock()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, stop_jobs_first)
+
+
+def stop_jobs_first(number: int, frame: object) -> None:
+    launches = "hydra_plugins.hydra_joblib_launcher._core" in sys.modules  # imported when it starts jobs
+    if signals.received or not launches:
+        signals.exit_on_signal(number, frame)
+    signals.received.append(number)
+    fcntl.flock(hold_lock(), fcntl.LOCK_UN)
+
+
+def run_in_worker(job: Callable[[], float | None]) -> float | None:
+    """Run a job in this worker. Returns None if it was stopped: joblib would kill the other jobs at an exception."""
+    set_up_worker()
+    try:
+        signal.signal(signal.SIGUSR1, signals.exit_on_signal)
+        return job()
+    except SystemExit:
+        if not signals.received:
+            raise
+        return None
+    finally:
+        signal.signal(signal.SIGUSR1, note_signal)
+
+
+@cache
+def set_up_worker() -> None:
+    """Ignore signals of the terminal and wait for the lock. Done once in each process."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.unraisablehook = signals.repeat_signal
+    multiprocessing.set_start_method(None, force=True)  # joblib's own is unknown in processes that a job starts
+    if path := os.environ.get(LOCK):
+        threading.Thread(target=signal_when_free, args=(path,), daemon=True).start()
+
+
+def note_signal(number: int, frame: object) -> None:
+    signals.received.append(number)
+
+
+def signal_when_free(path: str) -> None:
+    with suppress(OSError), open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        os.kill(os.getpid(), signal.SIGUSR1)
