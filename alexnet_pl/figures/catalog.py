@@ -192,11 +192,11 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 @torch.inference_mode()
 def map_image(run: TrainedRun, net: SlidingNetwork, image: Tensor, label: int, options: DenseViews) -> MappedImage:
     """Confidence maps of an image, (3, H, W) uint8, for the class that a dense test predicts. `label`: the correct
-    class."""
+    class, −1 if unknown."""
     prepare = run.module.prepare_picture
     prediction = int(dense_scores(net, prepare, [image], options)[0].argmax())
     maps = confidence_maps(net, prepare, image, options)
-    return MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label])
+    return MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label] if label >= 0 else "")
 
 
 def offsets_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
