@@ -23,8 +23,8 @@ if [ -z "${TMPDIR:-}" ]; then
   export TMPDIR
 fi
 # code may not be run from /dev/shm; a home folder may be read-only, and each process would draw up its list of fonts anew
-cache=${HOME:-/nowhere}/.cache
-if ! mkdir -p "$cache/torchinductor" 2>/dev/null || ! [ -w "$cache/torchinductor" ]; then
+cache=${HOME:-}/.cache
+if [ -z "${HOME:-}" ] || ! mkdir -p "$cache/torchinductor" 2>/dev/null || ! [ -w "$cache/torchinductor" ]; then
   cache=/tmp/cache-$(id -u)
   export MPLCONFIGDIR=${MPLCONFIGDIR:-$cache/matplotlib}
 fi
@@ -44,10 +44,30 @@ pack() {
 }
 (while sleep 10; do pack || true; done) &
 packer=$!
-trap 'kill $packer; wait $packer 2>/dev/null || true; pack; rm -f "$archive".partial-??????' EXIT
+# where a slice hung is printed, and is in no slice's file; a signal to the whole group must not end tee before the rest
+exec {console}> >(trap '' TERM INT HUP PIPE; exec tee -a "$results/console.log")
+tee=$!
+await_end() { # of a process, for at most five seconds: one that was left behind may keep tee's pipe open
+  for _ in {1..50}; do
+    kill -0 "$1" 2>/dev/null || break
+    sleep 0.1
+  done
+}
+finish() {
+  trap '' TERM INT HUP
+  kill $packer 2>/dev/null || true
+  await_end $packer
+  exec {console}>&-
+  await_end $tee
+  pack
+  rm -f "$archive".partial-??????
+}
+trap finish EXIT
+stop() {
+  if [ $! = $tee ]; then exit 143; fi # the measurement has not started
+  kill $! 2>/dev/null || true
+}
+trap stop TERM INT HUP # else bash would wait for the measurement to end
 timeout --signal=TERM --kill-after=15 "$(awk "BEGIN { print 60 * $minutes + 30 }")" \
-  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" \
-  > >(tee -a "$results/console.log") 2>&1 & # where a slice hung is printed, and is in no slice's file
-measuring=$!
-trap 'kill $measuring' TERM INT # else bash would wait for the measurement to end
-wait $measuring || wait $measuring # the first returns when a signal comes
+  "$python" -m alexnet_pl bench gpu bench.output="$results" bench.minutes="$minutes" "$@" >&"$console" 2>&1 {console}>&- &
+wait $! || wait $! # the first returns when a signal comes

@@ -78,6 +78,8 @@ def prediction_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
     """Figure 4, left, from saved predictions of this checkpoint, or by running the network."""
     reader = examples.find_saved_predictions(run)
     predictions, source, split, note = saved_predictions(run, reader) if reader else new_predictions(run)
+    if not predictions:
+        raise UserError("the network's scores are not finite for any of the images")
     if not photographs:
         split, note = None, "without photographs (`photographs=false`)"
     images = split.images(np.array([prediction.number for prediction in predictions])) if split else None
@@ -96,7 +98,7 @@ def saved_predictions(run: TrainedRun, reader: PredictionFile) -> tuple[list[Sav
     """Return (predictions, their origin in words, split of the images, ""), or with None and a reason as the last two
     if the split is not available."""
     dataset, views = reader.test.dataset, reader.test.views
-    predictions = examples.read_predictions(reader, examples.spread_over_classes(reader.labels(), examples.NUM_IMAGES))
+    predictions = examples.read_predictions(reader, examples.choose_saved(reader, examples.NUM_IMAGES))
     images = name_images(run) if dataset.name == run.cfg.data.name else dataset.name
     part = f"{reader.rows:,} of the " if reader.rows != dataset.images else ""
     source = f"of {part or 'the '}{dataset.images:,} {dataset.split} images of {images} (test, {describe_views(views)})"
@@ -190,11 +192,11 @@ def confidence_figure(run: TrainedRun, photographs: bool) -> FigureEntry:
 @torch.inference_mode()
 def map_image(run: TrainedRun, net: SlidingNetwork, image: Tensor, label: int, options: DenseViews) -> MappedImage:
     """Confidence maps of an image, (3, H, W) uint8, for the class that a dense test predicts. `label`: the correct
-    class."""
+    class, −1 if unknown."""
     prepare = run.module.prepare_picture
     prediction = int(dense_scores(net, prepare, [image], options)[0].argmax())
     maps = confidence_maps(net, prepare, image, options)
-    return MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label])
+    return MappedImage(maps, prediction, run.classes[prediction], label, run.classes[label] if label >= 0 else "")
 
 
 def offsets_figure(run: TrainedRun, photographs: bool) -> FigureEntry:

@@ -18,7 +18,7 @@ WIDTH, GAP = 9.0, 0.5  # inches: width of the figure, height of the titles above
 
 class MappedImage(NamedTuple):
     """Maps of an image, one per scale. `answer`, `name`: number and name of the class that a dense test predicts;
-    `label`, `label_name`: those of the true class. Two classes may have one name."""
+    `label`, `label_name`: those of the true class, −1 and "" if unknown. Two classes may have one name."""
 
     maps: list[ScaleMap]
     answer: int
@@ -46,7 +46,8 @@ def draw_confidence_maps(
             draw_map(axes, found, each.answer, limits, window, stride, theme)
             best = float(found.scores[each.answer].max())
             axes.set_title(f"scale {scale}, up to {best:.2f}", fontsize=8, loc="left")
-        mark = RIGHT if each.answer == each.label else f"(is {each.label_name})"
+        known = RIGHT if each.answer == each.label else f"(is {each.label_name})"
+        mark = known if each.label >= 0 else "(label not known)"
         row[0].set_title(f"{each.name} {mark}\n{row[0].get_title(loc='left')}", fontsize=8, loc="left")
     return figure
 

@@ -12,6 +12,7 @@ from alexnet_pl.data.loading.whole_images import whole_images
 from alexnet_pl.data.store.split import Split
 from alexnet_pl.digests import sha256
 from alexnet_pl.evaluation.prediction_file import PredictionFile
+from alexnet_pl.evaluation.prediction_writer import best_classes
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.runs.layout import PROBABILITIES
 
@@ -69,6 +70,14 @@ def is_of_run(reader: PredictionFile, digest: str, classes: int) -> bool:
     return reader.has_probabilities and (test.checkpoint.sha256, test.dataset.classes) == (digest, classes)
 
 
+def choose_saved(reader: PredictionFile, chosen: int) -> np.ndarray:
+    """Numbers of `chosen` images with an answer, spread over the classes; those with scores that are not finite have
+    none (`best` is −1)."""
+    labels, best = reader.top_classes()
+    answered = np.flatnonzero(best[:, 0] >= 0)
+    return answered[spread_over_classes(labels[answered], chosen)]
+
+
 def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[SavedPrediction]:
     """Read the predictions of images `numbers` from saved predictions, in the order of the split."""
     predictions, start = [], 0
@@ -84,8 +93,11 @@ def read_predictions(reader: PredictionFile, numbers: np.ndarray) -> list[SavedP
 
 @torch.inference_mode()
 def predict_images(run: TrainedRun, split: Split, numbers: np.ndarray) -> list[SavedPrediction]:
-    """Predict images `numbers` by running the network, with the views of the run's test."""
+    """Predict images `numbers` by running the network, with the views of the run's test. Images with scores that are
+    not finite are left out."""
     images = whole_images(split, numbers) if run.module.dense else split.images(numbers)
-    shares, best = run.module.test_scores(images).exp().topk(min(5, len(run.classes)))
+    scores = run.module.test_scores(images)
+    best = best_classes(scores)
+    shares = scores.exp().gather(1, best.clamp_min(0))
     rows = zip(numbers.tolist(), best.numpy(), shares.double().numpy(), strict=True)
-    return [SavedPrediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows]
+    return [SavedPrediction(i, split.names[i], int(split.labels[i]), *row) for i, *row in rows if row[0][0] >= 0]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -21,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from alexnet_pl.data.store.store import Store
+from alexnet_pl.errors import UserError
 from alexnet_pl.experiment.trained_run import TrainedRun
 from alexnet_pl.figures import catalog, examples, figure4, markdown
 from alexnet_pl.figures.filter_responses import compute_responses, find_largest
@@ -104,6 +106,45 @@ def test_shortened_test_is_drawn_with_the_images_that_it_read(copy: Path) -> Non
         assert number % 3 == 1
         assert np.array_equal(image, split.images(np.array([number]))[0].permute(1, 2, 0).numpy())
     assert picture.caption.startswith("8 of 13 of the 40 val images of ")
+
+
+def spoil(run: Path, images: int) -> None:
+    """Write the saved predictions as a test does whose scores for the first `images` images are not finite, and whose
+    labels are not known."""
+    saved = run / "results/val-center/probabilities.parquet"
+    about = {b"alexnet_pl": pq.read_metadata(saved).metadata[b"alexnet_pl"]}
+    table = pq.read_table(saved).replace_schema_metadata(about)
+    columns = table.to_pydict()
+    columns["label"] = [-1] * len(table)
+    columns["best"][:images] = [[-1] * 5] * images
+    columns["probabilities"][:images] = [np.full(10, np.nan, np.float16)] * images
+    pq.write_table(pa.table(columns, schema=table.schema), saved)
+
+
+def test_images_without_an_answer_are_left_out_of_figure_4(copy: Path) -> None:
+    """-1 counted from the end: they showed the last class, and were right if their label is not known."""
+    spoil(copy, 30)
+    picture = catalog.prediction_figure(TrainedRun(copy), False)
+    bars = [patch for axes in drawn(picture).axes for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert len(bars) == 8 * 5 * 2
+    assert np.isfinite([bar.get_width() for bar in bars]).all()
+    assert picture.summary.startswith("0 of 8 right")
+    run = TrainedRun(copy)
+    predictions, *_ = catalog.saved_predictions(run, examples.find_saved_predictions(run))  # type: ignore[arg-type]
+    assert {each.number for each in predictions} <= set(range(30, 40))
+
+
+def test_figure_4_without_any_answer_is_refused(copy: Path) -> None:
+    spoil(copy, 40)
+    with pytest.raises(UserError, match="scores are not finite"):
+        catalog.prediction_figure(TrainedRun(copy), False)
+
+
+def test_network_without_finite_scores_has_no_predictions_to_draw(copy: Path) -> None:
+    shutil.rmtree(copy / "results")
+    run = TrainedRun(copy)
+    nn.init.constant_(run.module.net.conv1.weight, float("nan"))
+    assert catalog.new_predictions(run)[0] == []
 
 
 def test_predictions_are_computed_if_there_is_no_test(run: TrainedRun, copy: Path) -> None:

@@ -84,3 +84,7 @@ def test_maps_are_of_the_class_that_a_dense_test_predicts() -> None:
         predicted = int(dense_scores(net, module.prepare_picture, [image], options)[0].argmax())
     assert (found.answer, found.name, found.label, found.label_name) == (predicted, run.classes[predicted], 1, "church")
     assert len(found.maps) == 2
+    unlabeled = map_image(run, net, image, -1, options)
+    assert (unlabeled.label, unlabeled.label_name) == (-1, "")
+    axes = draw_confidence_maps([unlabeled], options.scales, net.window, net.window.stride, LIGHT).axes[0]
+    assert axes.get_title(loc="left").startswith(f"{found.name} (label not known)")

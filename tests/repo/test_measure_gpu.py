@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "scripts/measure_gpu.sh"
 PROGRAM = """#!/usr/bin/env bash
 [ "$1" = -c ] && exit 0
-trap 'echo terminated >>results/log; exit 5' TERM
+trap 'echo terminated >>results/log; sleep 1; echo "last words"; exit 5' TERM
 echo "$*" >results/log
 echo "$TORCHINDUCTOR_CACHE_DIR" "$TRITON_CACHE_DIR" "${MPLCONFIGDIR:-}" >folders
 echo "Thread 0x1 hangs" >&2
@@ -27,7 +28,15 @@ def start(folder: Path, *arguments: str, seconds: int = 0, **variables: str) -> 
     environment |= {"HOME": str(folder / "home")} | variables
     command = ["bash", str(SCRIPT), "results", *arguments]
     with (folder / "stderr").open("w") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stderr=log)
+        return subprocess.Popen(command, cwd=folder, env=environment, stderr=log, start_new_session=True)
+
+
+def wait_until_printed(path: Path, text: str) -> None:
+    for _ in range(600):
+        if path.is_file() and text in path.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path}: {text} was not printed")
 
 
 def read_log(folder: Path, name: str = "log") -> str:
@@ -54,18 +63,33 @@ def test_compiled_kernels_are_kept_where_a_folder_can_be_made(tmp_path: Path) ->
     other = f"/tmp/cache-{os.getuid()}"
     expected = f"{other}/torchinductor {other}/torchinductor/triton {other}/matplotlib\n"
     assert (tmp_path / "folders").read_text() == expected
+    assert start(tmp_path, "1", HOME="").wait(60) == 0
+    assert (tmp_path / "folders").read_text() == expected
+    assert not Path("/nowhere").exists()
 
 
-def test_signal_ends_the_measurement_and_packs_its_results(tmp_path: Path) -> None:
-    process = start(tmp_path, "1", seconds=50)
-    for _ in range(600):
-        if (tmp_path / "results/log").is_file():
-            break
-        time.sleep(0.1)
+def signal_script(process: subprocess.Popen) -> None:
     process.send_signal(signal.SIGTERM)
+
+
+def signal_group(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize("send", [signal_script, signal_group])
+def test_signal_ends_the_measurement_and_packs_its_results(
+    send: Callable[[subprocess.Popen], None], tmp_path: Path
+) -> None:
+    """A service manager or a terminal signals the whole group: also tee, and the loop that packs."""
+    process = start(tmp_path, "1", seconds=50)
+    wait_until_printed(tmp_path / "results/console.log", "hangs")
+    send(process)
     assert process.wait(30) == 5
     assert read_log(tmp_path).endswith("terminated\n")
-    assert read_log(tmp_path, "console.log").startswith("Thread 0x1 hangs\n"), "where a slice hung"
+    console = read_log(tmp_path, "console.log")
+    assert console.startswith("Thread 0x1 hangs\n"), "where a slice hung"
+    assert console.endswith("last words\n")
+    assert not list(tmp_path.glob("*.partial-*"))
 
 
 @pytest.mark.parametrize("minutes", ["7.5x", "-1", "data.root=x"])

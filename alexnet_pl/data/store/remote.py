@@ -24,24 +24,26 @@ PARALLEL_DOWNLOADS = 8
 LARGEST_MANIFEST = 2**26  # bytes; that of 14 million images in 21,841 classes has 3 million
 
 
-class SizeLimit(fsspec.Callback):
-    """Callback that stops a download of more than `most` bytes, so that a wrong address cannot fill the disk."""
+class SizeLimit(fsspec.callbacks.NoOpCallback):
+    """Callback that stops a download of more than `most` bytes, so that a wrong address cannot fill the disk.
+
+    It is a NoOpCallback because HfFileSystem downloads a file by Xet or in one request only with such a callback, and
+    else in ranges of a few MB.
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
 
     def set_size(self, size: int | None) -> None:
-        """`size`: of the whole file, None if the server does not say."""
-        self.check(size or 0)
+        """`size`: of the whole file, None if the server does not say. Gcsfs repeats a download with the same callback,
+        so that its bytes are counted from 0 again."""
+        self.value = 0
         super().set_size(size)
 
-    def relative_update(self, inc: int = 1) -> None:
-        super().relative_update(inc)
-        self.check(self.value)
-
-    def check(self, num_bytes: int) -> None:
-        if num_bytes > self.most:
+    def call(self, *_: object, **__: object) -> None:
+        """Called after each change of size and value."""
+        if max(self.size or 0, self.value) > self.most:
             raise ValueError(f"more than {self.most / 1e6:,.0f} MB, too large for a file of this store")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO
 
 import fsspec
 import numpy as np
@@ -260,6 +262,42 @@ def test_download_of_a_wrong_file_stops_before_it_fills_the_disk(
     with pytest.raises(UserError, match=rf"^data.root: {URL}.*more than \d+ MB, too large for a file of this store\)$"):
         Store(URL).split("train")
     assert max((found.stat().st_size for found in (tmp_path / "cache").rglob("*")), default=0) < 10**7
+
+
+def test_file_of_hugging_face_is_downloaded_in_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HfFileSystem reads it in ranges for callbacks of other kinds."""
+    hub = pytest.importorskip("huggingface_hub.hf_file_system")
+    requests: list[str] = []
+
+    def send(url: str, temp_file: BinaryIO, **_: object) -> None:
+        requests.append(url)
+        temp_file.write(b"abc")
+
+    path = SimpleNamespace(path="a", unresolve=lambda: "datasets/u/r/a")
+    monkeypatch.setattr(hub.HfFileSystem, "resolve_path", lambda *_, **__: path)
+    monkeypatch.setattr(hub.HfFileSystem, "info", lambda *_, **__: {"size": 3, "type": "file"})
+    monkeypatch.setattr(hub.HfFileSystem, "url", lambda *_: "https://a")
+    monkeypatch.setattr(hub.HfFileSystem, "open", lambda *_, **__: pytest.fail("reads ranges"))
+    monkeypatch.setattr(hub, "http_get", send)
+    limit = remote.SizeLimit(5)
+    hub.HfFileSystem(token=False).get_file("datasets/u/r/a", str(tmp_path / "a"), callback=limit)
+    assert requests == ["https://a"]
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    assert limit.size == 3, "the size was checked before the request"
+
+
+def test_bytes_of_a_repeated_download_are_counted_once() -> None:
+    limit = remote.SizeLimit(10)
+    for _ in range(2):
+        limit.set_size(8)
+        for _ in range(2):
+            limit.relative_update(4)
+    with pytest.raises(ValueError, match="too large"):
+        limit.relative_update(4)
+    with pytest.raises(ValueError, match="too large"):
+        remote.SizeLimit(10).absolute_update(11)
+    with pytest.raises(ValueError, match="too large"):
+        remote.SizeLimit(10).set_size(11)
 
 
 def test_fit_and_verify_accept_a_url_and_prepare_refuses_it(
