@@ -30,7 +30,7 @@ def test_folder_or_zip_may_be_the_source(inside: str, tmp_path: Path) -> None:
 
 def test_all_classes_do_not_become_the_store_of_the_recipes_for_half_of_them(config: Compose, tmp_path: Path) -> None:
     copy = tiny_imagenet(tmp_path / "copy")
-    says = r"holds the official tiny-ImageNet \(wnids.txt\), not tinyimagenet; prepare it with -c folder, or choose another "
+    says = r"holds the official tiny-ImageNet \(wnids.txt\), not tinyimagenet; prepare it with -c folder, or choose "
     with pytest.raises(UserError, match=says):
         prepare.prepare(config("folder", f"prepare.source={copy}", f"data.root={tmp_path / 'tinyimagenet'}"), tmp_path)
 
