@@ -18,23 +18,27 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 from alexnet_pl.cli import signals
+from alexnet_pl.errors import StoppedTogether
 
 LOCK = "ALEXNET_PL_SWEEP_LOCK"  # variable of the environment: path of the lock
 
 
 @cache
 def hold_lock() -> IO[bytes]:
-    """Lock a temporary file until the first signal; it is kept until this process ends."""
+    """Lock a temporary file until the first signal; it is kept until this process ends. Raises OSError if there is no
+    folder for it, or one without locks."""
     file = NamedTemporaryFile(prefix="alexnet_pl-")  # noqa: SIM115
-    with suppress(OSError):  # a file system without locks
-        fcntl.flock(file, fcntl.LOCK_EX)
+    fcntl.flock(file, fcntl.LOCK_EX)
     os.environ[LOCK] = file.name
     return file
 
 
 def handle_signals() -> None:
     """Let the first signal end the jobs of a sweep instead of the command, if they run in workers of joblib."""
-    hold_lock()
+    try:
+        hold_lock()
+    except OSError:
+        return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, stop_jobs_first)
 
@@ -52,11 +56,12 @@ def run_in_worker(job: Callable[[], float | None]) -> float | None:
     set_up_worker()
     try:
         signal.signal(signal.SIGUSR1, signals.exit_on_signal)
+        signals.exit_if_received()
         return job()
-    except SystemExit:
-        if not signals.received:
-            raise
-        return None
+    except SystemExit as end:  # the code is that of a command which the job started and stopped, as a pre-training
+        if signals.received or isinstance(end, StoppedTogether) or end.code == 128 + signal.SIGUSR1:
+            return None
+        raise
     finally:
         signal.signal(signal.SIGUSR1, note_signal)
 
@@ -66,10 +71,24 @@ def set_up_worker() -> None:
     """Ignore signals of the terminal and wait for the lock. Done once in each process."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, note_signal)  # before the thread, whose signal would end the worker
     sys.unraisablehook = signals.repeat_signal
     multiprocessing.set_start_method(None, force=True)  # joblib's own is unknown in processes that a job starts
-    if path := os.environ.get(LOCK):
-        threading.Thread(target=signal_when_free, args=(path,), daemon=True).start()
+    if not (path := os.environ.get(LOCK)):
+        return
+    if is_free(path):  # this worker starts after the signal
+        signals.received.append(signal.SIGUSR1)
+    else:
+        threading.Thread(target=signal_when_free, args=(path,), daemon=True, name=LOCK).start()
+
+
+def is_free(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def note_signal(number: int, frame: object) -> None:

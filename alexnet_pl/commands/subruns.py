@@ -35,7 +35,8 @@ def run_cli(*words: str) -> None:
             "trainer.devices=N"
         )
     child = subprocess.Popen([sys.executable, "-m", "alexnet_pl", *words], start_new_session=True)
-    before = {number: signal.signal(number, lambda caught, _: child.send_signal(caught)) for number in SIGNALS}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda caught, _: child.send_signal(caught)) for number in heeded}
     try:
         code = child.wait()
     finally:

@@ -103,7 +103,7 @@ def start_run(names: Mapping[str, Any], mode: str) -> SafeWandbLogger:
     """Start or resume a W&B run; offline if `mode` is "online" and that fails, so that it can be uploaded later."""
     import wandb
 
-    limit = float(os.environ.get("WANDB_FINISH_TIMEOUT", FINISH_TIMEOUT))
+    limit = float(os.environ.get("WANDB_FINISH_TIMEOUT") or FINISH_TIMEOUT)
     limits = {"init_timeout": INIT_TIMEOUT, "finish_timeout": limit, "finish_timeout_raises": True}
     settings = wandb.Settings(silent=True, console="off", **limits)
     logger = SafeWandbLogger(**names, resume="allow", mode=mode, settings=settings)
@@ -113,7 +113,7 @@ def start_run(names: Mapping[str, Any], mode: str) -> SafeWandbLogger:
     except Exception as error:
         if mode != "online":
             raise
-        warn(f"W&B cannot be reached ({reason(error)})")
+        warn(f"W&B did not start online ({reason(error)})")
         close_connection()  # the helper process holds the run's ID
         return start_run(names, "offline")
     return logger

@@ -75,6 +75,7 @@ class Answer:
     explanation: Explanation | None = None
     searches: list[SearchAnswer] = field(default_factory=list)
     boxes: list[FoundBox] | None = None
+    sees_whole: bool = False  # whether the labels are of the whole image, of which `image` is the center
 
 
 def to_json(answer: Answer, correct: Truth | None) -> JsonObject:
@@ -84,6 +85,7 @@ def to_json(answer: Answer, correct: Truth | None) -> JsonObject:
         "image": to_data_url(answer.image),
         "width": answer.image.shape[2],
         "height": answer.image.shape[1],
+        "sees_whole": answer.sees_whole,
         "note": answer.note,
         "correct": correct and correct._asdict(),
         "labels": [label._asdict() for label in answer.labels],

@@ -85,6 +85,7 @@ class DemoService:
             labels,
             self.explain(square, labels[0]),
             [self.search_features(square), self.search_codes(square)],
+            sees_whole=bool(self.module.dense),
         )
 
     def explain(self, image: Tensor, label: Label) -> Explanation:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ import pytest
 from processes import wait_for
 
 from alexnet_pl.cli import joblib_jobs, signals
+from alexnet_pl.errors import StoppedTogether
 
 LAUNCHER = "hydra_plugins.hydra_joblib_launcher._core"
 TRY = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH | fcntl.LOCK_NB)"
@@ -29,7 +31,9 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     joblib_jobs.hold_lock.cache_clear()
     joblib_jobs.set_up_worker.cache_clear()
     yield
-    joblib_jobs.hold_lock.cache_clear()
+    joblib_jobs.hold_lock.cache_clear()  # which closes the file, so that a waiting thread sends its signal
+    for thread in [one for one in threading.enumerate() if one.name == joblib_jobs.LOCK]:
+        thread.join(20)
     joblib_jobs.set_up_worker.cache_clear()
     multiprocessing.set_start_method(method, force=True)
     for number, handler in before.items():
@@ -88,6 +92,34 @@ def test_signal_between_jobs_leaves_the_worker_alive() -> None:
     fcntl.flock(joblib_jobs.hold_lock(), fcntl.LOCK_UN)
     wait_for(lambda: signals.received, 20)
     assert signals.received == [signal.SIGUSR1]
+
+
+def test_worker_that_starts_after_the_signal_begins_no_job() -> None:
+    """joblib starts another where a job has used much memory."""
+    joblib_jobs.hold_lock()
+    fcntl.flock(joblib_jobs.hold_lock(), fcntl.LOCK_UN)
+    assert joblib_jobs.run_in_worker(lambda: pytest.fail("begun")) is None
+
+
+@pytest.mark.parametrize("end", [SystemExit(128 + signal.SIGUSR1), StoppedTogether(130)])
+def test_stopped_pre_training_and_processes_stop_the_job_alone(end: SystemExit) -> None:
+    """joblib would kill the other jobs at an exception."""
+
+    def job() -> float:
+        raise end
+
+    joblib_jobs.hold_lock()
+    assert joblib_jobs.run_in_worker(job) is None
+
+
+def test_sweep_without_a_place_for_the_lock_keeps_its_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(joblib_jobs, "NamedTemporaryFile", refuse)
+    before = signal.getsignal(signal.SIGTERM)
+    joblib_jobs.handle_signals()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_other_exits_of_a_job_are_passed_on() -> None:

@@ -36,3 +36,22 @@ def test_notice_of_slurm_reaches_the_fit(monkeypatch: pytest.MonkeyPatch) -> Non
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert end.value.code == 138
+
+
+def test_signal_that_this_process_ignores_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a worker of a sweep Ctrl-C would be the first of two signals, and the second ends a fit without saving."""
+
+    def wait(child: Fit) -> int:
+        signal.raise_signal(signal.SIGINT)
+        child.send_signal(signal.SIGUSR1)
+        return Fit.__base__.wait(child)  # type: ignore[union-attr]
+
+    monkeypatch.setattr(subprocess, "Popen", Fit)
+    monkeypatch.setattr(Fit, "wait", wait)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as end:
+            subruns.run_cli("fit")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert end.value.code == 138, "130, or a traceback, of a child that got Ctrl-C too"

@@ -95,7 +95,7 @@ def test_a_run_that_begins_while_the_server_is_down_is_logged_offline(
     loggers = make_loggers("wandb", tmp_path, "project", 0)
     loggers[1].log_metrics({"train/loss": 2.5}, step=1)
     output, errors = capsys.readouterr()
-    assert errors.startswith("W&B cannot be reached (")
+    assert errors.startswith("W&B did not start online (")
     assert "offline" in output
     (folder,) = tmp_path.glob("wandb/offline-run-*")
     assert folder.name.endswith((tmp_path / "wandb_id.txt").read_text().strip())

@@ -85,6 +85,7 @@ def test_dense_views_classify_the_whole_image_as_predict_does(
     assert seen == [shape, *[(1, 3, 72, 72)] * 3]
     left = (shape[3] - 72) // 2
     assert np.array_equal(answer.image, center(image[0, :, :, left : left + 72]).numpy())
+    assert answer.sees_whole == bool(dense)
     assert answer.note == f"{'Fine windows at scales 1, 2, 4, 6' if dense else 'Center view'}, 500 ms."
 
 

@@ -83,7 +83,8 @@ function showPicture(answer, name) {
   find("picture").src = answer.image;
   find("hint").hidden = true;
   find("frame").hidden = find("caption").hidden = false;
-  const center = `: its center, ${answer.width} × ${answer.height} pixels, as the network sees it`;
+  const seen = answer.sees_whole ? "; the network sees the whole image" : ", as the network sees it";
+  const center = `: its center, ${answer.width} × ${answer.height} pixels${seen}`;
   find("caption").textContent = name + (answer.boxes ? "" : center);
   const explanation = answer.explanation;
   find("heat-switch").hidden = !(explanation && explanation.heat);
@@ -212,6 +213,6 @@ document.addEventListener("drop", (event) => {
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length > 0) askFirst(event.clipboardData.files);
-  else fail("The clipboard holds no image.", "");
+  else if (find("clear").hidden) fail("The clipboard holds no image.", ""); // an answer stays
 });
 start();
