@@ -20,9 +20,9 @@ MAPPING = re.compile(r"(  \w+): \{(.+)\}(?:  # (.*))?")
 WIDTH = 118  # of lines before their indentation
 END = (
     "`alexnet_pl fit -c RECIPE --help` prints that recipe's keys. Start here: alexnet_pl fit -c demo",
-    "Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 128 + signal: 130 Ctrl-C, 143 SIGTERM, "
-    "138 SIGUSR1 (158 on macOS). A fit saves last.ckpt first: resume with ckpt_path=last; a second signal quits at once "
-    "without saving.",
+    "Exit codes: 0 success, 2 user error, explained in one line, 1 program error, 128 + signal: 130 Ctrl-C, 143 "
+    "SIGTERM, 138 SIGUSR1 (158 on macOS). A fit saves last.ckpt first: resume with ckpt_path=last; a second signal "
+    "quits at once without saving.",
 )
 OWN = ("codes.yaml", "_boxes.yaml")  # files of the sections that only these recipes have
 
