@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import os
 import re
 import shlex
@@ -314,6 +315,13 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     fetched = re.findall(r'<(?:script|img|source)[^>]*src(?:set)?="(https?:[^"]+)"', page)
     fetched += re.findall(r'<link rel="(?:stylesheet|preconnect|icon)"[^>]*href="(https?:[^"]+)"', page)
     assert not fetched, "the site must not fetch anything from elsewhere"
+    assert not (tmp_path / "site/data").exists(), "records of runs"
+    index = json.loads((tmp_path / "site/search/search_index.json").read_text())
+    boosts = {
+        part["location"].partition("/")[0]: part.get("boost", 1) for part in index["docs"] if "/" in part["location"]
+    }
+    assert boosts["how-to"] > boosts["tutorials"] > boosts["reference"] > 1 > boosts["development"]
+    assert "data.root" in re.split(index["config"]["separator"], "data.root=/fast/imagenette")
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:

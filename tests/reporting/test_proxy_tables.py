@@ -14,7 +14,7 @@ from alexnet_pl.paper.proxies import Comparison, group_proxies
 from alexnet_pl.paper.results import collect_tests
 from alexnet_pl.paper.rows import make_rows
 from alexnet_pl.reporting.measured_page import provenance_table
-from alexnet_pl.reporting.proxy_tables import proxy_tables
+from alexnet_pl.reporting.proxy_tables import proxy_tables, verdict_notes
 
 
 def test_proxy_runs_fill_no_row_of_the_paper(tmp_path: Path) -> None:
@@ -71,6 +71,18 @@ def test_paper_comparisons_on_proxy_data(tmp_path: Path) -> None:
     assert drawn == [f"{one.label} against CNN" for one in first.comparisons if one.claim.key != "dropout"]
     assert [one.label for one in first.errors[:3]] == ["CNN", "5 CNNs", "one GPU, half the kernels"]
     assert not second.comparisons, "one kind of network alone"
+
+
+def test_names_with_commas_are_separated_by_semicolons(tmp_path: Path) -> None:
+    for key in ("table2.cnn", "overlap", "towers"):
+        for number, error in enumerate([20.0, 21.0, 20.5]):
+            write_test(tmp_path, f"{key}{number}", proxy_test(key), error)
+    (group,) = group_proxies(collect_tests([tmp_path]))
+    (note,) = verdict_notes(group)
+    names = note.removeprefix("Inconclusive: ").removesuffix(".").split("; ")
+    assert sorted(names) == sorted(comparison.label for comparison in group.comparisons)
+    assert len(names) == 2
+    assert "," in note, "a name has one itself"
 
 
 def test_tests_on_other_images_name_the_images_of_the_fit(tmp_path: Path) -> None:
