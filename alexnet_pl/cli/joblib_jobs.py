@@ -52,11 +52,11 @@ def stop_jobs_first(number: int, frame: object) -> None:
 
 
 def run_in_worker(job: Callable[[], float | None]) -> float | None:
-    """Run a job in this worker. Returns None if it was stopped: joblib would kill the other jobs at an exception."""
+    """Run a job in this worker, which ends at its begin if a signal was received. Returns None if it was stopped:
+    joblib would kill the other jobs at an exception."""
     set_up_worker()
     try:
         signal.signal(signal.SIGUSR1, signals.exit_on_signal)
-        signals.exit_if_received()
         return job()
     except SystemExit as end:  # the code is that of a command which the job started and stopped, as a pre-training
         if signals.received or isinstance(end, StoppedTogether) or end.code == 128 + signal.SIGUSR1:

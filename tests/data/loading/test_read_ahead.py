@@ -32,6 +32,7 @@ def test_thread_is_so_many_batches_ahead_and_no_more(ahead: int) -> None:
 
 def test_no_batch_is_read_after_the_loop_has_ended() -> None:
     """As after Ctrl-C: of the two batches that were requested ahead, only the one in progress is read."""
+    others = set(threading.enumerate())  # of iterators of other tests
     started, go_on = threading.Semaphore(0), threading.Event()
     read = []
 
@@ -48,7 +49,7 @@ def test_no_batch_is_read_after_the_loop_has_ended() -> None:
         assert started.acquire(timeout=60)
     batches.close()
     go_on.set()
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "loader")
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "loader" and thread not in others)
     thread.join(60)
     assert read == [0, 1]
 

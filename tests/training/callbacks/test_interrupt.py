@@ -41,7 +41,7 @@ def stop_after_a_signal(folder: Path) -> None:
             time.sleep(1)
             closed.touch()
 
-    sys.modules["wandb"] = SimpleNamespace(finish=finish)  # type: ignore[assignment]
+    sys.modules["alexnet_pl.training.wandb_logger"] = SimpleNamespace(finish=finish)  # type: ignore[assignment]
     dist.destroy_process_group = lambda: None  # `run_processes` needs the group after the command
     with pytest.raises(StoppedTogether) as end, own_process_state():  # noqa: PT012
         error = StoppedTogether(code)
