@@ -131,7 +131,7 @@ def run(cfg: DictConfig) -> float | None:
     """Run one job: a command on a composed config. Returns the objective of a sweep."""
     ask_for_large_pages()
     job = HydraConfig.get()
-    if job.mode == RunMode.MULTIRUN and "joblib" in job.launcher._target_:
+    if job.mode == RunMode.MULTIRUN and job.runtime.choices.get("hydra/launcher") == "joblib":
         return joblib_jobs.run_in_worker(lambda: run_job(cfg, job))
     return run_job(cfg, job)
 
