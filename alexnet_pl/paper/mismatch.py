@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.config.overrides import format_override
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.box_result import BoxResult
 from alexnet_pl.evaluation.result import TestedNetwork, TestResult, are_independent
@@ -30,7 +31,7 @@ ABSENT = object()  # in place of the value of a setting that is not given
 def explain_mismatch(test: TestRun) -> str:
     """Reason why a test matches no claim."""
     first = [*describe_dataset(test.result), *describe_incomplete(test)]
-    whole = "; ".join(first) or describe_views(test.result) or describe_networks(test.result)
+    whole = "; ".join(first) or differing_views(test.result) or describe_networks(test.result)
     return whole if test.is_complete else f"{whole} (in none of the tables)"
 
 
@@ -88,10 +89,12 @@ def describe_counts(result: TestResult, criteria: DatasetCriteria) -> str:
     return "; ".join(differing) or "other classes"
 
 
-def describe_views(result: TestResult) -> str:
+def differing_views(result: TestResult) -> str:
     """Reason why no claim on the tested images has their views; "" if one has."""
     views = dict.fromkeys(views for claim in claims_on(result) for views in claim.all_views)
-    return "" if result.views in views else f"{result.views} views; rows on these images have {join(views, 'or')} views"
+    if result.views in views:
+        return ""
+    return f"{describe_views(result.views)}; rows on these images have {join(views, 'or')} views"
 
 
 def claims_on(result: TestResult) -> list[Claim]:

@@ -117,7 +117,7 @@ class ProxyResults:
     def title(self) -> str:
         """Title of the table of errors."""
         if self.is_official:
-            return f"Networks without a row of the paper, on its images: {self.name}"
+            return f"Networks and tests without a row of the paper, on its images: {self.name}"
         return f"{self.kind}, no row of the paper: {self.name}"
 
     @property

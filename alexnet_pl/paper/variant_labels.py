@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.paper import matching
 from alexnet_pl.paper.claim import Claim
 from alexnet_pl.paper.claims import CLAIMS
@@ -55,7 +56,8 @@ def describe_unlisted_variant(test: TestRun) -> str:
         return f"{len(test.networks)} networks{weights} ({test.run.name})"
     views, *network = test.variant
     if same := [label for (_, *listed), label in listed_labels().items() if listed == network]:
-        return f"{min(same, key=len).partition(', scale')[0]}, {views} views"  # OverFeat's labels end with their scales
+        network_label = min(same, key=len).partition(", scale")[0]  # OverFeat's labels end with their scales
+        return f"{network_label}, {describe_views(views)}"
     return name_own_recipe(test) or label_changes(test) or f"other settings ({test.run.name})"
 
 
@@ -67,4 +69,5 @@ def name_own_recipe(test: TestRun) -> str:
     (expected,) = matching.recipe_networks(name)
     views, *network = test.variant
     same = network == [frozenset({(variant_key(expected.training, False), 1)}), ""]
-    return f"as the recipe {name}{'' if views == matching.default_views(name) else f', {views} views'}" if same else ""
+    other_views = "" if views == matching.default_views(name) else f", {describe_views(views)}"
+    return f"as the recipe {name}{other_views}" if same else ""

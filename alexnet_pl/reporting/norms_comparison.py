@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pl.config.identity import Settings
+from alexnet_pl.config.views import describe_views
 from alexnet_pl.console import pluralize
 from alexnet_pl.errors import UserError
 from alexnet_pl.evaluation.intervals import Sample, mean_ci
@@ -36,7 +37,8 @@ LENGTH = ("trainer.max_epochs", "data.include_val_after_epoch", "schedule.drops"
 HEAD = """# 13 % to 11 %: response normalization on CIFAR-10
 
 §4.3: "a four-layer CNN achieved a 13 % test error rate without normalization and 11 % with normalization." Written by
-`python -m alexnet_pl curves RUN [RUN ...] norms=true` from run folders.
+`python -m alexnet_pl curves RUN [RUN ...] norms=true` from run folders. The paper does not say from which views; the
+recipes test nine, a grid without reflections (`test.views`).
 
 Norms are not the only difference between the authors' two files: the network of 11 % also has 64 instead of 32 maps in
 local3, and a weight decay of 0.01 instead of 0.004 in fc10. The norms alone (`cifar10_11pct` with `model.norm=false`)
@@ -99,7 +101,7 @@ def describe_settings(result: TestResult, training: Settings) -> str:
     images = (
         f"{result.dataset.name} ({result.dataset.fingerprint[:12]}), {result.images:,} {result.dataset.split} images"
     )
-    return f"{schedule}; {images}, {result.views} views"
+    return f"{schedule}; {images}, {describe_views(result.views)}"
 
 
 def other_settings(network: str, training: Settings) -> str:

@@ -20,13 +20,14 @@ FASTER = (  # than the recipe: half the time in bfloat16 on a CPU that computes 
     "trainer.precision=auto",
     "+trainer.check_val_every_n_epoch=10",
 )
+VIEWS = ("test.views=ten", "test.views=center")  # besides the recipes' nine
 
 
 def planned_runs(seeds: Sequence[int]) -> Iterator[Run]:
     for seed in seeds:
         for network in NETWORKS if seed in SEEDS_OF_NORMS else ():
             yield Run("cifar10-tenth", network, seed, f"cifar10_{network}", "cifar10", (*FASTER, *TENTH))
-            yield Run("cifar10", network, seed, f"cifar10_{network}", "cifar10", FASTER)
+            yield Run("cifar10", network, seed, f"cifar10_{network}", "cifar10", FASTER, VIEWS)
         for activation in RATES:
             override = f"model.activation={activation}"
             yield Run("figure1", activation, seed, "cifar10", "cifar10", (override,))
@@ -35,11 +36,11 @@ def planned_runs(seeds: Sequence[int]) -> Iterator[Run]:
 
 
 def runs_without_norms(seeds: Sequence[int]) -> Iterator[Run]:
-    for part, schedule in (("cifar10-tenth", (*FASTER, *TENTH)), ("cifar10", FASTER)):
+    for part, schedule, tests in (("cifar10-tenth", (*FASTER, *TENTH), ()), ("cifar10", FASTER, VIEWS)):
         for seed in seeds:
             if seed in SEEDS_OF_NORMS:
                 overrides = (*schedule, WITHOUT_NORMS)
-                yield Run(part, "11pct-without-norms", seed, "cifar10_11pct", "cifar10", overrides)
+                yield Run(part, "11pct-without-norms", seed, "cifar10_11pct", "cifar10", overrides, tests)
 
 
 def search_runs() -> Iterator[Run]:

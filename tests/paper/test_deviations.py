@@ -130,7 +130,7 @@ def test_networks_on_the_papers_images_are_compared_unless_all_have_a_row(tmp_pa
     make_runs(tmp_path, "dropout", on_ilsvrc("model.dropout=0"), [33.0, 34.0, 33.5])
     (results,) = group_proxies(collect_tests([tmp_path]))
     assert [one.full_label for one in results.comparisons] == ["no dropout against CNN"]
-    assert proxy_tables(results)[0].title == "Networks without a row of the paper, on its images: ilsvrc2012"
+    assert proxy_tables(results)[0].title == "Networks and tests without a row of the paper, on its images: ilsvrc2012"
 
 
 def test_network_worse_than_half_of_guessing_has_no_verdict(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_network_of_a_demo_is_named_by_its_recipe(recipe: str, tmp_path: Path) -
         write_test(tmp_path, name, about, 20.0)
     (results,) = group_proxies(collect_tests([tmp_path]))
     labels = {one.label for one in results.errors}
-    assert {f"as the recipe {recipe}", f"as the recipe {recipe}, center views"} < labels
+    assert {f"as the recipe {recipe}", f"as the recipe {recipe}, center view"} < labels
     assert len(labels) == 3
 
 

@@ -45,7 +45,7 @@ def test_only_counts_that_are_too_small_or_wrong_are_named(tmp_path: Path) -> No
             lambda f: f["dataset"].update(split="train"),
             "split train of ilsvrc2012; the paper's rows are on val",
         ),
-        (lambda f: f.update(views="center"), "center views; rows on these images have ten, dense_coarse_1"),
+        (lambda f: f.update(views="center"), "center view; rows on these images have ten, dense_coarse_1"),
         (
             lambda f: f["dataset"].update(fingerprint="1"),
             "compared with “1 CNN” (Table 2): trained on another store than the tested one",

@@ -12,17 +12,19 @@ from alexnet_pl.errors import UserError
 from alexnet_pl.paper import matching
 
 
-def write_run(folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True) -> Path:
-    """Write the result of a run with a tenth of the schedule, or with the whole one."""
+def write_run(
+    folder: Path, norm: bool, seed: int, error: float, epochs: int = 47, finished: bool = True, views: str = "nine"
+) -> Path:
+    """Write the result of a test of a run with a tenth of the schedule, or with the whole one."""
     (network,) = matching.recipe_networks("cifar10_11pct" if norm else "cifar10_13pct")
     part = network.training if epochs == 520 else {**network.training, "trainer": {"max_epochs": epochs}}
     schedule = {**network.training["schedule"], "drops": [46, 47] if epochs == 47 else [501, 511]}
     data = {**network.training["data"], "include_val_after_epoch": 30 if epochs == 47 else 350}
     dataset = {"name": "cifar10", "fingerprint": "a" * 64, "split": "test", "images": 10_000, "classes": 10}
-    result = {"dataset": dataset, "images": 10_000, "views": "nine", "top1_error": error, "top5_error": 1.0}
+    result = {"dataset": dataset, "images": 10_000, "views": views, "top1_error": error, "top5_error": 1.0}
     result |= {"finished": finished, "checkpoint": {"sha256": "-".join(folder.parts[-2:])}, "seed": seed, "schema": 2}
     result |= {"training": {**part, "schedule": schedule, "data": data}}
-    path = folder / "results/test-nine/result.json"
+    path = folder / f"results/test-{views}/result.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(result))
     return path
@@ -55,6 +57,16 @@ def test_errors_are_beside_the_papers_and_paired_by_seed(tmp_path: Path, capsys:
         "| 0 | not yet measured | 11.25 | |",
     ):
         assert f"\n{row}\n" in f"{said}\n"
+
+
+def test_views_have_tables_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for views, without, normed in (("nine", 14.0, 12.5), ("center", 16.0, 13.0)):
+        write_run(tmp_path / "a/0", False, 0, without, views=views)
+        write_run(tmp_path / "b/0", True, 0, normed, views=views)
+    dispatch.run_on_folders(registry.find("curves"), [str(tmp_path), "norms=true"])
+    nine, center = single_spaces(capsys.readouterr().out).split("nine views:")[1].split("center view:")
+    assert "| 0 | 14.00 | 12.50 | 1.50 |" in nine
+    assert "| 0 | 16.00 | 13.00 | 3.00 |" in center
 
 
 def test_norms_alone_are_compared_with_the_same_network_with_norms(

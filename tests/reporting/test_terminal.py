@@ -38,7 +38,7 @@ def test_measured_rows_come_first_and_missing_ones_are_counted(printed: str) -> 
     parts = [part.splitlines() for part in printed.split("\n\n")]
     assert [part[0] for part in parts] == [
         "Table 2: ILSVRC-2012",
-        "Networks without a row of the paper, on its images: ilsvrc2012",
+        "Networks and tests without a row of the paper, on its images: ilsvrc2012",
         "Proxy data set, no row of the paper: imagenette",
         "The paper's comparisons on imagenette",
         "Runs that fill no row of the paper",
