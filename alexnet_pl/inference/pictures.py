@@ -43,11 +43,11 @@ def read_pixels(image: Picture) -> Tensor:
     if isinstance(image, Image.Image):
         return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"{image.shape} {image.dtype}: expected an image (H, W, 3) uint8")
         return torch.from_numpy(image.copy()).permute(2, 0, 1)
     if isinstance(image, Tensor):
-        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3 or not image.numel():
             raise ValueError(f"{tuple(image.shape)} {image.dtype}: expected an image (3, H, W) uint8")
         return image.cpu()
     name, content = read_file(image)

@@ -37,7 +37,9 @@ class TrainedNetwork(nn.Module):
     """(N, 3, H, W) uint8 RGB → (N, classes) probabilities, averaged over the views; in evaluation mode.
 
     Images that are not `size` × `size` (256 in the paper) are resized so that the shorter side is `size`, then
-    center-cropped (§3). `net` is the network without preprocessing, (N, 3, crop, crop) → logits.
+    center-cropped (§3). `net` is the network without preprocessing, (N, 3, crop, crop) → logits. No weight requires a
+    gradient: call `requires_grad_(True)` on `net` to train it, or to read gradients in hooks of your own. Threads may
+    share the network.
     """
 
     net: Net
@@ -77,7 +79,7 @@ class TrainedNetwork(nn.Module):
 
     def to_squares(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) → (N, 3, size, size), uint8."""
-        if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
+        if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
             raise ValueError(f"{tuple(images.shape)} {images.dtype}: expected uint8 images (N, 3, H, W)")
         if images.shape[-2:] == (self.size, self.size):
             return images

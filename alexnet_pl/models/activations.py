@@ -53,5 +53,8 @@ def layer_outputs(net: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[
     return {name: found[name] for name in wanted}
 
 
-class AllFoundError(Exception):
-    """Ends a forward pass once the outputs of all wanted layers are known."""
+class AllFoundError(BaseException):
+    """Ends a forward pass once the outputs of all wanted layers are known.
+
+    No Exception: for those, `nn.Module` walks over its hooks in Python, while other threads may add and remove theirs.
+    """

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,8 @@ def test_graphs_and_missing_files_are_named_for_what_they_are(tmp_path: Path, na
 
 def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:
     model = load(tiny_run)
-    for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8)):
+    empty = torch.zeros(1, 3, 0, 72, dtype=torch.uint8)
+    for wrong in (torch.zeros(1, 3, 72, 72), torch.zeros(3, 72, 72, dtype=torch.uint8), empty):
         with pytest.raises(ValueError, match="expected uint8 images"):
             model(wrong)
 
@@ -212,6 +214,8 @@ def test_batch_that_is_not_images_is_refused(tiny_run: Path) -> None:
         (torch.zeros(3, 72, 72), r"\(3, 72, 72\) torch.float32: expected an image \(3, H, W\) uint8"),
         (torch.zeros(72, 72, 3, dtype=torch.uint8), r"\(72, 72, 3\) torch.uint8: expected an image \(3, H, W\)"),
         (np.zeros((3, 72, 72), np.uint8), r"\(3, 72, 72\) uint8: expected an image \(H, W, 3\) uint8"),
+        (np.zeros((0, 72, 3), np.uint8), r"\(0, 72, 3\) uint8: expected an image"),
+        (torch.zeros(3, 72, 0, dtype=torch.uint8), r"\(3, 72, 0\) torch.uint8: expected an image"),
         (np.zeros((72, 72, 3)), r"\(72, 72, 3\) float64: expected an image \(H, W, 3\) uint8"),
     ],
 )
@@ -279,6 +283,20 @@ def test_linear_layer_learns_from_features(tiny_run: Path) -> None:
     probe(model.features(images)).sum().backward()
     assert probe.weight.grad is not None
     torch.testing.assert_close(probe.weight.grad[0], model.features(images).sum(0))
+
+
+def test_threads_share_a_network(tiny_run: Path) -> None:
+    """Each thread gets the features and probabilities of its own image, as one thread does."""
+    model, images = load(tiny_run), stored_images(tiny_run)[:4]
+
+    def use(number: int) -> torch.Tensor:
+        image = images[number % 4][None]
+        return model(image) if number % 3 == 0 else model.features(image, "conv2" if number % 3 == 1 else "fc7")
+
+    wanted = [use(number) for number in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(use, [*range(12)] * 8))
+    assert all(torch.equal(one, wanted[number % 12]) for number, one in enumerate(found))
 
 
 def test_many_images_are_computed_in_parts(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Hooks on forward passes: what they see, what they replace, and that none stays."""
 
+from threading import Thread
+
 import pytest
 import torch
 from torch import nn
@@ -31,6 +33,16 @@ def test_hooks_are_removed_after_an_error() -> None:
     with pytest.raises(RuntimeError), forward_hooks([(layer, lambda *_: None)]):
         layer(torch.zeros(1, 3))
     assert not layer._forward_hooks
+
+
+def test_hook_does_not_see_passes_of_other_threads() -> None:
+    layer, seen = nn.Identity(), []
+    with forward_hooks([(layer, lambda _layer, _inputs, output: seen.append(output.item()))]):
+        other = Thread(target=layer, args=(torch.tensor(2.0),))
+        other.start()
+        other.join()
+        layer(torch.tensor(1.0))
+    assert seen == [1]
 
 
 def test_counting_connections_leaves_no_hooks() -> None:
