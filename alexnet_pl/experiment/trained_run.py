@@ -51,7 +51,9 @@ class TrainedRun:
         """The network in evaluation mode, on the CPU."""
         cfg = self.cfg.copy()
         cfg.model.num_classes = len(self.checkpoint_info["classes"])
-        with torch.device("cpu"):  # also if the caller's default device is another
+        # on the CPU also under another default device; with weights that can be trained also if first used in inference
+        # mode; and keeping the caller's random numbers, which the initial weights would draw from
+        with torch.device("cpu"), torch.inference_mode(False), torch.random.fork_rng(devices=()):
             return load_module(str(self.checkpoint), build.make_module(cfg))
 
     @cached_property
