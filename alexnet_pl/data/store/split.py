@@ -103,9 +103,12 @@ class Split:
             raise
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Tensor:
-        """Read images into new memory: (N, 3, size, size) uint8."""
-        images = self.buffer(len(indices))
-        self.read(np.asarray(indices), images.numpy())
+        """Read images into new memory: (N, 3, size, size) uint8. `indices` may be a mask, as in `labels == 3`."""
+        numbers = np.asarray(indices) if len(indices) else np.arange(0)  # NumPy takes an empty list for floats
+        if numbers.dtype == bool:
+            numbers = np.arange(len(self))[numbers]
+        images = self.buffer(len(numbers))
+        self.read(numbers, images.numpy())
         return images
 
     def prefetch(self, indices: np.ndarray) -> None:

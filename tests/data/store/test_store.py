@@ -71,6 +71,15 @@ def test_reading_keeps_the_requested_order(store: Store, indices: list[int]) -> 
     assert np.array_equal(out, np.array([image(GOOD[i]) for i in indices], np.uint8).reshape(out.shape))
 
 
+def test_images_are_chosen_by_a_mask_or_not_at_all(store: Store) -> None:
+    split = store.split("train")
+    (numbers,) = np.nonzero(split.labels == 0)
+    assert 0 < len(numbers) < len(split)
+    assert torch.equal(split.images(split.labels == 0), split.images(numbers))
+    assert torch.equal(split.images((split.labels == 0).tolist()), split.images(numbers))
+    assert split.images([]).shape == (0, 3, SIZE, SIZE)
+
+
 def test_index_out_of_range_is_an_error(store: Store) -> None:
     out = np.empty((1, 3, SIZE, SIZE), np.uint8)
     with pytest.raises(IndexError):
