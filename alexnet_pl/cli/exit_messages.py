@@ -1,6 +1,7 @@
 """Messages of a command that ends in an error: one line on stderr and exit code 2 if the user can correct it."""
 
 import errno
+import os
 import re
 import sys
 import traceback
@@ -38,10 +39,20 @@ def explain(error: Exception) -> None:
         fail(hydra_message(error))
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         fail("the GPU's memory is full; set a smaller data.batch_size, or performance.cache_on_gpu=false")
+    if isinstance(error, FileNotFoundError) and working_folder_is_gone():
+        fail("the working folder has been deleted; change to another one (cd), then try again")
     if isinstance(error, OSError) and (error.errno in DISK or made_by_hydra(error)):
         path = error.filename2 or error.filename or "writing"
         advice = DISK.get(error.errno or 0, "choose another folder")
         fail(f"{path}: {error.strerror}; {advice}, then try again")
+
+
+def working_folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def made_by_hydra(error: OSError) -> bool:

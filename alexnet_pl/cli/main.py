@@ -18,7 +18,7 @@ from alexnet_pl import __version__
 from alexnet_pl.cli import joblib_jobs
 from alexnet_pl.cli.argv import SWEEP, to_hydra
 from alexnet_pl.cli.exit_messages import explain
-from alexnet_pl.cli.processes import check_node_rank, check_slurm, prepare_job
+from alexnet_pl.cli.processes import check_rank, check_slurm, prepare_job
 from alexnet_pl.cli.run_folder import check_is_text, remove_if_empty
 from alexnet_pl.cli.signals import exit_if_received, handle_signals
 from alexnet_pl.cli.sweep import add_job, finished, print_summary
@@ -168,7 +168,7 @@ def run_in_folder(cfg: DictConfig, folder: Path, is_new: bool) -> float | None:
     if is_new:
         adopt_started_config(folder)
     check_config(cfg)
-    check_node_rank(cfg)
+    check_rank(cfg)
     check_is_text(folder)
     found = dispatch.run(cfg, folder)
     if sweep:

@@ -37,13 +37,22 @@ def count_nodes(cfg: DictConfig) -> Any:
     return 1 if nodes is None else nodes
 
 
-def check_node_rank(cfg: DictConfig) -> None:
-    """Raise UserError if a variable, left over from another command, makes the only machine another than the first: the
-    command would keep neither lock nor config, while Lightning trains as rank 0."""
-    name = "NODE_RANK" if "NODE_RANK" in os.environ else "GROUP_RANK"  # Lightning reads them in this order
-    rank = os.environ.get(name, "0")
-    if rank != "0" and count_nodes(cfg) == 1 and not find_launched():
-        raise UserError(f"{name}={rank} is set, but trainer.num_nodes=1: unset {name}")
+def check_rank(cfg: DictConfig) -> None:
+    """Raise UserError if a variable, left over from another command or shell, makes the only process or machine another
+    than the first: the command would keep neither lock nor config nor metrics, while Lightning trains as rank 0."""
+    node = "NODE_RANK" if "NODE_RANK" in os.environ else "GROUP_RANK"  # Lightning reads them in this order
+    if os.environ.get(node, "0") != "0" and count_nodes(cfg) == 1 and not find_launched():
+        raise UserError(f"{node}={os.environ[node]} is set, but trainer.num_nodes=1: unset {node}")
+    if not is_first_process() and is_single(cfg) and not find_launched():
+        name = next(name for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ)
+        raise UserError(f"{name}={os.environ[name]} is set, but no launcher has started this process: unset {name}")
+
+
+def is_single(cfg: DictConfig) -> bool:
+    """Whether the config asks for one process. Otherwise Lightning may have started this one and given it its rank."""
+    devices = OmegaConf.select(cfg, "trainer.devices")
+    one = len(devices) == 1 if OmegaConf.is_list(devices) else devices in (None, 1, "1")
+    return one and count_nodes(cfg) == 1
 
 
 def check_sweep_launcher(started_by: str, launcher: str) -> None:

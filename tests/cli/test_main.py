@@ -11,7 +11,7 @@ from running import Compose
 
 from alexnet_pl import desktop_files
 from alexnet_pl.cli import run_folder
-from alexnet_pl.cli.processes import check_node_rank
+from alexnet_pl.cli.processes import check_rank
 from alexnet_pl.cli.run_folder import remove_if_empty
 from alexnet_pl.errors import UserError
 
@@ -42,6 +42,37 @@ def test_rank_that_another_command_left_over_is_refused(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
+def test_rank_without_a_launcher_is_refused(name: str, config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit had neither config nor fit.json nor metrics, and `predict` ended with code 0 without a prediction."""
+    clear_ranks(monkeypatch)
+    monkeypatch.setenv(name, "2")
+    said = f"{name}=2 is set, but no launcher has started this process: unset {name}"
+    for words in ([], ["trainer.devices=[0]"]):
+        with pytest.raises(UserError, match=f"^{said}$"):
+            check_rank(config("demo", *words))
+    check_rank(config("demo", "trainer.devices=4"))  # Lightning's own process
+    check_rank(config("demo", "++trainer.num_nodes=2"))
+
+
+def clear_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    launchers = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK")
+    for name in (*launchers, "RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_deleted_working_folder_is_one_line(tmp_path: Path) -> None:
+    command = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} -m alexnet_pl fit demo"
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "alexnet_pl: the working folder has been deleted; change to another one (cd), then try again"
+    assert done.stderr.splitlines()[-1] == said
+    assert "Traceback" not in done.stderr
+
+
 def test_machine_with_slurm_needs_no_srun(tmp_path: Path) -> None:
     """Lightning warns of each command that srun has not started, by a line of its own internals."""
     srun = tmp_path / "bin/srun"
@@ -55,17 +86,17 @@ def test_machine_with_slurm_needs_no_srun(tmp_path: Path) -> None:
 def test_ranks_of_launchers_and_of_several_nodes_are_accepted(config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    check_node_rank(config("demo"))
+    check_rank(config("demo"))
     monkeypatch.setenv("GROUP_RANK", "1")
-    check_node_rank(config("demo", "++trainer.num_nodes=2"))
+    check_rank(config("demo", "++trainer.num_nodes=2"))
     with pytest.raises(UserError, match=r"^GROUP_RANK=1 is set, but trainer.num_nodes=1: unset GROUP_RANK$"):
-        check_node_rank(config("demo", "++trainer.num_nodes=1"))
+        check_rank(config("demo", "++trainer.num_nodes=1"))
     monkeypatch.setenv("NODE_RANK", "0")  # Lightning's choice if both are set
-    check_node_rank(config("demo"))
+    check_rank(config("demo"))
     monkeypatch.delenv("NODE_RANK")
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}.items():
         monkeypatch.setenv(name, value)
-    check_node_rank(config("demo"))
+    check_rank(config("demo"))
 
 
 def test_sweep_on_several_nodes_without_a_launcher_is_refused(tmp_path: Path) -> None:
