@@ -3,6 +3,8 @@
 import os
 import shlex
 import signal
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,14 +23,15 @@ from alexnet_pl.training.schedules import has_reached_max_steps
 
 
 class GracefulInterrupt(Checkpoint):
-    """Finishes the current step on Ctrl-C, SIGTERM or SIGUSR1 (SLURM's notice of a time limit), saves `last.ckpt`, and
-    exits with code 128 + signal. On a signal of a program that queues the job again, as submitit's SIGUSR2, calls the
-    program's handler after saving.
+    """Finishes the current step on Ctrl-C, SIGTERM, SIGHUP (of a terminal that closes) or SIGUSR1 (SLURM's notice of a
+    time limit), saves `last.ckpt`, and exits with code 128 + signal. On a signal of a program that queues the job
+    again, as submitit's SIGUSR2, calls the program's handler after saving.
 
-    Signals that this process ignores stay ignored, as in a worker of a sweep, which its parent stops.
+    Signals that this process ignores stay ignored, as in a worker of a sweep, which its parent stops, or after `nohup`.
 
     Before and during a validation the signal takes effect when the validation ends. A second signal exits at once,
-    without saving. Processes that train together agree every `VOTE` batches, so that all stop after the same step.
+    without saving, except SIGHUP, which shell and kernel both send. Processes that train together agree every `VOTE`
+    batches, so that all stop after the same step.
 
     Also saves `last.ckpt` within an epoch when `clock` says that it is due, at the places where a signal would, so that
     a fit that is killed in a long epoch or validation does not repeat all of it.
@@ -36,7 +39,7 @@ class GracefulInterrupt(Checkpoint):
     A `Checkpoint`, since Lightning calls those last: the best error of a validation belongs to the state that is saved.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     QUEUEING = (signal.SIGUSR1, signal.SIGUSR2)
     VOTE = 20  # batches
 
@@ -53,6 +56,10 @@ class GracefulInterrupt(Checkpoint):
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def catch(self, number: int, frame: object) -> None:
+        if number == signal.SIGHUP:
+            detach_from_terminal()
+            if self.caught:
+                return
         if self.caught:
             raise SystemExit(128 + number)
         self.caught = number
@@ -141,6 +148,16 @@ class GracefulInterrupt(Checkpoint):
         for number, handler in self.previous_handlers.items():
             signal.signal(number, handler)
         self.previous_handlers = {}
+
+
+def detach_from_terminal() -> None:
+    """Drop output to a terminal, which has closed: writing to it would fail. Output to files is kept."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def ignored_signals() -> set[int]:

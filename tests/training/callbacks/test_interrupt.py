@@ -1,5 +1,7 @@
 """How processes end after a signal, and what they must share at the start."""
 
+import os
+import pty
 import signal
 import sys
 import time
@@ -11,13 +13,14 @@ from unittest.mock import Mock
 import pytest
 import torch
 import torch.distributed as dist
-from processes import run_processes
+from processes import run_processes, server
 from running import Compose
 
 from alexnet_pl.commands.process_state import own_process_state
 from alexnet_pl.config.identity import Settings
 from alexnet_pl.errors import StoppedTogether, UserError
-from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt
+from alexnet_pl.training.callbacks import interrupt as interrupt_module
+from alexnet_pl.training.callbacks.interrupt import GracefulInterrupt, detach_from_terminal
 from alexnet_pl.training.callbacks.same_start import SameStart, describe_start
 from alexnet_pl.training.checkpointing import SaveClock
 from alexnet_pl.training.strategies import peers
@@ -115,6 +118,39 @@ def test_processes_without_a_handler_catch_the_signal_too(world: int, tmp_path: 
     finally:
         interrupt.teardown(trainer, trainer, "fit")
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+
+
+def test_terminal_that_closes_is_one_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell sends SIGHUP to its jobs, and the kernel sends it again when the shell ends."""
+    monkeypatch.setattr(interrupt_module, "detach_from_terminal", Mock())
+    interrupt = GracefulInterrupt(tmp_path / "last.ckpt", SaveClock(5))
+    interrupt.catch(signal.SIGHUP, None)
+    interrupt.catch(signal.SIGHUP, None)
+    assert interrupt.caught == signal.SIGHUP
+    with pytest.raises(SystemExit) as end:
+        interrupt.catch(signal.SIGTERM, None)
+    assert end.value.code == 143
+
+
+def write_to_a_closed_terminal(log: Path) -> None:
+    terminal, end = pty.openpty()
+    os.dup2(end, 1)
+    os.close(end)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 2)
+    os.close(terminal)
+    with pytest.raises(OSError, match="Input/output error"):
+        os.write(1, b"lost")
+    detach_from_terminal()
+    os.write(1, b"lost")
+    os.write(2, b"kept")
+
+
+def test_output_to_a_closed_terminal_is_dropped_and_files_are_kept(tmp_path: Path) -> None:
+    process = server().Process(target=write_to_a_closed_terminal, args=(tmp_path / "log",))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    assert (tmp_path / "log").read_bytes() == b"kept"
 
 
 def start_differently(folder: Path) -> None:
