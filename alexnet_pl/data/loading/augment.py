@@ -135,9 +135,7 @@ class Augment(nn.Module):
         """Augment images for training: (N, 3, crop, crop).
 
         Under autocast, the image-by-image and fused versions return the precision to which conv1 would round its input.
-        Raises ValueError for images of another size.
         """
-        self.check_size(images)
         if self.image_by_image:
             return self.augment_image_by_image(images, draws, autocast_to(images.device.type))
         per_position = self.mean == "per_position"
@@ -152,10 +150,6 @@ class Augment(nn.Module):
             if self.rescale:
                 view /= self.divisor
         return view
-
-    def check_size(self, images: Tensor) -> None:
-        if images.shape[-2:] != (self.size, self.size):
-            raise ValueError(f"images of shape {tuple(images.shape)}: expected {self.size} × {self.size} pixels (size)")
 
     def noise_colors(self, draws: Draws) -> Tensor:
         """Colors (N, 3) that the noise adds to all pixels of each image.
@@ -225,7 +219,8 @@ class Augment(nn.Module):
 
         Views come one at a time, since ten of a batch of 128 take 0.8 GB. Raises ValueError for images of another size.
         """
-        self.check_size(images)
+        if images.shape[-2:] != (self.size, self.size):
+            raise ValueError(f"images of shape {tuple(images.shape)}: expected {self.size} × {self.size} pixels (size)")
         margin = self.size - self.crop
         for flip in (False, True) if view_set == "ten" else (False,):
             for corner in CROP_POSITIONS[view_set]:

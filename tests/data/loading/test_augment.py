@@ -203,8 +203,7 @@ def test_single_images_give_the_same_bits_as_the_batch(mean: str, noise: float, 
 
 
 @pytest.mark.parametrize("side", [6, 12])
-def test_images_of_another_size_are_refused(side: int) -> None:
+def test_views_of_images_of_another_size_are_refused(side: int) -> None:
     augment, images = Augment(size=8, crop=6), torch.zeros(2, 3, side, side, dtype=torch.uint8)
-    for use in (lambda: augment(images, augment.draw(0, 0, 0, 2)), lambda: next(augment.views(images, "ten"))):
-        with pytest.raises(ValueError, match=rf"^images of shape \(2, 3, {side}, {side}\): expected 8 × 8 pixels"):
-            use()
+    with pytest.raises(ValueError, match=rf"^images of shape \(2, 3, {side}, {side}\): expected 8 × 8 pixels"):
+        next(augment.views(images, "ten"))
