@@ -23,7 +23,7 @@ from alexnet_pl.experiment.processes import launched_processes
 from alexnet_pl.runs.layout import LAST, PRETRAINED
 from alexnet_pl.training.transfer import describe_differences
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def run_cli(*words: str) -> None:

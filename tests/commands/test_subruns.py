@@ -38,6 +38,24 @@ def test_notice_of_slurm_reaches_the_fit(monkeypatch: pytest.MonkeyPatch) -> Non
     assert end.value.code == 138
 
 
+def test_end_of_the_terminal_reaches_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit is in a session of its own, to which the terminal sends nothing; SIGHUP ends it with -1, that is 129."""
+
+    def wait(child: Fit) -> int:
+        signal.raise_signal(signal.SIGHUP)
+        return Fit.__base__.wait(child)  # type: ignore[union-attr]
+
+    monkeypatch.setattr(subprocess, "Popen", Fit)
+    monkeypatch.setattr(Fit, "wait", wait)
+    before = signal.signal(signal.SIGHUP, lambda *_: pytest.fail("not passed on"))
+    try:
+        with pytest.raises(SystemExit) as end:
+            subruns.run_cli("fit")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert end.value.code == 129
+
+
 def test_signal_that_this_process_ignores_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a worker of a sweep Ctrl-C would be the first of two signals, and the second ends a fit without saving."""
 
